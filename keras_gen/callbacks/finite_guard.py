@@ -1,0 +1,46 @@
+"""Stops a run whose losses are no longer numbers, and says which and when."""
+
+import keras
+import numpy as np
+
+
+class FiniteGuard(keras.callbacks.Callback):
+    """Raises as soon as a logged value is NaN or infinite, whatever its name.
+
+    `keras.callbacks.TerminateOnNaN` looks at `loss` alone. A keras_gen model remembers the very
+    step, also within a call of `steps_per_execution` steps; for another model it is the range.
+
+    Raises:
+        FloatingPointError: A loss was not finite. The message says which, where, and what to try.
+
+    Example:
+
+    >>> guard = FiniteGuard()
+    """
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._epoch, self._last_batch = 0, -1
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch, self._last_batch = epoch, -1
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        bad = [name for name, value in (logs or {}).items() if not np.isfinite(value).all()]
+        if bad:
+            raise FloatingPointError(self._message(bad, batch))
+        self._last_batch = batch
+
+    def _message(self, bad: list[str], batch: int) -> str:
+        where = f"epoch {self._epoch + 1}, between steps {self._last_batch + 2} and {batch + 1}"
+        found = ", ".join(bad)
+        if hasattr(self.model, "non_finite_losses"):
+            steps = self.model.non_finite_losses()
+            first = min(steps.values(), default=None)
+            if first is not None:
+                found = ", ".join(name for name, step in steps.items() if step == first)
+                where = f"step {first} (epoch {self._epoch + 1})"
+        return (
+            f"{found} was not finite at {where}. Commonest causes: pixels in [0, 255] given as "
+            "floating point, a learning rate that is too high, a weight that overflows float16. "
+            "Try a tenth of the learning rate."
+        )

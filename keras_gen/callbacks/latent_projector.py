@@ -1,0 +1,96 @@
+"""The latent space in TensorBoard's projector: codes, labels and the images themselves."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_gen import images
+from keras_gen.files import written_whole
+
+SPRITE_TILE = 28  # pixels; TensorBoard reads sprites of up to 8192 x 8192
+MOST_IMAGES = 10_000
+
+
+class LatentProjector(keras.callbacks.Callback):
+    """Writes what TensorBoard's projector opens, when training ends.
+
+    It writes the projector's own files (`projector_config.pbtxt`, embeddings and labels as TSV, a
+    sprite of thumbnails), since those of `keras.callbacks.TensorBoard` do not show there.
+
+    Args:
+        log_dir: TensorBoard's directory; the files are its run `projector`.
+        x: Images to encode, (n, height, width, channels); at most 10,000.
+        labels: Their labels, integers (n,).
+        class_names: Names to show in place of the labels' numbers.
+
+    Raises:
+        ValueError: There are too many images, or labels of another number.
+
+    Example:
+
+    >>> import tempfile
+    >>> projector = LatentProjector(tempfile.mkdtemp(), np.zeros((20, 28, 28, 1), "uint8"))
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        x: np.ndarray,
+        labels: np.ndarray | None = None,
+        class_names: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        if not 0 < len(x) <= MOST_IMAGES:
+            raise ValueError(f"Expected 1 to {MOST_IMAGES:,} images. Received: {len(x):,}")
+        if labels is not None and len(labels) != len(x):
+            raise ValueError(f"Expected {len(x)} labels, one an image. Received: {len(labels)}")
+        self.folder = Path(log_dir) / "projector"
+        self.x = np.asarray(x)
+        self.labels = labels
+        self.class_names = class_names
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        conditional = getattr(self.model, "num_classes", None) is not None
+        codes = self.model.encode(self.x, self.labels if conditional else None)
+        with written_whole(self.folder / "embeddings.tsv") as path:
+            np.savetxt(path, codes, fmt="%.6g", delimiter="\t")
+        images.write_png(self.folder / "sprite.png", self._sprite())
+        if self.labels is not None:
+            names = self.class_names or [str(n) for n in range(int(np.max(self.labels)) + 1)]
+            with written_whole(self.folder / "labels.tsv") as path:
+                path.write_text("".join(f"{names[label]}\n" for label in self.labels))
+        # Last, so that TensorBoard never finds a configuration without its files.
+        with written_whole(self.folder / "projector_config.pbtxt") as path:
+            path.write_text(self._config())
+
+    def _sprite(self) -> np.ndarray:
+        """A square of thumbnails, row by row."""
+        step = max(1, -(-max(self.x.shape[1:3]) // SPRITE_TILE))
+        thumbnails = images.to_uint8(self.x)[:, ::step, ::step]
+        _, height, width, _ = thumbnails.shape
+        side = int(np.ceil(np.sqrt(len(thumbnails))))
+        sprite = np.zeros((side * height, side * width, 3), np.uint8)
+        for number, thumbnail in enumerate(thumbnails):
+            top, left = number // side * height, number % side * width
+            sprite[top : top + height, left : left + width] = thumbnail
+        self._tile = (width, height)
+        return sprite
+
+    def _config(self) -> str:
+        metadata = "" if self.labels is None else '  metadata_path: "labels.tsv"\n'
+        width, height = self._tile
+        return (
+            "embeddings {\n"
+            '  tensor_name: "latent space"\n'
+            '  tensor_path: "embeddings.tsv"\n'
+            f"{metadata}"
+            "  sprite {\n"
+            '    image_path: "sprite.png"\n'
+            f"    single_image_dim: {width}\n"
+            f"    single_image_dim: {height}\n"
+            "  }\n"
+            "}\n"
+        )

@@ -1,0 +1,91 @@
+"""Where a run is: a line for each epoch, and in a terminal a bar with rate and time left."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tqdm
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Says after each epoch what the losses are, and draws a bar over the whole run.
+
+    Args:
+        epochs: Of the run.
+        steps_per_epoch: Training steps in an epoch.
+        batch_size: Images in a step.
+        epoch: The epoch that the run starts in, from 0.
+        step: The steps of that epoch that are done already.
+        say: What gets the lines; `print` by default.
+
+    Example:
+
+    >>> bar = ProgressBar(epochs=2, steps_per_epoch=10, batch_size=128)
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        epoch: int = 0,
+        step: int = 0,
+        say: Callable[[str], None] = print,
+    ):
+        super().__init__()
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.say = say
+        self._skipped = step  # of the epoch it starts in
+        self._done = epoch * steps_per_epoch + step
+        self._bar: tqdm.tqdm | None = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self._bar is None:
+            self._bar = tqdm.tqdm(
+                total=self.epochs * self.steps_per_epoch * self.batch_size,
+                initial=self._done * self.batch_size,
+                bar_format="{desc} {bar} {percentage:3.0f} % {rate_fmt}, {remaining} left",
+                unit=" images",
+                unit_scale=True,
+                leave=False,
+                disable=not sys.stderr.isatty(),
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch_done = epoch * self.steps_per_epoch + self._skipped
+        self._skipped = 0
+        self._epoch_start = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        # The last call of an epoch may count steps that the epoch does not have.
+        done = min(self._epoch_done + batch + 1, self._end_of_epoch())
+        if self._bar is not None:
+            self._bar.update((done - self._done) * self.batch_size)
+        self._done = done
+        self._seconds = time.monotonic() - self._epoch_start
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        rate = (self._done - self._epoch_done) * self.batch_size / max(self._seconds, 1e-9)
+        values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+        shown = "  ".join(f"{n} {v:.2f}" for n, v in values.items() if is_main(n))
+        line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {shown}  "
+        tqdm.tqdm.write("", end="")  # clears the bar
+        self.say(f"{line}{rate:,.0f} images/s")
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _end_of_epoch(self) -> int:
+        return (self._epoch_done // self.steps_per_epoch + 1) * self.steps_per_epoch
+
+
+def is_main(name: str) -> bool:
+    """Whether a value belongs into the one line of an epoch; all of them are in TensorBoard."""
+    return not name.startswith("val_") or name == "val_loss"

@@ -1,0 +1,148 @@
+"""What `load_dataset` gives: two `tf.data` pipelines and the facts that a model needs to be built."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# What turns a vector of example numbers into a batch of images, or of (images, labels).
+Loader = Callable[[tf.Tensor], tf.data.Dataset]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageDataset:
+    """Images to train on and to test with, as `tf.data` pipelines.
+
+    An element is `(images, labels)`, or `images` where there are no labels: images (batch_size,
+    height, width, channels), uint8 in [0, 255] or float32 in [0, 1]; labels int32 (batch_size,).
+
+    The order of epoch k depends on (seed, k) alone. Every pass over `train` is the next epoch;
+    `fit` of a keras_gen model says which one it is in, so that a resumed run sees the same batches.
+
+    Args:
+        name: What the data is called.
+        train: Shuffled; only full batches.
+        test: In order; the last batch may be smaller.
+        image_shape: (height, width, channels).
+        class_names: One for each class, or None without labels.
+        num_train: Number of training images.
+        num_test: Number of test images.
+        batch_size: Images in a batch.
+        train_from: Makes the same pipeline as `train`, less its first `n` batches, for a run that
+            is resumed in the middle of an epoch.
+        num_broken: Image files that were skipped with `skip_broken=True`.
+    """
+
+    name: str
+    train: tf.data.Dataset
+    test: tf.data.Dataset
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...] | None
+    num_train: int
+    num_test: int
+    batch_size: int
+    train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    num_broken: int = 0
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, or None without labels."""
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+        return self.num_train // self.batch_size
+
+
+def shuffled_batches(
+    load: Loader, num_examples: int, batch_size: int, seed: int, skip: int = 0
+) -> tf.data.Dataset:
+    """A pipeline whose k-th pass is a permutation of the examples that (seed, k) determines.
+
+    `set_epoch(k)` on what is returned chooses the next pass's k; without it, passes count up from 0.
+    """
+    steps = num_examples // batch_size
+    next_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        epoch = next_epoch.assign_add(1) - 1
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(num_examples, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+        )
+        return load(order[skip * batch_size : steps * batch_size])
+
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps - skip))
+    dataset = with_sharding(dataset.prefetch(2))
+    dataset.set_epoch = lambda epoch: next_epoch.assign(epoch)
+    return dataset
+
+
+def with_sharding(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Several workers take turns at the examples; there are no files for them to share out."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return dataset.with_options(options)
+
+
+def array_loader(
+    images: np.ndarray, labels: np.ndarray | None, batch_size: int
+) -> Loader:
+    """Batches of arrays in memory, gathered a whole batch at a time."""
+    # On the host even where there is a GPU: tf.data runs there.
+    with tf.device("CPU:0"):
+        images = tf.constant(images)
+        labels = None if labels is None else tf.constant(labels, tf.int32)
+
+    def gather(numbers: tf.Tensor):  # type: ignore[no-untyped-def]
+        batch = tf.gather(images, numbers)
+        return batch if labels is None else (batch, tf.gather(labels, numbers))
+
+    def load(order: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(gather)
+
+    return load
+
+
+def build_dataset(
+    name: str,
+    train_loader: Loader,
+    test_loader: Loader,
+    *,
+    num_train: int,
+    num_test: int,
+    batch_size: int,
+    seed: int,
+    image_shape: tuple[int, int, int],
+    class_names: tuple[str, ...] | None,
+    num_broken: int = 0,
+) -> ImageDataset:
+    """Puts the two pipelines together, whatever the examples are loaded from."""
+    if num_train < batch_size:
+        raise ValueError(
+            f"{name} has fewer training images than one batch: expected at least "
+            f"batch_size={batch_size} images. Received: {num_train}. Choose a smaller batch_size."
+        )
+
+    def train_from(step: int) -> tf.data.Dataset:
+        return shuffled_batches(train_loader, num_train, batch_size, seed, skip=step)
+
+    num_test_batches = -(-num_test // batch_size)
+    test = test_loader(tf.range(num_test, dtype=tf.int64)).prefetch(2)
+    test = test.apply(tf.data.experimental.assert_cardinality(num_test_batches))
+    return ImageDataset(
+        name=name,
+        train=train_from(0),
+        test=with_sharding(test),
+        image_shape=image_shape,
+        class_names=class_names,
+        num_train=num_train,
+        num_test=num_test,
+        batch_size=batch_size,
+        train_from=train_from,
+        num_broken=num_broken,
+    )

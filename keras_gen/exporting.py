@@ -1,0 +1,83 @@
+"""What `model.export` writes: a SavedModel with named signatures, or the decoder in other formats."""
+
+import contextlib
+import importlib.util
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_gen.files import written_whole
+
+# The package that writes each format of `decode`, beside what TensorFlow itself brings.
+PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "tensorflow"}
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+FORMATS = ("tf_saved_model", *PACKAGES)
+
+
+def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool = False) -> None:
+    """Writes `model` at `filepath`, whole or not at all: see `GenerativeModel.export`."""
+    path = Path(filepath)
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format!r}")
+    if path.exists():
+        raise ValueError(f"{path} exists already, and an export replaces nothing. Choose another.")
+    if format == "tf_saved_model":
+        with written_whole(path) as draft:
+            write_saved_model(model, draft, verbose)
+    else:
+        write_decoder(model, path, format, verbose)
+
+
+def export_next_version(model: Any, directory: str | os.PathLike, format: str) -> Path:
+    """Adds a version under `directory`, as TensorFlow Serving expects them: 1, 2, 3 and so on.
+
+    Returns:
+        The new version: a folder `N` for a SavedModel or OpenVINO, a file `N.onnx`, `N.tflite`.
+    """
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{directory} is a file: expected a directory for the versions.")
+    versions = [int(path.stem) for path in directory.glob("*") if path.stem.isdecimal()]
+    path = directory / f"{max(versions, default=0) + 1}{SUFFIXES.get(format, '')}"
+    model.export(path, format)
+    return path
+
+
+def write_saved_model(model: Any, path: Path, verbose: bool) -> None:
+    """A SavedModel with every one of the model's signatures."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, (function, inputs) in model.signatures().items():
+        archive.add_endpoint(name, tf.function(function, input_signature=list(inputs.values())))
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        archive.write_out(path, verbose=verbose)
+    if verbose:
+        print(said.getvalue())  # noqa: T201
+
+
+def write_decoder(model: Any, path: Path, format: str, verbose: bool) -> None:
+    """The signature `decode` in a format of another runtime, written by Keras' own exporters.
+
+    Inputs: `z` (n, latent_dim), and for a conditional model `labels`, one-hot (n, num_classes).
+    Output: images, float32 in [0, 1]. OpenVINO's two files go into the folder `path`.
+    """
+    network = model.decoding_network()
+    if importlib.util.find_spec(PACKAGES[format]) is None:
+        raise ImportError(
+            f"Exporting to {format} needs the package {PACKAGES[format]}, which is not installed. "
+            'Install it with: pip install "keras_gen[onnx]"'
+        )
+    suffix = SUFFIXES.get(format, "")
+    if path.suffix != suffix and suffix:
+        raise ValueError(f"A file of format {format} must end in {suffix}. Received: {path}")
+    with written_whole(path) as draft:
+        target = draft
+        if format == "openvino":
+            draft.mkdir()
+            target = draft / "model.xml"
+        with contextlib.redirect_stdout(io.StringIO()):
+            network.export(str(target), format=format, verbose=verbose)

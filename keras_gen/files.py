@@ -1,0 +1,42 @@
+"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Gives a path to write to; what is there at the end of the block becomes `path` in one rename.
+
+    When the block raises, nothing is left behind and an older `path` stays as it was. A directory
+    never replaces one that has anything in it.
+
+    Args:
+        path: The file or directory to make. Its parents are made too.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "notes" / "a.txt"
+    >>> with written_whole(target) as path:
+    ...     _ = path.write_text("all of it")
+    >>> target.read_text()
+    'all of it'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Keras and Pillow read the format from the suffix, so it stays at the end.
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield draft
+        draft.replace(path)
+    except BaseException:
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+        raise

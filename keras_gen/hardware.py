@@ -1,0 +1,195 @@
+"""What the machine is made of and how busy it is. Whatever cannot be read is None, never an error."""
+
+import functools
+import os
+import platform
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+GIB = 2**30
+
+
+def readable(read: Callable[[], Any]) -> Any:
+    """What `read()` gives, or None where this machine does not tell."""
+    try:
+        return read()
+    except Exception:
+        return None
+
+
+def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
+    """Describes this machine.
+
+    Args:
+        include_tensorflow: Also ask TensorFlow which GPUs it sees, which imports it.
+
+    Returns:
+        A dictionary that JSON can hold. `system`, `release`, `version`, `architecture`,
+        `processor`, `python`; `cpu` (`name`, `physical_cores`, `logical_cores`, `frequency_mhz`,
+        `load_percent`); `ram` (`total_gib`, `available_gib`, `load_percent`); `gpus`, a list of
+        (`name`, `memory_total_mib`, `memory_used_mib`, `load_percent`); `tensorflow`, `keras` (their
+        versions), `tensorflow_gpus` (how many GPUs TensorFlow sees). What cannot be read is None.
+
+    Example:
+
+    >>> info = hardware_info(include_tensorflow=False)
+    >>> info["cpu"]["logical_cores"] >= 1
+    True
+    """
+    info: dict[str, Any] = {
+        "system": readable(platform.system),
+        "release": readable(platform.release),
+        "version": readable(platform.version),
+        "architecture": readable(platform.machine),
+        "processor": readable(platform.processor) or None,
+        "python": platform.python_version(),
+        "cpu": cpu_info(),
+        "ram": ram_info(),
+        "gpus": gpu_info(),
+    }
+    if include_tensorflow:
+        info.update(tensorflow_info())
+    return info
+
+
+@functools.cache
+def cpu_name() -> str | None:
+    """The processor's full name. Reading it takes a second, so it is read once."""
+    import cpuinfo
+
+    return readable(lambda: cpuinfo.get_cpu_info()["brand_raw"])
+
+
+def cpu_info() -> dict[str, Any]:
+    """Name, cores, frequency (MHz) and load (percent over 0.1 s) of the processor."""
+    import psutil
+
+    return {
+        "name": readable(cpu_name),
+        "physical_cores": readable(lambda: psutil.cpu_count(logical=False)),
+        "logical_cores": readable(psutil.cpu_count) or os.cpu_count(),
+        "frequency_mhz": readable(lambda: round(psutil.cpu_freq().current)),
+        "load_percent": readable(lambda: psutil.cpu_percent(interval=0.1)),
+    }
+
+
+def ram_info() -> dict[str, Any]:
+    """Total and available memory (GiB) and load (percent)."""
+    import psutil
+
+    memory = readable(psutil.virtual_memory)
+    return {
+        "total_gib": readable(lambda: round(memory.total / GIB, 1)),
+        "available_gib": readable(lambda: round(memory.available / GIB, 1)),
+        "load_percent": readable(lambda: memory.percent),
+    }
+
+
+def gpu_info() -> list[dict[str, Any]] | None:
+    """Each NVIDIA GPU's name, memory (MiB) and load (percent); empty without one."""
+
+    def read() -> list[dict[str, Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # GPUtil imports distutils, which is deprecated
+            import GPUtil
+
+            found = GPUtil.getGPUs()
+        return [
+            {
+                "name": gpu.name,
+                "memory_total_mib": round(gpu.memoryTotal),
+                "memory_used_mib": round(gpu.memoryUsed),
+                "load_percent": round(100 * gpu.load, 1),
+            }
+            for gpu in found
+        ]
+
+    return readable(read)
+
+
+def tensorflow_info() -> dict[str, Any]:
+    """Versions of TensorFlow and Keras, and how many GPUs TensorFlow can use."""
+
+    def gpus() -> int:
+        import tensorflow
+
+        return len(tensorflow.config.list_physical_devices("GPU"))
+
+    def version(package: str) -> str:
+        import importlib.metadata
+
+        return importlib.metadata.version(package)
+
+    return {
+        "tensorflow": readable(lambda: version("tensorflow")),
+        "keras": readable(lambda: version("keras")),
+        "tensorflow_gpus": readable(gpus),
+    }
+
+
+def hardware_report(info: dict[str, Any] | None = None) -> str:
+    """The same as lines to read; `info` is `hardware_info()` by default.
+
+    Example:
+
+    >>> "Logical cores" in hardware_report(hardware_info(include_tensorflow=False))
+    True
+    """
+    info = hardware_info() if info is None else info
+    cpu, ram, gpus = info["cpu"], info["ram"], info["gpus"]
+    system = [
+        ("Operating system", info["system"]),
+        ("Release", info["release"]),
+        ("Version", info["version"]),
+        ("Architecture", info["architecture"]),
+        ("Processor", info["processor"]),
+        ("Python", info["python"]),
+    ]
+    sections = [("System", system), ("CPU", _cpu_lines(cpu)), ("Memory", _ram_lines(ram))]
+    if not gpus:
+        sections.append(("GPU", [("Found", "unreadable" if gpus is None else "none")]))
+    for number, gpu in enumerate(gpus or []):
+        used, total = gpu["memory_used_mib"], gpu["memory_total_mib"]
+        lines = [
+            ("Name", gpu["name"]),
+            ("Memory used", f"{used:,} of {total:,} MiB"),
+            ("Load", f"{gpu['load_percent']} %"),
+        ]
+        sections.append((f"GPU {number}", lines))
+    if "tensorflow" in info:
+        seen = info["tensorflow_gpus"]
+        answer = {None: None, 0: "no (it runs on the CPU)"}.get(seen, f"yes ({seen})")
+        lines = [
+            ("TensorFlow", info["tensorflow"]),
+            ("Keras", info["keras"]),
+            ("Sees a GPU", answer),
+        ]
+        sections.append(("TensorFlow", lines))
+    blocks = []
+    for title, lines in sections:
+        body = [f"  {name:<17} {'unknown' if value is None else value}" for name, value in lines]
+        blocks.append("\n".join([title, *body]))
+    return "\n".join(blocks)
+
+
+def _cpu_lines(cpu: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("Name", cpu["name"]),
+        ("Physical cores", cpu["physical_cores"]),
+        ("Logical cores", cpu["logical_cores"]),
+        ("Frequency", _with_unit(cpu["frequency_mhz"], "MHz")),
+        ("Load", _with_unit(cpu["load_percent"], "%")),
+    ]
+
+
+def _ram_lines(ram: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("Total", _with_unit(ram["total_gib"], "GiB")),
+        ("Available", _with_unit(ram["available_gib"], "GiB")),
+        ("Load", _with_unit(ram["load_percent"], "%")),
+    ]
+
+
+def _with_unit(value: Any, unit: str) -> str | None:
+    return None if value is None else f"{value} {unit}"

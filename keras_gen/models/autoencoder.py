@@ -1,0 +1,410 @@
+"""Autoencoder: an encoder squeezes an image into a short vector, a decoder draws it again.
+
+    loss = E[-log p(x | z)],  z = encoder(x)
+
+p(x | z) is Bernoulli for each pixel (from logits), or normal with one learned variance [3]. New
+images come from a normal distribution that is fitted to the training images' codes, "ex-post
+density estimation" [2]; unlike there, it is kept up to date while the model trains, so that samples
+can be looked at after every epoch.
+
+References:
+    1. Hinton & Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks.
+    2. Ghosh et al. 2020, From Variational to Deterministic Autoencoders, arXiv 1903.12436.
+    3. Rybkin et al. 2021, Simple and Effective VAE Training with Calibrated Decoders,
+       arXiv 2006.13202.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob, spherical_interpolation
+from keras_gen.models import checks
+from keras_gen.models.base import GenerativeModel
+
+# === Networks ===
+
+
+class Builder:
+    """Makes the layers of one model: its dtype and activation, and initial weights from its seed."""
+
+    def __init__(self, seed: int | None, dtype: Any):
+        self.dtype = dtype
+        self.seeds: Iterator[int | None] = (
+            itertools.repeat(None) if seed is None else itertools.count(seed)
+        )
+
+    def _options(self, **options: Any) -> dict:
+        initializer = keras.initializers.GlorotUniform(seed=next(self.seeds))
+        return {"kernel_initializer": initializer, "dtype": self.dtype, **options}
+
+    def dense(self, units: int, **options: Any) -> layers.Dense:
+        return layers.Dense(units, **self._options(**options))
+
+    def conv(self, filters: int, **options: Any) -> layers.Conv2D:
+        return layers.Conv2D(filters, 3, padding="same", **self._options(**options))
+
+    def conv_transpose(self, filters: int, **options: Any) -> layers.Conv2DTranspose:
+        return layers.Conv2DTranspose(filters, 3, padding="same", **self._options(**options))
+
+
+def feature_sizes(image_shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
+    """(height, width) of the image and of each feature map that a stride of 2 makes of it."""
+    sizes = [(image_shape[0], image_shape[1])]
+    for _ in range(num_halvings):
+        sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
+    return sizes
+
+
+def build_encoder(
+    image_shape: tuple[int, int, int],
+    output_dims: dict[str, int],
+    num_classes: int | None,
+    widths: Sequence[int],
+    hidden_units: int,
+    build: Builder,
+) -> keras.Model:
+    """Strided convolutions, a dense layer, and one linear output for each of `output_dims`."""
+    inputs = [keras.Input(image_shape, name="images")]
+    x = inputs[0]
+    if num_classes is not None:
+        inputs.append(keras.Input((num_classes,), name="labels"))
+        label_map = build.dense(math.prod(image_shape[:2]))(inputs[1])
+        label_map = layers.Reshape((*image_shape[:2], 1), dtype=build.dtype)(label_map)
+        x = layers.Concatenate(dtype=build.dtype)([x, label_map])  # (h, w, channels + 1)
+    for width in widths:
+        x = build.conv(width, strides=2, activation="relu")(x)  # (h / 2, w / 2, width)
+    x = layers.Flatten(dtype=build.dtype)(x)
+    x = build.dense(hidden_units, activation="relu")(x)
+    outputs = [
+        build.dense(units, name=name, dtype="float32")(x) for name, units in output_dims.items()
+    ]
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name="encoder")
+
+
+def build_decoder(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_classes: int | None,
+    widths: Sequence[int],
+    hidden_units: int,
+    build: Builder,
+) -> keras.Model:
+    """The encoder's mirror: dense layers, then transposed convolutions up to the image's logits."""
+    inputs = [keras.Input((latent_dim,), name="z")]
+    x = inputs[0]
+    if num_classes is not None:
+        inputs.append(keras.Input((num_classes,), name="labels"))
+        x = layers.Concatenate(dtype=build.dtype)(inputs)
+    sizes = feature_sizes(image_shape, len(widths))
+    x = build.dense(hidden_units, activation="relu")(x)
+    x = build.dense(math.prod(sizes[-1]) * widths[-1], activation="relu")(x)
+    x = layers.Reshape((*sizes[-1], widths[-1]), dtype=build.dtype)(x)
+    for width, size in zip((*widths[-2::-1], None), sizes[-2::-1], strict=True):
+        if width is None:
+            x = build.conv_transpose(image_shape[2], strides=2, dtype="float32")(x)
+        else:
+            x = build.conv_transpose(width, strides=2, activation="relu")(x)
+        x = crop(x, size, build)
+    return keras.Model(inputs, x, name="decoder")
+
+
+def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
+    """Cuts off the row or column that doubling an odd size adds."""
+    extra = (x.shape[1] - size[0], x.shape[2] - size[1])
+    if extra == (0, 0):
+        return x
+    return layers.Cropping2D(((0, extra[0]), (0, extra[1])), dtype=build.dtype)(x)
+
+
+# === Model ===
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Autoencoder(GenerativeModel):
+    """Autoencoder whose codes get a normal distribution to sample from.
+
+    Args:
+        image_shape: (height, width, channels); any size.
+        latent_dim: Length of the code z.
+        num_classes: Number of classes to condition both networks on; None to ignore labels.
+        widths: Filters of the encoder's convolutions, each of which halves the image; the decoder
+            mirrors them.
+        hidden_units: Width of the dense layer between convolutions and code.
+        likelihood: `"bernoulli"`, from logits; or `"gaussian"`, with one learned variance.
+        encoder: Your own network in place of the default: images (height, width, channels), and
+            with `num_classes` one-hot labels (num_classes,) -> z (latent_dim,).
+        decoder: Your own network: z (latent_dim,), and with `num_classes` one-hot labels -> logits
+            of the pixels (height, width, channels), or their means with `"gaussian"`.
+        seed: Integer that determines the initial weights and all noise; random by default.
+
+    Raises:
+        ValueError: A number is out of range, or the shapes of your own networks do not fit.
+
+    Example:
+
+    >>> model = Autoencoder(image_shape=(28, 28, 1), latent_dim=4, seed=0)
+    >>> model.compile()
+    >>> _ = model.fit(np.zeros((256, 28, 28), "uint8"), epochs=1, verbose=0)
+    >>> model.encode(np.zeros((3, 28, 28), "uint8")).shape
+    (3, 4)
+    >>> model.generate(2, seed=0).shape
+    (2, 28, 28, 1)
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_dim: int = 16,
+        num_classes: int | None = None,
+        widths: Sequence[int] = (32, 64),
+        hidden_units: int = 256,
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        encoder: keras.Model | None = None,
+        decoder: keras.Model | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
+        checks.at_least("the number of widths", len(widths), 1)
+        checks.at_least("each of widths", min(widths), 1)
+        checks.at_least("hidden_units", hidden_units, 1)
+        checks.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
+        self.widths = tuple(widths)
+        self.hidden_units = hidden_units
+        self.likelihood = likelihood
+        self._own_networks = {"encoder": encoder, "decoder": decoder}
+        self._make_networks(encoder, decoder)
+        self._make_state()
+        self.built = True
+
+    encoder_outputs = ("z",)  # what the encoder computes, each (latent_dim,)
+
+    def _make_networks(self, encoder: keras.Model | None, decoder: keras.Model | None) -> None:
+        label_shape = [] if self.num_classes is None else [(self.num_classes,)]
+        code = [(self.latent_dim,)]
+        sizes = (self.num_classes, self.widths, self.hidden_units)
+        build = Builder(self.seed, self.dtype_policy)
+        if encoder is None:
+            outputs = dict.fromkeys(self.encoder_outputs, self.latent_dim)
+            encoder = build_encoder(self.image_shape, outputs, *sizes, build)
+        else:
+            inputs = [self.image_shape, *label_shape]
+            checks.network("encoder", encoder, inputs, code * len(self.encoder_outputs))
+        if decoder is None:
+            decoder = build_decoder(self.image_shape, self.latent_dim, *sizes, build)
+        else:
+            checks.network("decoder", decoder, [*code, *label_shape], [self.image_shape])
+        self.encoder, self.decoder = encoder, decoder
+        if self.likelihood == "gaussian":
+            self.pixel_log_var = self.add_weight(
+                name="pixel_log_var", initializer=keras.initializers.Constant(-3.0), dtype="float32"
+            )
+
+    def _make_state(self) -> None:
+        """Trackers, and the running mean and covariance of the codes."""
+        d = self.latent_dim
+        shared = {"trainable": False, "dtype": "float32", "aggregation": "mean"}
+        self.code_mean = self.add_weight((d,), "zeros", name="code_mean", **shared)
+        self.code_covariance = self.add_weight(
+            (d, d), lambda shape, dtype: tf.eye(d), name="code_covariance", **shared
+        )
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+
+    def get_config(self) -> dict:
+        own = {
+            name: None if network is None else keras.saving.serialize_keras_object(network)
+            for name, network in self._own_networks.items()
+        }
+        return {
+            **super().get_config(),
+            "widths": self.widths,
+            "hidden_units": self.hidden_units,
+            "likelihood": self.likelihood,
+            **own,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Autoencoder":
+        config = dict(config)
+        for name in ("encoder", "decoder"):
+            if config.get(name) is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(**config)
+
+    # === Training ===
+
+    @property
+    def metrics(self) -> list:
+        return [self.loss_tracker, self.reconstruction_tracker]
+
+    def train_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        with tf.GradientTape() as tape:
+            z = self.encoder(join(images, labels), training=True)
+            decoded = self.decoder(join(z, labels), training=True)
+            loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
+            scaled_loss = self.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self._follow_codes(tf.cast(z, tf.float32))
+        self.track({"loss": loss, "reconstruction_loss": loss}, tf.shape(images)[0])
+        return self.logs()
+
+    def test_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        decoded = self.decoder(join(self.encoder(join(images, labels)), labels))
+        loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
+        self.track({"loss": loss, "reconstruction_loss": loss}, tf.shape(images)[0])
+        return self.logs()
+
+    def _follow_codes(self, z: tf.Tensor, momentum: float = 0.99) -> None:
+        """Moves the codes' running mean and covariance towards this batch's."""
+        mean = tf.reduce_mean(z, axis=0)
+        centred = z - mean
+        covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(
+            tf.shape(z)[0], tf.float32
+        )
+        for variable, value in ((self.code_mean, mean), (self.code_covariance, covariance)):
+            variable.assign(momentum * variable + (1.0 - momentum) * value)
+
+    def reconstruction_log_prob(self, images: tf.Tensor, decoded: tf.Tensor) -> tf.Tensor:
+        """log p(x | z), nats for each image (n,), of float32 images (n, h, w, c)."""
+        decoded = tf.cast(decoded, tf.float32)
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_prob(images, decoded)
+        return gaussian_log_prob(images, decoded, tf.convert_to_tensor(self.pixel_log_var))
+
+    # === Verbs ===
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Reconstructs images, or (images, labels) where conditional."""
+        images, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        images, labels = self.to_images(images), self.to_one_hot(labels)
+        return self.reconstructions(images, labels)
+
+    def codes(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """The encoder's outputs by name, each float32 (n, latent_dim)."""
+        outputs = self.encoder(join(images, labels), training=False)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return dict(zip(self.encoder_outputs, [tf.cast(o, tf.float32) for o in outputs], strict=True))
+
+    def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        decoded = tf.cast(self.decoder(join(z, labels), training=False), tf.float32)
+        if self.likelihood == "bernoulli":
+            return tf.sigmoid(decoded)
+        return tf.clip_by_value(decoded, 0.0, 1.0)
+
+    def reconstructions(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        code = self.codes(images, labels)[self.encoder_outputs[0]]
+        return self.images_from_latents(code, labels)
+
+    def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        noise = super().latents(num_samples, seed)
+        # The diagonal keeps the factor defined where codes fill fewer than latent_dim dimensions.
+        covariance = tf.convert_to_tensor(self.code_covariance) + 1e-6 * tf.eye(self.latent_dim)
+        factor = tf.linalg.cholesky(covariance)
+        return self.code_mean + tf.matmul(noise, factor, transpose_b=True)
+
+    def _of_pixels(self, function: Callable, images: Any, labels: Any, **options: Any) -> Any:
+        """Applies `function(images, one_hot_labels)` to what a user passed, after checking it."""
+        checks.images(images, self.image_shape)
+        if self.num_classes is not None:
+            checks.labels(labels, self.num_classes, len(images))
+        one_hot = self.to_one_hot(labels)
+
+        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, **options: Any) -> Any:
+            return function(self.to_images(x), labels, **options)
+
+        from_pixels.__name__ = f"{function.__name__}_of_pixels"
+        return self.in_chunks(from_pixels, np.asarray(images), one_hot, **options)
+
+    def encode(self, images: Any, labels: Any = None) -> np.ndarray:
+        """Images -> codes (n, latent_dim), float32; the mean where the encoder is a distribution.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: Integers (n,) or one-hot, where the model is conditional.
+        """
+        return self._of_pixels(self.codes, images, labels)[self.encoder_outputs[0]]
+
+    def decode(self, z: Any, labels: Any = None) -> np.ndarray:
+        """Codes (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1]."""
+        z = np.asarray(z, "float32")
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z must have shape (n, {self.latent_dim}). Received: {z.shape}")
+        if self.num_classes is not None:
+            checks.labels(labels, self.num_classes, len(z))
+        return self.in_chunks(self.images_from_latents, z, self.to_one_hot(labels))
+
+    def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
+        """Images -> the images that decoding their codes gives, float32 in [0, 1], same shape."""
+        return self._of_pixels(self.reconstructions, images, labels)
+
+    def interpolate(
+        self, z_start: Any, z_end: Any, num_steps: int = 10, labels: Any = None
+    ) -> np.ndarray:
+        """Images on the great arcs between codes: what lies between two garments.
+
+        Args:
+            z_start: (n, latent_dim), for example `encode(images)`.
+            z_end: (n, latent_dim).
+            num_steps: Images on each way, both ends included; 2 or more.
+            labels: Integers (n,) or one-hot, one for each way, where the model is conditional.
+
+        Returns:
+            (n, num_steps, height, width, channels), float32 in [0, 1].
+        """
+        checks.at_least("num_steps", num_steps, 2)
+        z_start, z_end = np.asarray(z_start, "float32"), np.asarray(z_end, "float32")
+        fractions = tf.linspace(0.0, 1.0, num_steps)
+        z = spherical_interpolation(z_start, z_end, fractions).numpy()
+        if labels is not None:
+            labels = np.repeat(np.asarray(labels), num_steps, axis=0)
+        images = self.decode(z.reshape(-1, self.latent_dim), labels)
+        return images.reshape(len(z_start), num_steps, *self.image_shape)
+
+    def decoding_network(self) -> keras.Model:
+        """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export."""
+        decoded = self.decoder(self.decoder.inputs)
+        decoded = layers.Activation("linear", dtype="float32")(decoded)
+        if self.likelihood == "bernoulli":
+            images = layers.Activation("sigmoid", dtype="float32", name="images")(decoded)
+        else:
+            images = layers.ReLU(max_value=1.0, dtype="float32", name="images")(decoded)
+        return keras.Model(self.decoder.inputs, images, name="decode")
+
+    def signatures(self) -> dict:
+        def of_images(function: Callable, name: str | None = None) -> Callable:
+            def signature(images, labels=None):  # type: ignore[no-untyped-def]
+                result = function(self.to_images(images), self.to_one_hot(labels))
+                return result if name is None else {name: result}
+
+            return signature
+
+        def decode(z, labels=None):  # type: ignore[no-untyped-def]
+            return {"images": self.images_from_latents(z, self.to_one_hot(labels))}
+
+        images = {"images": tf.TensorSpec((None, *self.image_shape), tf.float32, "images")}
+        z = {"z": tf.TensorSpec((None, self.latent_dim), tf.float32, "z")}
+        return {
+            **super().signatures(),
+            "decode": (decode, {**z, **self.label_spec()}),
+            "encode": (of_images(self.codes), {**images, **self.label_spec()}),
+            "reconstruct": (
+                of_images(self.reconstructions, "images"),
+                {**images, **self.label_spec()},
+            ),
+        }
+
+
+def join(x: tf.Tensor, labels: tf.Tensor | None) -> Any:
+    """A network's input: `x` alone, or with one-hot labels."""
+    return x if labels is None else [x, labels]

@@ -1,0 +1,136 @@
+"""Refusals in the reader's words: what was expected, what was received, what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def image_shape(value: Sequence[int]) -> None:
+    """Refuses what is not (height, width, channels)."""
+    if len(value) != 3 or min(value) < 1:
+        raise ValueError(
+            f"image_shape must be (height, width, channels), each 1 or more. Received: {value}"
+        )
+
+
+def at_least(name: str, value: float, minimum: float) -> None:
+    """Refuses a number that is too small."""
+    if not value >= minimum:
+        raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
+
+
+def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Refuses a name that is not among those allowed."""
+    if value not in allowed:
+        expected = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be one of {expected}. Received: {value!r}")
+
+
+def network(
+    name: str,
+    value: keras.Model,
+    inputs: Sequence[tuple[int, ...]],
+    outputs: Sequence[tuple[int, ...]],
+) -> None:
+    """Refuses a network of one's own whose shapes (without the batch axis) do not fit the model."""
+    if not isinstance(value, keras.Model) or not hasattr(value, "inputs"):
+        raise ValueError(
+            f"{name} must be a keras.Model with defined inputs (Functional or Sequential with an "
+            f"Input). Received: {value!r}"
+        )
+    for side, tensors, shapes in (
+        ("inputs", value.inputs, inputs),
+        ("outputs", value.outputs, outputs),
+    ):
+        received = [tuple(tensor.shape[1:]) for tensor in tensors]
+        if received != [tuple(shape) for shape in shapes]:
+            raise ValueError(
+                f"{name} must have {side} of shapes {list(shapes)} (without the batch axis). "
+                f"Received: {received}"
+            )
+
+
+def pixel_type(dtype: Any) -> None:
+    """Refuses integers that are not uint8, for there is no telling their range."""
+    dtype = tf.as_dtype(dtype)
+    if dtype != tf.uint8 and not dtype.is_floating:
+        raise ValueError(
+            "Images must be uint8 in [0, 255] or floating point in [0, 1]. "
+            f"Received: {dtype.name}. Convert them with images.astype('uint8')."
+        )
+
+
+def images(x: Any, shape: tuple[int, int, int]) -> None:
+    """Refuses pixels of another type, shape or range than the models take."""
+    x = np.asarray(x)
+    if x.dtype == object:
+        raise ValueError("Images must be one array of numbers. Received: an array of objects")
+    pixel_type(x.dtype)
+    shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
+    if x.shape[1:] not in shapes:
+        expected = " or ".join(str(("n", *s)).replace("'", "") for s in shapes)
+        raise ValueError(f"Images must have shape {expected}. Received: {x.shape}")
+    if not len(x):
+        raise ValueError("Expected at least one image. Received: none")
+    if x.dtype == np.uint8:
+        return
+    if not np.isfinite(x).all():
+        raise ValueError("Images must be finite. Received: NaN or infinity among the pixels")
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"Floating-point images must be in [0, 1]. Received: from {low:g} to {high:g}. Divide "
+            "by 255, or pass the uint8 images as they are."
+        )
+
+
+def labels(y: Any, num_classes: int, num_images: int) -> None:
+    """Refuses labels that are missing, of another length or out of range."""
+    if y is None:
+        raise ValueError(
+            f"The model has num_classes={num_classes} and needs labels: pass fit(images, labels), "
+            "or a tf.data.Dataset of (images, labels). Received: images alone"
+        )
+    y = np.asarray(y)
+    if len(y) != num_images:
+        raise ValueError(f"Expected {num_images} labels, one an image. Received: {len(y)}")
+    if y.ndim == 2 and y.shape[1] == num_classes and num_classes != 1:
+        if not np.allclose(y.sum(axis=1), 1):
+            raise ValueError("One-hot labels must have one 1 in each row. Received: other rows")
+        return
+    if y.reshape(len(y), -1).shape[1] != 1:
+        raise ValueError(
+            f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.shape}"
+        )
+    if y.min() < 0 or y.max() >= num_classes or (y != np.round(y)).any():
+        raise ValueError(
+            f"Labels must be integers from 0 to {num_classes - 1}. "
+            f"Received: from {y.min()} to {y.max()}"
+        )
+
+
+def first_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
+    """Looks at the first batch of what `fit` was given. A generator is not looked at: it would lose it."""
+    if isinstance(x, tf.data.Dataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x.take(1)), None))
+        if x is None:
+            raise ValueError("The tf.data.Dataset is empty: expected at least one batch.")
+    elif isinstance(x, keras.utils.PyDataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+    elif not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        if x is None or isinstance(x, (list, tuple, dict)):
+            raise ValueError(
+                "Expected images as one array (n, height, width, channels) or as a tf.data.Dataset. "
+                f"Received: {type(x).__name__}"
+            )
+        return
+    else:
+        if y is not None and len(y) != len(x):
+            raise ValueError(f"Expected {len(x)} labels, one an image. Received: {len(y)}")
+        x, y = x[:1024], None if y is None else y[:1024]
+    images(x, shape)
+    if num_classes is not None:
+        labels(y, num_classes, len(x))

@@ -1,0 +1,595 @@
+"""A run directory: what `keras-gen train` writes, how it is resumed, and what is loaded from it.
+
+    config.json       everything needed to repeat the run, versions and hardware included
+    metrics.csv       a row for each epoch
+    logs/             TensorBoard
+    checkpoints/      the newest complete state
+    samples/          a picture after some of the epochs, and `final.png`
+    model.keras       the trained model
+"""
+
+import csv
+import datetime
+import io
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_gen import __version__, callbacks, images, models
+from keras_gen.datasets import ImageDataset, load_dataset
+from keras_gen.files import written_whole
+from keras_gen.hardware import hardware_info
+from keras_gen.recipes import find_recipe
+
+NUM_PICTURES = 20  # drawn in a run, whatever its number of epochs
+NUM_PROJECTED = 1000  # test images in TensorBoard's projector
+CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
+CHECKPOINT_SHARE = 0.01  # at most, of the time
+
+# What a caller shows progress with: it gets the data, the number of epochs, and the epoch and the
+# step in it (both from 0) that the run goes on from.
+Progress = Callable[[ImageDataset, int, int, int], keras.callbacks.Callback]
+
+
+class StoppedEarly(Exception):  # noqa: N818 (it is no error)
+    """The run stopped before its end, and can be resumed.
+
+    Args:
+        directory: The run.
+        why: What stopped it.
+    """
+
+    def __init__(self, directory: Path, why: str):
+        super().__init__(why)
+        self.directory = directory
+        self.why = why
+
+
+# === Starting and resuming ===
+
+
+def train(
+    recipe: str = "vae",
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    skip_broken: bool = False,
+    epochs: int | None = None,
+    max_minutes: float | None = None,
+    batch_size: int = 128,
+    learning_rate: float | None = None,
+    learning_rate_decay: bool = True,
+    seed: int = 0,
+    out: str | None = None,
+    strategy: Literal["none", "mirrored", "multi_worker"] = "none",
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    hyperparameters: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Trains a recipe's model and writes a run directory.
+
+    Args:
+        recipe: A name from the recipes table.
+        data: Name of a data set, a folder of images, or an .npz file; the recipe's by default.
+        data_dir: Folder with a named data set's own files, where there is no network.
+        image_size: Height and width that a folder's images are resized and cropped to.
+        channels: 1 or 3, for a folder whose images are grey and coloured.
+        skip_broken: Leave out image files that do not decode.
+        epochs: Passes over the training images; the recipe's by default.
+        max_minutes: Stop after so many minutes; the run can be resumed.
+        batch_size: Images in a training step, over all replicas.
+        learning_rate: Of Adam, at the start; the recipe's by default.
+        learning_rate_decay: Let the learning rate fall to 0 along half a cosine.
+        seed: Determines initial weights, noise and the order of the data.
+        out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
+        strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
+            or Slurm names (multi_worker).
+        dtype_policy: Numbers that the networks compute with.
+        hyperparameters: Constructor arguments of the model.
+        progress: Makes the callback that shows progress.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ValueError: An argument is out of range, the data does not fit, or `out` is not empty.
+        StoppedEarly: The time was up, or the run was interrupted.
+    """
+    chosen = find_recipe(recipe)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be 1 or more. Received: {value}")
+    for name, number in (("max_minutes", max_minutes), ("learning_rate", learning_rate)):
+        if number is not None and not number > 0:
+            raise ValueError(f"{name} must be more than 0. Received: {number}")
+    options = {
+        "data": data or chosen.dataset,
+        "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
+        "image_size": image_size,
+        "channels": channels,
+        "skip_broken": skip_broken,
+        "epochs": epochs or chosen.epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate or chosen.learning_rate,
+        "learning_rate_decay": learning_rate_decay,
+        "seed": seed,
+        "strategy": strategy,
+        "dtype_policy": dtype_policy,
+    }
+    if Path(options["data"]).exists():
+        options["data"] = str(Path(options["data"]).resolve())
+    name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    directory = Path(out) if out else Path("runs") / name
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ValueError(
+            f"{directory} is not empty: expected a new directory, so that no run is overwritten. "
+            f"Choose another, delete it, or continue the run with: keras-gen resume {directory}"
+        )
+    run = Run(directory, recipe, options, {**chosen.hyperparameters, **(hyperparameters or {})})
+    return run.train(max_minutes, progress)
+
+
+def resume(
+    directory: str | os.PathLike, max_minutes: float | None = None, progress: Progress | None = None
+) -> Path:
+    """Continues a run where its newest checkpoint left it, as if it had never stopped.
+
+    Args:
+        directory: The run directory.
+        max_minutes: Stop after so many minutes from now.
+        progress: Makes the callback that shows progress.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ValueError: It is no run directory.
+        StoppedEarly: The time was up, or the run was interrupted.
+    """
+    run = Run.read(Path(directory))
+    if (run.directory / "model.keras").exists():
+        return run.directory
+    return run.train(max_minutes, progress)
+
+
+def load_model(source: str | os.PathLike) -> models.GenerativeModel:
+    """Loads a trained model.
+
+    Args:
+        source: A run directory (its `model.keras`, or its newest checkpoint while it is not
+            finished), or a `.keras` file.
+
+    Returns:
+        The model, compiled as it was.
+
+    Raises:
+        ValueError: There is no model there, or the file is damaged.
+
+    Example:
+
+    >>> load_model("nowhere")
+    Traceback (most recent call last):
+    ...
+    ValueError: nowhere does not exist: expected a run directory or a .keras file.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: expected a run directory or a .keras file.")
+    if path.is_dir():
+        found = path / "model.keras"
+        checkpoint = newest_checkpoint(path / "checkpoints")
+        if not found.exists():
+            if checkpoint is None:
+                raise ValueError(f"{path} holds neither model.keras nor a checkpoint.")
+            found = checkpoint[0]
+        path = found
+    elif path.suffix != ".keras":
+        raise ValueError(f"Expected a run directory or a .keras file. Received: {path}")
+    try:
+        model = keras.saving.load_model(path)
+    except Exception as error:
+        raise ValueError(
+            f"{path} could not be loaded: it is damaged, or is no keras_gen model "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(model, models.GenerativeModel):
+        raise ValueError(f"{path} holds a {type(model).__name__}, which is no keras_gen model.")
+    return model
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
+    """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch."""
+    found = []
+    for path in folder.glob("epoch-*-step-*.keras"):
+        _, epoch, _, step = path.stem.split("-")
+        found.append((int(epoch), int(step), path))
+    if not found:
+        return None
+    epoch, step, path = max(found)
+    return path, epoch, step
+
+
+# === A run ===
+
+
+class Run:
+    """One run directory and what is in it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        recipe: str,
+        options: dict[str, Any],
+        hyperparameters: dict[str, Any],
+    ):
+        self.directory = directory
+        self.recipe = recipe
+        self.options = options
+        self.hyperparameters = hyperparameters
+
+    @classmethod
+    def read(cls, directory: Path) -> "Run":
+        """Reads `config.json` back."""
+        path = directory / "config.json"
+        try:
+            config = json.loads(path.read_text())
+            recipe = config.pop("run")["recipe"]
+            names = set(train.__kwdefaults__)
+            options = {key: value for key, value in config.items() if key in names}
+            hyperparameters = {key: value for key, value in config.items() if key not in names}
+            find_recipe(recipe)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{directory} is not a run directory: expected the config.json that keras-gen "
+                f"train writes there ({type(error).__name__}: {error})."
+            ) from None
+        return cls(directory, recipe, options, hyperparameters)
+
+    def write(self, model: models.GenerativeModel) -> None:
+        """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
+        described = model.get_config()
+        config = {
+            **self.options,
+            **{key: described[key] for key in self.hyperparameters},
+            "run": {
+                "recipe": self.recipe,
+                "model": type(model).__name__,
+                "parameters": model.count_params(),
+                "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
+                "keras_gen": __version__,
+                "numpy": np.__version__,
+                "hardware": hardware_info(),
+            },
+        }
+        with written_whole(self.directory / "config.json") as path:
+            path.write_text(json.dumps(config, indent=2) + "\n")
+
+    def train(self, max_minutes: float | None, progress: Progress | None) -> Path:
+        """Trains from the newest checkpoint, or from the beginning, to the end."""
+        options = self.options
+        strategy = make_strategy(options["strategy"])
+        keras.utils.set_random_seed(options["seed"])
+        data = load_dataset(
+            options["data"],
+            batch_size=options["batch_size"],
+            seed=options["seed"],
+            data_dir=options["data_dir"],
+            image_size=options["image_size"],
+            channels=options["channels"],
+            skip_broken=options["skip_broken"],
+        )
+        checkpoint = newest_checkpoint(self.directory / "checkpoints")
+        with strategy.scope():
+            model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
+        chief = is_chief(strategy)
+        # The other workers must save with the chief, since reading metrics is collective.
+        place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
+        if chief and not (self.directory / "config.json").exists():
+            self.write(model)
+        _, epoch, step = checkpoint or (None, 0, 0)
+        keeper = Keeper(place, data, epoch, step, max_minutes, strategy)
+        watchers = self.watchers(data) if chief else []
+        if chief and progress is not None:
+            watchers.append(progress(data, options["epochs"], epoch, step))
+        try:
+            with keeper.stopping_at_signals():
+                self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
+            save(model, place / "model.keras")
+        except Stop:
+            raise StoppedEarly(self.directory, keeper.why) from None
+        finally:
+            if not chief:
+                shutil.rmtree(place)
+        if chief:
+            self.draw_samples(model)
+        return self.directory
+
+    def build(self, data: ImageDataset) -> models.GenerativeModel:
+        """The model as the options have it, compiled."""
+        options, arguments = self.options, dict(self.hyperparameters)
+        recipe = find_recipe(self.recipe)
+        if recipe.conditional and arguments.get("num_classes") is None:
+            if data.num_classes is None:
+                raise ValueError(f"{self.recipe} needs labels, and {data.name} has none.")
+            arguments["num_classes"] = data.num_classes
+        num_classes = arguments.get("num_classes")
+        if num_classes is not None:
+            if num_classes != data.num_classes:
+                raise ValueError(
+                    f"num_classes must be {data.num_classes}, as {data.name} has them. "
+                    f"Received: {num_classes}"
+                )
+            arguments["class_names"] = data.class_names
+        model = getattr(models, recipe.model)(
+            image_shape=data.image_shape,
+            seed=options["seed"],
+            dtype=options["dtype_policy"],
+            **arguments,
+        )
+        rate = options["learning_rate"]
+        if options["learning_rate_decay"]:
+            steps = options["epochs"] * data.steps_per_epoch
+            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        model.compile(keras.optimizers.Adam(rate))
+        return model
+
+    def watchers(self, data: ImageDataset) -> list[keras.callbacks.Callback]:
+        """The callbacks that show the run in TensorBoard and in `samples/`."""
+        logs = self.directory / "logs"
+        every = max(1, self.options["epochs"] // NUM_PICTURES)
+        x, y = test_images(data, NUM_PROJECTED)
+        names = data.class_names
+        found: list[keras.callbacks.Callback] = [
+            keras.callbacks.TensorBoard(logs),
+            callbacks.SampleGrid(logs, image_dir=self.directory / "samples", every=every),
+            callbacks.HardwareMonitor(logs, data.batch_size),
+        ]
+        model = getattr(models, find_recipe(self.recipe).model)
+        if hasattr(model, "reconstruct"):
+            few = None if y is None else y[:20]
+            found.append(callbacks.ReconstructionGrid(logs, x[:20], few, every=every))
+        if hasattr(model, "encode"):
+            found.append(callbacks.LatentProjector(logs, x, y, names))
+        return found
+
+    def fit(
+        self,
+        model: models.GenerativeModel,
+        data: ImageDataset,
+        watchers: list[keras.callbacks.Callback],
+        epoch: int,
+        step: int,
+    ) -> None:
+        """`model.fit` from the given step of the given epoch."""
+        everyone = keras.callbacks.CallbackList(watchers, model=model)
+        everyone.set_params({"epochs": self.options["epochs"], "steps": data.steps_per_epoch})
+        options = {"validation_data": data.test, "callbacks": everyone, "verbose": 0}
+        try:
+            if step:
+                rest = data.train_from(step)
+                model.fit(rest, initial_epoch=epoch, epochs=epoch + 1, **options)
+                epoch += 1
+            if epoch < self.options["epochs"]:
+                epochs = self.options["epochs"]
+                model.fit(data.train, initial_epoch=epoch, epochs=epochs, **options)
+        except BaseException:
+            everyone.on_train_end()  # writers and threads end with the run, however it ends
+            raise
+
+    def draw_samples(self, model: models.GenerativeModel) -> None:
+        """`samples/final.png`."""
+        last = callbacks.SampleGrid(self.directory / "logs")
+        last.set_model(model)
+        images.write_png(self.directory / "samples" / "final.png", last.picture())
+
+
+def test_images(data: ImageDataset, most: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first test images, and their labels where there are any."""
+    batches = list(data.test.take(-(-min(most, data.num_test) // data.batch_size)))
+    if data.class_names is None:
+        return np.concatenate(batches)[:most], None
+    x, y = zip(*batches, strict=True)
+    return np.concatenate(x)[:most], np.concatenate(y)[:most]
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """`model.save`, whole or not at all."""
+    with written_whole(path) as draft:
+        model.save(draft)
+
+
+# === Keeping the state ===
+
+
+class Stop(Exception):  # noqa: N818 (it is no error)
+    """Ends `fit` between two steps, without the end of the epoch that Keras would add."""
+
+
+class Keeper(keras.callbacks.Callback):
+    """Writes checkpoints and `metrics.csv`, and stops when the time is up or a signal comes.
+
+    It must be the last callback: what it saves is then the state after all the others.
+
+    Args:
+        directory: The run.
+        data: What it trains on.
+        epoch: The epoch that the run is resumed in, from 0.
+        step: The steps of that epoch that are done.
+        max_minutes: Minutes until it stops; None for no limit.
+        strategy: Of a distributed run. Several workers save and stop only at the end of an epoch,
+            all together.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        data: ImageDataset,
+        epoch: int,
+        step: int,
+        max_minutes: float | None,
+        strategy: tf.distribute.Strategy,
+    ):
+        super().__init__()
+        self.directory = directory
+        self.data = data
+        self.epoch, self.step = epoch, step
+        self.max_minutes = max_minutes
+        self.strategy = strategy
+        self.together = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.budget = None if max_minutes is None else callbacks.TimeBudget(max_minutes)
+        self.signal: int | None = None
+        self._rows = self._read_rows()
+        self._resumed_metrics: list[np.ndarray] | None = None
+        self._next_save = 0.0
+
+    @property
+    def why(self) -> str:
+        """What stopped the run."""
+        if self.signal is not None:
+            return f"interrupted by {signal.Signals(self.signal).name}"
+        return f"its {self.max_minutes:g} minutes are over"
+
+    def stopping_at_signals(self) -> Any:
+        """Ctrl-C and SIGTERM (Slurm's notice) stop the run after the step it is in."""
+        return _Signals(self)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self.budget is not None:
+            self.budget.on_train_begin()
+        self._next_save = max(self._next_save, time.monotonic() + CHECKPOINT_SECONDS)
+        self._first_step = self.step
+        if self.step:
+            self._resumed_metrics = [v.numpy() for v in self.model.metrics_variables]
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if self._resumed_metrics is not None:
+            # The epoch's means go on from its first part.
+            for variable, value in zip(
+                self.model.metrics_variables, self._resumed_metrics, strict=True
+            ):
+                variable.assign(value)
+            self._resumed_metrics = None
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step = self._first_step + batch + 1
+        if self.step >= self.data.steps_per_epoch or self.together:
+            return  # the end of the epoch comes next
+        if self._should_stop():
+            self._save()
+            raise Stop
+        if time.monotonic() >= self._next_save:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch, self.step, self._first_step = epoch + 1, 0, 0
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+        self._rows.append({"epoch": epoch + 1, **values, "learning_rate": rate})
+        self._write_rows()
+        stop = self._should_stop() and epoch + 1 < self.params["epochs"]
+        if stop or self.together or time.monotonic() >= self._next_save:
+            self._save()
+        if stop:
+            raise Stop
+
+    def _should_stop(self) -> bool:
+        stop = self.signal is not None or (self.budget is not None and self.budget.is_over)
+        if not self.together:
+            return stop
+        votes = self.strategy.run(lambda: tf.constant(float(stop)))
+        return bool(self.strategy.reduce("SUM", votes, axis=None) > 0)
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        folder = self.directory / "checkpoints"
+        path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
+        save(self.model, path)
+        for older in folder.glob("*.keras"):
+            if older != path:
+                older.unlink()
+        now = time.monotonic()
+        self._next_save = now + max(CHECKPOINT_SECONDS, (now - start) / CHECKPOINT_SHARE)
+
+    def _read_rows(self) -> list[dict[str, Any]]:
+        """The rows up to the checkpoint; what came after it will be computed again."""
+        path = self.directory / "metrics.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["epoch"]) <= self.epoch]
+
+    def _write_rows(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._rows[-1], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with written_whole(self.directory / "metrics.csv") as path:
+            path.write_text(text.getvalue())
+
+
+class _Signals:
+    """Passes Ctrl-C and SIGTERM to a keeper; a second one has its usual effect."""
+
+    def __init__(self, keeper: Keeper):
+        self.keeper = keeper
+
+    def __enter__(self) -> None:
+        self.before = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.before[number] = signal.signal(number, self._note)
+            except ValueError:
+                pass  # not in the main thread, where signals are not ours to take
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.keeper.signal = number
+        self.__exit__()
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+# === Distribution ===
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The `tf.distribute` strategy of that name.
+
+    Raises:
+        ValueError: `multi_worker` without TF_CONFIG or a Slurm job to tell it of the workers.
+    """
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        gpus = tf.config.list_logical_devices("GPU")
+        return tf.distribute.MirroredStrategy([d.name for d in gpus or tf.config.list_logical_devices("CPU")])
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if "SLURM_PROCID" in os.environ:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            jobs={"worker": int(os.environ["SLURM_NTASKS"])}
+        )
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    raise ValueError(
+        "strategy multi_worker needs to know the workers: start it with srun, or set TF_CONFIG "
+        'to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.'
+    )
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the run; of several workers the first one does."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id in (None, 0)
