@@ -4,6 +4,8 @@ import contextlib
 import importlib.util
 import io
 import os
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def write_saved_model(model: Any, path: Path, verbose: bool) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         archive.write_out(path, verbose=verbose)
     if verbose:
-        print(said.getvalue())  # noqa: T201
+        sys.stdout.write(said.getvalue())
 
 
 def write_decoder(model: Any, path: Path, format: str, verbose: bool) -> None:
@@ -74,10 +76,12 @@ def write_decoder(model: Any, path: Path, format: str, verbose: bool) -> None:
     suffix = SUFFIXES.get(format, "")
     if path.suffix != suffix and suffix:
         raise ValueError(f"A file of format {format} must end in {suffix}. Received: {path}")
+    network([tf.zeros((1, *tensor.shape[1:])) for tensor in network.inputs])  # else Keras refuses
     with written_whole(path) as draft:
         target = draft
         if format == "openvino":
             draft.mkdir()
             target = draft / "model.xml"
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converters' own, about NumPy and about themselves
             network.export(str(target), format=format, verbose=verbose)

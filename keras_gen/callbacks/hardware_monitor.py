@@ -44,6 +44,7 @@ class HardwareMonitor(keras.callbacks.Callback):
         self.seconds = seconds
         self._step = 0
         self._has_gpu = True
+        self._thread: threading.Thread | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._epoch_start = 0
@@ -58,8 +59,10 @@ class HardwareMonitor(keras.callbacks.Callback):
         self._step = self._epoch_start + batch + 1
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        self._done.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._done.set()
+            self._thread.join()
+            self._thread = None
 
     def _watch(self) -> None:
         writer = tf.summary.create_file_writer(str(self.log_dir / "hardware"))

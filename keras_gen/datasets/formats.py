@@ -90,7 +90,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     refuse_web_page(path, "an .npz archive")
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 try:
                     arrays[name] = archive[name]

@@ -144,10 +144,10 @@ def download(name: str) -> Arrays:
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
-        cache = Path(keras.config.keras_home()) / "datasets"
         raise ConnectionError(
             f"{name} could not be downloaded, or what came is not {name} "
-            f"({type(error).__name__}: {error}). Delete its files under {cache} and try again; or "
+            f"({type(error).__name__}: {error}). Delete its files in ~/.keras/datasets (or "
+            "$KERAS_HOME/datasets) and try again; or "
             'put its files in a folder and pass data_dir=. "fashion_mnist_12k" needs no network.'
         ) from error
     return x_train, y_train.reshape(-1), x_test, y_test.reshape(-1)

@@ -75,20 +75,23 @@ class GenerativeModel(keras.Model):
 
     # === State that Keras leaves out ===
 
-    def _random_states(self) -> list[keras.Variable]:
-        """The state of every random generator, the networks' own (Dropout) included."""
+    def _further_state(self) -> dict[str, list[keras.Variable]]:
+        """Every random generator (the networks' own, as Dropout's, included) and the metrics so far."""
         weights = {id(weight) for weight in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
+        random = [variable for variable in self.variables if id(variable) not in weights]
+        return {"random_state": random, "metric": self.metrics_variables}
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
-        for number, state in enumerate(self._random_states()):
-            store[f"random_state_{number}"] = state.numpy()
+        for name, variables in self._further_state().items():
+            for number, variable in enumerate(variables):
+                store[f"{name}_{number}"] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         saved = {key: store[key] for key in store.keys()}  # noqa: SIM118 (an h5py group)
-        for number, state in enumerate(self._random_states()):
-            state.assign(saved.pop(f"random_state_{number}"))
+        for name, variables in self._further_state().items():
+            for number, variable in enumerate(variables):
+                variable.assign(saved.pop(f"{name}_{number}"))
         super().load_own_variables(saved)
 
     # === Compiling and fitting ===
@@ -108,14 +111,17 @@ class GenerativeModel(keras.Model):
             optimizer: `default_optimizer()` where none is given.
             run_eagerly: Run step by step in Python, for debugging.
             steps_per_execution: Training steps in one call of the compiled function; callbacks
-                that act on batches are called once for that many. 16 measured fastest.
+                that act on batches are called once for that many. 16 measured fastest. Always 1
+                with several replicas, where TensorFlow fails with more.
             jit_compile: Compile with XLA. Off by default: slower for convolutions on CPU.
             auto_scale_loss: Scale the loss under `mixed_float16`.
         """
+        if run_eagerly or self.distribute_strategy.num_replicas_in_sync > 1:
+            steps_per_execution = 1
         super().compile(
             optimizer=optimizer or self.default_optimizer(),
             run_eagerly=run_eagerly,
-            steps_per_execution=1 if run_eagerly else steps_per_execution,
+            steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
@@ -179,6 +185,9 @@ class GenerativeModel(keras.Model):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not
         return super().fit(x, y, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing: the networks are built already. Keras would average a batch over the workers."""
+
     # === Inside train_step and test_step ===
 
     def prepare(self, data: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -190,11 +199,9 @@ class GenerativeModel(keras.Model):
         """Pixels of any accepted type and shape -> float32 in [0, 1], (n, *image_shape)."""
         x = tf.convert_to_tensor(x)
         checks.pixel_type(x.dtype)
-        if x.shape.rank == 3:
-            x = x[..., tf.newaxis]
-        return tf.ensure_shape(
-            tf.image.convert_image_dtype(x, tf.float32), (None, *self.image_shape)
-        )
+        # Keras traces one function for (n, h, w) and (n, h, w, 1), whose rank is then unknown.
+        x = tf.reshape(x, (tf.shape(x)[0], *self.image_shape))
+        return tf.image.convert_image_dtype(x, tf.float32)
 
     def to_one_hot(self, labels: Any) -> tf.Tensor | None:
         """Integer or one-hot labels -> float32 (n, num_classes); None where unconditional."""
@@ -205,9 +212,17 @@ class GenerativeModel(keras.Model):
                 f"{self.name} has num_classes={self.num_classes} and needs labels. Received: None"
             )
         labels = tf.convert_to_tensor(labels)
-        if labels.shape.rank == 2 and labels.shape[-1] == self.num_classes:
-            return tf.cast(labels, tf.float32)
-        return tf.one_hot(tf.reshape(tf.cast(labels, tf.int32), (-1,)), self.num_classes)
+
+        def from_integers() -> tf.Tensor:
+            return tf.one_hot(tf.reshape(tf.cast(labels, tf.int32), (-1,)), self.num_classes)
+
+        def from_one_hot() -> tf.Tensor:
+            return tf.reshape(tf.cast(labels, tf.float32), (-1, self.num_classes))
+
+        if labels.shape.rank is None:
+            return tf.cond(tf.size(labels) > tf.shape(labels)[0], from_one_hot, from_integers)
+        one_hot = labels.shape.rank == 2 and labels.shape[1] == self.num_classes
+        return from_one_hot() if one_hot else from_integers()
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """Divides by the number of replicas, whose gradients are summed, and scales for float16."""

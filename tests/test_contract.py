@@ -1,0 +1,265 @@
+"""The contract that every model in the recipes table passes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gen import models
+from keras_gen.datasets.image_dataset import array_loader, build_dataset
+from keras_gen.recipes import RECIPES
+
+BATCH = 32
+
+
+def build(recipe_name: str, **arguments) -> models.GenerativeModel:
+    """The recipe's model at its smoke size, for 28 x 28 garments."""
+    recipe = RECIPES[recipe_name]
+    if recipe.conditional:
+        arguments.setdefault("num_classes", 10)
+    arguments = {"image_shape": (28, 28, 1), "seed": 7, **recipe.smoke, **arguments}
+    return getattr(models, recipe.model)(**arguments)
+
+
+def compiled(name: str, **arguments) -> models.GenerativeModel:
+    model = build(name, **arguments)
+    model.compile(keras.optimizers.Adam(3e-3), steps_per_execution=2)
+    return model
+
+
+@pytest.fixture
+def data(garments):
+    """Two epochs' worth of tf.data: 4 batches an epoch."""
+    images, labels = garments
+    images = images[..., np.newaxis]
+    loaders = [array_loader(part, y, BATCH) for part, y in ((images[:128], labels[:128]),) * 2]
+    names = tuple("0123456789")
+    return build_dataset(
+        "test",
+        *loaders,
+        num_train=128,
+        num_test=128,
+        batch_size=BATCH,
+        seed=3,
+        image_shape=(28, 28, 1),
+        class_names=names,
+    )
+
+
+def weights_of(model: keras.Model) -> list[np.ndarray]:
+    return [weight.numpy() for weight in model.variables + model.optimizer.variables]
+
+
+def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+every_model = pytest.mark.parametrize("name", RECIPES)
+
+
+@every_model
+def test_fits_arrays_and_tf_data_and_mixtures(name, data, garments):
+    images, labels = garments
+    model = compiled(name)
+    batches = tf.data.Dataset.from_tensor_slices((images[:64] / np.float32(255), labels[:64]))
+    for x, y, validation in (
+        (images[:64], labels[:64], data.test),
+        (images[:64, ..., None] / 255.0, keras.utils.to_categorical(labels[:64], 10), batches.batch(16)),
+        (data.train, None, (images[:32], labels[:32])),
+    ):
+        history = model.fit(x, y, validation_data=validation, verbose=0, epochs=2).history
+        names = {metric.name for metric in model.metrics}
+        assert set(history) == names | {f"val_{metric}" for metric in names}
+        assert np.isfinite(list(history.values())).all()
+
+
+@every_model
+def test_logs_are_means_over_the_epoch(name, garments):
+    """With a learning rate of 0, the epoch's value is the mean of the batches' values."""
+    images, labels = garments
+    model = build(name)
+    model.compile(keras.optimizers.SGD(0.0), steps_per_execution=1)
+    values = [
+        model.evaluate(images[i : i + 40], labels[i : i + 40], batch_size=40, verbose=0, return_dict=True)
+        for i in (0, 40)
+    ]
+    whole = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
+    # Evaluation draws noise by position: the second half alone is not the second half of the whole.
+    expected = np.mean([value["loss"] for value in values])
+    assert whole["loss"] == pytest.approx(expected, rel=5e-3)
+    again = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
+    assert again == whole
+
+
+@every_model
+def test_every_network_learns(name, data):
+    model = compiled(name)
+    before = [weight.numpy() for weight in model.trainable_variables]
+    loss = model.fit(data.train, epochs=12, verbose=0).history["loss"]
+    for old, weight in zip(before, model.trainable_variables, strict=True):
+        assert np.abs(weight.numpy() - old).max() > 0, weight.path
+    assert loss[-1] < loss[0]
+
+
+@every_model
+def test_config_round_trip_keeps_values_that_are_not_defaults(name):
+    model = build(name, seed=11, name="another")
+    config = model.get_config()
+    for key, value in RECIPES[name].smoke.items():
+        assert config[key] == value, key
+    # As JSON, as a .keras file holds it.
+    stored = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    again = keras.saving.deserialize_keras_object(stored)
+    assert json.loads(json.dumps(keras.saving.serialize_keras_object(again))) == stored
+    assert again.seed == 11 and again.name == "another"
+
+
+@every_model
+def test_keras_file_resumes_bit_for_bit(name, data, tmp_path):
+    straight = compiled(name)
+    straight.fit(data.train, epochs=3, verbose=0)
+    stopped = compiled(name)
+    stopped.fit(data.train, epochs=1, verbose=0)
+    stopped.save(tmp_path / "model.keras")
+    resumed = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same(weights_of(stopped), weights_of(resumed))
+    resumed.fit(data.train, initial_epoch=1, epochs=3, verbose=0)
+    assert_same(weights_of(straight), weights_of(resumed))
+    np.testing.assert_array_equal(straight.generate(3, seed=1), resumed.generate(3, seed=1))
+
+
+@every_model
+def test_keras_backup_and_restore_resumes_bit_for_bit(name, data, tmp_path):
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise InterruptedError
+
+    straight = compiled(name)
+    straight.fit(data.train, epochs=3, verbose=0)
+    killed = compiled(name)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    with pytest.raises(InterruptedError):
+        killed.fit(data.train, epochs=3, verbose=0, callbacks=[backup, Kill()])
+    resumed = compiled(name)
+    resumed.fit(data.train, epochs=3, verbose=0, callbacks=[backup])
+    assert_same(weights_of(straight), weights_of(resumed))
+
+
+@every_model
+@pytest.mark.parametrize("num", (1, 3))
+def test_generate(name, num):
+    model = build(name)
+    images = model.generate(num, seed=5)
+    assert images.shape == (num, 28, 28, 1) and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1
+    assert model.generate(num, seed=5).tobytes() == images.tobytes()
+    assert model.generate(num, seed=6).tobytes() != images.tobytes()
+    assert model.generate(num).tobytes() != model.generate(num).tobytes()
+
+
+@every_model
+def test_generate_is_one_function_whatever_the_chunks(name, monkeypatch):
+    model = build(name)
+    whole = model.generate(7, seed=0)
+    monkeypatch.setattr("keras_gen.models.base.CHUNK", 3)
+    np.testing.assert_allclose(model.generate(7, seed=0), whole, atol=1e-6)
+
+
+@every_model
+@pytest.mark.parametrize("policy", ("mixed_float16", "mixed_bfloat16"))
+def test_mixed_precision_trains(name, policy, data):
+    """Updates are as large as in float32: float16 without loss scaling would hardly move."""
+    model = build(name, dtype=policy)
+    model.compile()
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    moved = {}
+    for dtype in ("float32", policy):
+        model = build(name, dtype=dtype)
+        optimizer = keras.optimizers.SGD(1e-5)
+        if dtype == "mixed_float16":
+            # The default scale of 2**15 takes some steps to come down to this.
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=32.0)
+        model.compile(optimizer, steps_per_execution=1)
+        before = [weight.numpy() for weight in model.trainable_variables]
+        logs = model.fit(data.train.take(2), verbose=0).history
+        assert np.isfinite(list(logs.values())).all()
+        after = [weight.numpy() for weight in model.trainable_variables]
+        moved[dtype] = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before, strict=True)))
+    assert moved[policy] == pytest.approx(moved["float32"], rel=0.1)
+    assert model.generate(2, seed=0).dtype == np.float32
+
+
+@every_model
+def test_two_replicas_train_to_the_same_weights(name, data, two_replicas):
+    strategy = two_replicas
+    with strategy.scope():
+        model = compiled(name)
+    logs = model.fit(data.train, validation_data=data.test, epochs=2, verbose=0).history
+    assert np.isfinite(list(logs.values())).all()
+    for weight in model.weights:
+        copies = strategy.experimental_local_results(weight.value)
+        np.testing.assert_array_equal(copies[0].numpy(), copies[-1].numpy())
+
+
+@every_model
+def test_export_and_reload(name, tmp_path):
+    model = build(name)
+    model.export(tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1"))
+    inputs = {"seed": tf.constant(4), "num_samples": tf.constant(5)}
+    labels = None
+    if model.num_classes is not None:
+        labels = [3, 1]
+        inputs["labels"] = tf.constant(labels)
+    images = served.signatures["serving_default"](**inputs)["images"]
+    np.testing.assert_allclose(images, model.generate(5, seed=4, labels=labels), atol=1e-5)
+
+
+@every_model
+def test_refuses_bad_input(name, garments):
+    images, labels = garments
+    model = compiled(name)
+    float_images = images.astype("float32")
+    nan = float_images / 255
+    nan[0, 0, 0] = np.nan
+    for x, message in (
+        (float_images, r"must be in \[0, 1\]. Received: from 0 to 255"),
+        (float_images / 127.5 - 1, r"must be in \[0, 1\]. Received: from -1"),
+        (nan, "must be finite"),
+        (images.astype("int64"), "Received: int64"),
+        (images[:, :20], r"shape \(n, 28, 28, 1\) or \(n, 28, 28\). Received: \(512, 20, 28\)"),
+        (images[:0], "at least one"),
+        ([images], "Received: list"),
+        (tf.data.Dataset.from_tensor_slices((float_images, labels)).batch(8), r"in \[0, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(x, labels[: len(x)] if isinstance(x, np.ndarray) else None, verbose=0)
+    with pytest.raises(ValueError, match="Expected 512 labels"):
+        model.fit(images, labels[:5], verbose=0)
+    with pytest.raises(ValueError, match="num_samples must be 1"):
+        model.generate(0)
+    if model.num_classes is None:
+        with pytest.raises(ValueError, match="takes no labels"):
+            model.generate(2, labels=[1, 2])
+    else:
+        with pytest.raises(ValueError, match="needs labels"):
+            model.fit(images, verbose=0)
+        with pytest.raises(ValueError, match="from 0 to 9"):
+            model.generate(2, labels=[10])
+        with pytest.raises(ValueError, match="from 0 to 9"):
+            model.fit(images, labels + 1, verbose=0)
+
+
+@every_model
+@pytest.mark.parametrize("shape", ((17, 23, 3), (5, 8, 1), (64, 64, 3)))
+def test_any_image_size(name, shape):
+    model = compiled(name, image_shape=shape)
+    x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+    model.fit(x, np.arange(8), batch_size=4, verbose=0)
+    assert model.generate(2, seed=0).shape == (2, *shape)

@@ -1,0 +1,120 @@
+"""Two processes on this machine, as `tf.distribute.MultiWorkerMirroredStrategy` runs them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gen import training
+from keras_gen.models import VAE
+
+OPTIONS = ("--epochs", "2", "--batch-size", "64", "--latent-dim", "3", "--widths", "[4]")
+OPTIONS += ("--hidden-units", "8", "--strategy", "multi_worker")
+
+# The sampling layer is switched off, so that one process must come to the same weights.
+SILENT = """
+import sys
+from keras_gen import cli
+from keras_gen.layers import Sampling
+
+Sampling.call = lambda self, z_mean, z_log_var, seed=None: z_mean + 0.0 * z_log_var
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def run_workers(arguments: list[str]) -> list[str]:
+    """Runs `keras-gen` in two processes; gives what each printed."""
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        command = [sys.executable, "-c", SILENT, *arguments]
+        processes.append(
+            subprocess.Popen(
+                command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        )
+    try:
+        printed = [process.communicate(timeout=200)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in zip(processes, printed, strict=True):
+        assert process.returncode == 0, text
+    return printed
+
+
+@pytest.mark.slow
+def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monkeypatch):
+    data = tmp_path / "small.npz"
+    np.savez(data, x_train=garments[0][:256], x_test=garments[0][256:320])
+    out = tmp_path / "two"
+    # In two parts, so that resuming with two workers is covered.
+    arguments = ["train", "vae", "--data", str(data), "--out", str(out), *OPTIONS]
+    run_workers([*arguments, "--max-minutes", "0.0001"])
+    assert not (out / "model.keras").exists()
+    printed = run_workers(["resume", str(out)])
+    assert "epoch 2/2" in printed[0] and "epoch 2/2" not in printed[1]  # one of them speaks
+
+    monkeypatch.setattr(
+        "keras_gen.layers.Sampling.call", lambda self, mean, log_var, seed=None: mean + 0.0 * log_var
+    )
+    one = training.train(
+        "vae",
+        data=str(data),
+        epochs=2,
+        batch_size=64,
+        out=str(tmp_path / "one"),
+        hyperparameters={"latent_dim": 3, "widths": [4], "hidden_units": 8},
+    )
+    first, second = (training.load_model(run).get_weights() for run in (one, out))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    rows = [(run / "metrics.csv").read_text().splitlines() for run in (one, out)]
+    assert rows[0][0] == rows[1][0] and len(rows[0]) == len(rows[1]) == 3
+    for a, b in zip(rows[0][2].split(","), rows[1][2].split(","), strict=True):
+        assert float(a) == pytest.approx(float(b), rel=1e-4)
+
+
+def test_replicas_draw_different_noise(two_replicas):
+    """Two replicas that get the same images still draw different z."""
+    with two_replicas.scope():
+        model = VAE(latent_dim=3, widths=(4,), hidden_units=8, seed=0)
+    zeros = tf.zeros((5, 3))
+    z = two_replicas.run(tf.function(lambda: model.sampling(zeros, zeros)))
+    one, other = two_replicas.experimental_local_results(z)
+    assert np.abs(one.numpy() - other.numpy()).min() > 1e-4
+
+
+def test_slurm_jobs_are_read_by_tensorflows_own_resolver(monkeypatch):
+    seen = {}
+
+    class Resolver:
+        def __init__(self, jobs):
+            seen["jobs"] = jobs
+
+    class Strategy:
+        def __init__(self, cluster_resolver):
+            seen["resolver"] = type(cluster_resolver)
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "SlurmClusterResolver", Resolver)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Strategy)
+    training.make_strategy("multi_worker")
+    assert seen == {"jobs": {"worker": 4}, "resolver": Resolver}

@@ -1,0 +1,182 @@
+"""An export, read by clients that are not ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gen import exporting
+from keras_gen.models import VAE
+
+SAVED_MODEL_CLI = Path(sys.executable).parent / "saved_model_cli"
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    return VAE(latent_dim=4, widths=(4, 8), hidden_units=12, seed=3)
+
+
+@pytest.fixture(scope="module")
+def conditional() -> VAE:
+    return VAE(latent_dim=4, widths=(4, 8), hidden_units=12, num_classes=10, seed=3)
+
+
+def test_versions_are_added_and_never_overwritten(model, tmp_path):
+    serving = tmp_path / "serving"
+    first = exporting.export_next_version(model, serving, "tf_saved_model")
+    assert first == serving / "1"
+    (serving / "7").mkdir()
+    (serving / "notes").mkdir()
+    assert exporting.export_next_version(model, serving, "tf_saved_model") == serving / "8"
+    with pytest.raises(ValueError, match="exists already, and an export replaces nothing"):
+        model.export(first)
+    assert sorted(path.name for path in serving.iterdir()) == ["1", "7", "8", "notes"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        exporting.export_next_version(model, tmp_path / "file", "tf_saved_model")
+
+
+def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
+    def broken(model, path, verbose):
+        path.mkdir()
+        (path / "half.pb").write_text("")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(exporting, "write_saved_model", broken)
+    with pytest.raises(OSError, match="disk full"):
+        model.export(tmp_path / "out" / "1")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_unknown_format_and_suffix(model, tmp_path):
+    with pytest.raises(ValueError, match="must be one of tf_saved_model, onnx, openvino, litert"):
+        model.export(tmp_path / "x", format="pickle")
+    with pytest.raises(ValueError, match="must end in .onnx"):
+        model.export(tmp_path / "decoder", format="onnx")
+
+
+def test_signatures_agree_with_the_verbs(conditional, garments, tmp_path):
+    images, labels = garments[0][:4], garments[1][:4]
+    conditional.export(tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    assert set(served) == {"serving_default", "decode", "encode", "reconstruct"}
+    pixels = tf.constant(images[..., None] / np.float32(255))
+    y = tf.constant(labels)
+    z = served["encode"](images=pixels, labels=y)
+    np.testing.assert_allclose(z["z_mean"], conditional.encode(images, labels), atol=1e-5)
+    assert z["z_log_var"].shape == (4, 4)
+    decoded = served["decode"](z=z["z_mean"], labels=y)["images"]
+    np.testing.assert_allclose(decoded, conditional.decode(z["z_mean"], labels), atol=1e-5)
+    again = served["reconstruct"](images=pixels, labels=y)["images"]
+    np.testing.assert_allclose(again, conditional.reconstruct(images, labels), atol=1e-5)
+    generate = served["serving_default"]
+    first, second = (
+        generate(seed=tf.constant(s), num_samples=tf.constant(4), labels=y)["images"] for s in (1, 2)
+    )
+    assert not np.allclose(first, second)
+
+
+ALONE = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in ("keras", "keras_gen"):
+            return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+import numpy as np
+import tensorflow as tf
+
+served = tf.saved_model.load(sys.argv[1])
+images = served.signatures["serving_default"](seed=tf.constant(9), num_samples=tf.constant(3))
+np.save(sys.argv[2], images["images"].numpy())
+assert "keras_gen" not in sys.modules and "keras" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+def test_served_without_keras_and_without_keras_gen(model, tmp_path):
+    model.export(tmp_path / "1")
+    command = [sys.executable, "-c", ALONE, tmp_path / "1", tmp_path / "out.npy"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), model.generate(3, seed=9), atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_saved_model_cli(model, tmp_path):
+    model.export(tmp_path / "1")
+    command = [SAVED_MODEL_CLI, "show", "--dir", tmp_path / "1", "--all"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in ("serving_default", "decode", "encode", "reconstruct"):
+        assert f"signature_def['{name}']" in shown
+    command = [SAVED_MODEL_CLI, "run", "--dir", tmp_path / "1", "--tag_set", "serve"]
+    command += ["--signature_def", "serving_default", "--outdir", tmp_path]
+    command += ["--input_exprs", "seed=9;num_samples=3"]
+    subprocess.run(command, capture_output=True, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), model.generate(3, seed=9), atol=1e-5)
+
+
+@pytest.fixture(params=("unconditional", "conditional"))
+def case(request, model, conditional):
+    """A model, and inputs and outputs of its `decode`."""
+    z = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    if request.param == "unconditional":
+        return model, {"z": z}, model.decode(z)
+    labels = np.array([0, 3, 9, 9, 1])
+    one_hot = np.eye(10, dtype="float32")[labels]
+    return conditional, {"z": z, "labels": one_hot}, conditional.decode(z, labels)
+
+
+def test_onnx_runtime_reads_decode(case, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
+    pytest.importorskip("tf2onnx", reason="extra onnx is not installed")
+    model, inputs, expected = case
+    path = exporting.export_next_version(model, tmp_path, "onnx")
+    assert path.name == "1.onnx"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert {i.name for i in session.get_inputs()} == set(inputs)
+    np.testing.assert_allclose(session.run(None, inputs)[0], expected, atol=1e-5)
+
+
+def test_openvino_reads_decode(case, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="extra onnx is not installed")
+    model, inputs, expected = case
+    path = exporting.export_next_version(model, tmp_path, "openvino")
+    core = openvino.Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32"}  # its default rounds to bfloat16 on some CPUs
+    compiled = core.compile_model(core.read_model(path / "model.xml"), "CPU", options)
+    np.testing.assert_allclose(compiled(inputs)[0], expected, atol=1e-5)
+
+
+def test_litert_reads_decode(case, tmp_path):
+    model, inputs, expected = case
+    path = exporting.export_next_version(model, tmp_path, "litert")
+    with pytest.warns() as _:  # the interpreter's own notice that it moves to another package
+        interpreter = tf.lite.Interpreter(str(path))
+    details = interpreter.get_input_details()
+    for detail in details:
+        name = "labels" if "labels" in detail["name"] else "z"
+        interpreter.resize_tensor_input(detail["index"], inputs[name].shape)
+    interpreter.allocate_tensors()
+    for detail in details:
+        name = "labels" if "labels" in detail["name"] else "z"
+        interpreter.set_tensor(detail["index"], inputs[name])
+    interpreter.invoke()
+    images = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+
+
+def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'tf2onnx, which is not installed.*keras_gen\[onnx\]'):
+        model.export(tmp_path / "a.onnx", format="onnx")

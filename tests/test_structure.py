@@ -1,0 +1,47 @@
+"""The architecture as a test: imports point one way, and only the command prints."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "keras_gen"
+
+# Each part may import those before it (and of its own level only itself).
+ALLOWED = {
+    "files": set(),
+    "losses": set(),
+    "layers": set(),
+    "hardware": set(),
+    "images": {"files"},
+    "datasets": {"files"},
+    "exporting": {"files"},
+    "models": {"losses", "layers", "exporting"},
+    "callbacks": {"files", "images", "hardware"},
+    "recipes": set(),
+    "training": {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"},
+    "cli": {"training", "models", "recipes", "callbacks", "datasets", "files", "hardware", "images", "exporting"},
+    "__init__": {"callbacks", "datasets", "hardware", "layers", "losses", "models", "training"},
+}
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The parts of keras_gen that a file imports, wherever in the file."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "keras_gen":
+            names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            parts.update(name for name in names if not name.startswith("__"))
+        elif isinstance(node, ast.Import):
+            parts.update(a.name.split(".")[1] for a in node.names if a.name.startswith("keras_gen."))
+    return parts
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way_and_only_the_command_prints(path):
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert part in ALLOWED, f"a new part: say in {Path(__file__).name} what it may import"
+    assert imported_parts(path) <= ALLOWED[part] | {part}
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    assert part == "cli" or not prints

@@ -1,0 +1,253 @@
+"""A run directory, and what is left of a run that was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_gen import training
+from keras_gen.training import StoppedEarly, load_model, newest_checkpoint, resume, train
+
+SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
+
+
+@pytest.fixture
+def small_data(tmp_path, garments) -> str:
+    """2 x 128 images as an .npz: 4 steps of 32 an epoch."""
+    images, labels = garments
+    path = tmp_path / "small.npz"
+    np.savez(
+        path,
+        x_train=images[:128],
+        y_train=labels[:128],
+        x_test=images[128:256],
+        y_test=labels[128:256],
+    )
+    return str(path)
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """What two equal runs have in common to the last bit: weights and all other state, logs, pictures."""
+    import io
+    import zipfile
+
+    found = {}
+    with zipfile.ZipFile(run / "model.keras") as archive:
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            file.visititems(
+                lambda name, item: found.update({name: item[()].tobytes()})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+    found["metrics.csv"] = (run / "metrics.csv").read_bytes()
+    for picture in sorted((run / "samples").iterdir()):
+        found[picture.name] = picture.read_bytes()
+    return found
+
+
+def assert_equal_runs(first: Path, second: Path) -> None:
+    one, other = contents(first), contents(second)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def options(small_data: str, out: Path, **more) -> dict:
+    return {
+        "data": small_data,
+        "epochs": 3,
+        "batch_size": 32,
+        "out": str(out),
+        "hyperparameters": SMALL,
+        **more,
+    }
+
+
+def test_run_directory(small_data, tmp_path):
+    run = train("cvae", **options(small_data, tmp_path / "run", seed=5))
+    config = json.loads((run / "config.json").read_text())
+    assert config["epochs"] == 3 and config["seed"] == 5 and config["widths"] == [4, 8]
+    assert config["run"]["recipe"] == "cvae" and config["run"]["parameters"] > 0
+    assert {"tensorflow", "keras", "cpu", "ram"} <= config["run"]["hardware"].keys()
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("epoch,active_units,kl_loss,loss") and len(rows) == 4
+    assert rows[3].endswith(",0.0")  # the learning rate has decayed
+    assert (run / "samples" / "final.png").exists()
+    assert (run / "samples" / "epoch-0003.png").exists()
+    for name in ("train", "validation", "samples", "reconstructions", "hardware"):
+        assert list((run / "logs" / name).glob("events.*")), name
+    assert not list(run.rglob(".*")), "drafts are left"
+    model = load_model(run)
+    assert model.class_names == tuple("0123456789") and model.seed == 5
+    assert resume(run) == run  # finished: nothing to do
+
+
+def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("keep me")
+    with pytest.raises(ValueError, match="full is not empty.*keras-gen resume"):
+        train("vae", **options(small_data, tmp_path / "full"))
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae. Received: 'gun'"),
+        ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"max_minutes": -1}, "max_minutes must be more than 0"),
+        ({"data": "nowhere"}, "'nowhere' does not exist"),
+        ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
+        ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
+        ({"strategy": "multi_worker"}, "TF_CONFIG"),
+    ),
+)
+def test_bad_options_leave_nothing_behind(small_data, tmp_path, arguments, message):
+    out = tmp_path / "run"
+    arguments = {"recipe": "vae", **options(small_data, out), **arguments}
+    with pytest.raises(ValueError, match=message):
+        train(arguments.pop("recipe"), **arguments)
+    assert not out.exists()
+
+
+class StopAfter:
+    """A progress callback that asks the run to stop, as Ctrl-C does, after so many steps."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def __call__(self, data, epochs, epoch, step):
+        import keras
+
+        def on_train_batch_end(batch, logs):
+            self.steps -= 1
+            if self.steps == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
+
+
+@pytest.mark.parametrize("recipe", ("autoencoder", "cvae"))
+@pytest.mark.parametrize("steps", (1, 4, 6))
+def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, recipe, steps):
+    """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
+    real = training.Run.build
+
+    def build(self, data):
+        model = real(self, data)
+        model.compile(model.optimizer, steps_per_execution=1)
+        return model
+
+    monkeypatch.setattr(training.Run, "build", build)
+    straight = train(recipe, **options(small_data, tmp_path / "straight"))
+    with pytest.raises(StoppedEarly, match="interrupted by SIGTERM"):
+        train(recipe, **options(small_data, tmp_path / "stopped"), progress=StopAfter(steps))
+    stopped = tmp_path / "stopped"
+    _, epoch, step = newest_checkpoint(stopped / "checkpoints")
+    assert 4 * epoch + step == steps
+    assert load_model(stopped).built  # from the checkpoint
+    if steps == 1:
+        with pytest.raises(StoppedEarly):
+            resume(stopped, progress=StopAfter(2))
+    resume(stopped)
+    assert_equal_runs(straight, stopped)
+
+
+def test_time_budget_stops_cleanly_and_resumes(small_data, tmp_path):
+    straight = train("vae", **options(small_data, tmp_path / "straight", epochs=4))
+    with pytest.raises(StoppedEarly, match="minutes are over"):
+        train("vae", **options(small_data, tmp_path / "stopped", epochs=4), max_minutes=1e-6)
+    assert not (tmp_path / "stopped" / "model.keras").exists()
+    assert_equal_runs(straight, resume(tmp_path / "stopped"))
+
+
+# A process that dies, without any of Python's clean-up, in the midst of its n-th file.
+DYING = """
+import os, sys
+import numpy as np
+from keras_gen import training
+
+out, data, dies_at, resuming = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "resume"
+training.CHECKPOINT_SECONDS = 0.0
+training.CHECKPOINT_SHARE = 1e9
+count = 0
+real = training.keras.Model.save
+
+def save(model, path, *arguments, **options):
+    global count
+    real(model, path, *arguments, **options)
+    count += 1
+    if count == dies_at:
+        whole = open(path, "rb").read()
+        open(path, "wb").write(whole[: len(whole) // 2])
+        os.kill(os.getpid(), 9)
+
+training.keras.Model.save = save
+if resuming:
+    training.resume(out)
+else:
+    training.train("vae", data=data, epochs=3, batch_size=32, out=out,
+                   hyperparameters={"latent_dim": 3, "widths": (4, 8), "hidden_units": 12})
+"""
+
+
+def run_dying(out: Path, data: str, dies_at: int, how: str) -> int:
+    command = [sys.executable, "-c", DYING, str(out), data, str(dies_at), how]
+    return subprocess.run(command, capture_output=True, timeout=120).returncode
+
+
+@pytest.mark.slow
+def test_killed_in_the_midst_of_a_checkpoint_resumes_bit_for_bit(small_data, tmp_path):
+    straight = train("vae", **options(small_data, tmp_path / "straight"))
+    killed = tmp_path / "killed"
+    assert run_dying(killed, small_data, 1, "train") == -signal.SIGKILL
+    assert newest_checkpoint(killed / "checkpoints") is None  # the half file does not count
+    assert run_dying(killed, small_data, 2, "resume") == -signal.SIGKILL
+    assert newest_checkpoint(killed / "checkpoints") is not None
+    assert run_dying(killed, small_data, 99, "resume") == 0
+    assert_equal_runs(straight, killed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", (0.0, 0.7, 2.0))
+def test_killed_at_any_moment_resumes_bit_for_bit(small_data, tmp_path, seconds):
+    """kill -9 so many seconds after `config.json` has appeared."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", DYING, str(out), small_data, "99", "train"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "config.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    resume(out)
+    assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
+
+
+def test_load_model_says_what_is_wrong(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "damaged.keras").write_bytes(b"PK\x03\x04 half a file")
+    for source, message in (
+        (tmp_path / "none.keras", "does not exist: expected a run directory or a .keras file"),
+        (tmp_path / "empty", "neither model.keras nor a checkpoint"),
+        (tmp_path / "a.txt", "Expected a run directory or a .keras file"),
+        (tmp_path / "damaged.keras", "could not be loaded: it is damaged"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_model(source)
+
+
+def test_resume_refuses_what_is_no_run(tmp_path):
+    with pytest.raises(ValueError, match="not a run directory: expected the config.json"):
+        resume(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="not a run directory"):
+        resume(tmp_path)
