@@ -16,14 +16,16 @@ SMALLEST_TILE = 56  # smaller images are enlarged, by whole factors, to at least
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Floating point in [0, 1] -> uint8, rounded to the nearest; uint8 as it is.
+    """Images of any accepted type and shape -> uint8 (n, height, width, channels).
 
     Example:
 
-    >>> to_uint8(np.array([0.0, 0.5, 1.0])).tolist()
-    [0, 128, 255]
+    >>> to_uint8(np.array([[[0.0, 0.5, 1.0]]])).tolist()
+    [[[[0], [128], [255]]]]
     """
     images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
     if images.dtype == np.uint8:
         return images
     return np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -28,7 +28,7 @@ import tensorflow as tf
 from keras_gen import __version__, callbacks, images, models
 from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.files import written_whole
-from keras_gen.hardware import hardware_info
+from keras_gen.hardware import cpu_flags, hardware_info
 from keras_gen.recipes import find_recipe
 
 NUM_PICTURES = 20  # drawn in a run, whatever its number of epochs
@@ -74,7 +74,7 @@ def train(
     seed: int = 0,
     out: str | None = None,
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
-    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto",
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -96,7 +96,8 @@ def train(
         out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
         strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
             or Slurm names (multi_worker).
-        dtype_policy: Numbers that the networks compute with.
+        dtype_policy: Numbers that the networks compute with; auto takes mixed_bfloat16 where the
+            hardware has instructions for it, else float32.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
 
@@ -126,7 +127,7 @@ def train(
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
-        "dtype_policy": dtype_policy,
+        "dtype_policy": fastest_policy() if dtype_policy == "auto" else dtype_policy,
     }
     if Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
@@ -562,7 +563,18 @@ class _Signals:
             signal.signal(number, handler)
 
 
-# === Distribution ===
+# === Devices ===
+
+
+def fastest_policy() -> str:
+    """`mixed_bfloat16` where the GPU or else the processor multiplies bfloat16 natively."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+    else:
+        native = bool({"avx512_bf16", "amx_bf16"} & cpu_flags())
+    return "mixed_bfloat16" if native else "float32"
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:

@@ -21,6 +21,7 @@ ALLOWED = {
     "recipes": set(),
     "training": {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"},
     "cli": {"training", "models", "recipes", "callbacks", "datasets", "files", "hardware", "images", "exporting"},
+    "__main__": {"cli"},
     "__init__": {"callbacks", "datasets", "hardware", "layers", "losses", "models", "training"},
 }
 

@@ -1,0 +1,226 @@
+"""Measures what keras_gen promises about speed, each figure against something in the same run.
+
+    python scripts/benchmark.py [--model vae] [--seconds 60]
+
+Machines are noisy: what is compared takes turns, and ratios are medians over the turns. Give it a
+machine that does nothing else.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_gen as kg
+from keras_gen.recipes import RECIPES
+from keras_gen.training import NUM_PICTURES, Run
+
+BATCH_SIZE = 128
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def process_seconds(code: str, repeats: int = 3) -> float:
+    """Median wall seconds of a fresh Python that runs `code`."""
+    command = [sys.executable, "-c", code]
+    runs = [
+        seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))
+        for _ in range(repeats)
+    ]
+    return statistics.median(runs)
+
+
+def take_turns(first: Callable, second: Callable, seconds: float) -> tuple[float, float, float]:
+    """Runs the two in turn for so long; median seconds of each, and the median of first / second."""
+    times: list[tuple[float, float]] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        times.append((seconds_of(first), seconds_of(second)))
+    ratios = [a / b for a, b in times]
+    medians = [statistics.median(column) for column in zip(*times, strict=True)]
+    return medians[0], medians[1], statistics.median(ratios)
+
+
+# === What we compare with ===
+
+
+class PlainVAE(keras.Model):
+    """The VAE loop of the Keras tutorials, from logits, over the same two networks."""
+
+    def __init__(self, encoder: keras.Model, decoder: keras.Model):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.trackers = [
+            keras.metrics.Mean(name) for name in ("loss", "reconstruction_loss", "kl_loss")
+        ]
+
+    @property
+    def metrics(self) -> list:
+        return self.trackers
+
+    def train_step(self, data: tf.Tensor) -> dict:
+        with tf.GradientTape() as tape:
+            z_mean, z_log_var = self.encoder(data)
+            z = z_mean + tf.exp(0.5 * z_log_var) * tf.random.normal(tf.shape(z_mean))
+            logits = self.decoder(z)
+            entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=data, logits=logits)
+            reconstruction = tf.reduce_mean(tf.reduce_sum(entropy, axis=(1, 2, 3)))
+            kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))
+            kl = tf.reduce_mean(tf.reduce_sum(kl, axis=1))
+            loss = reconstruction + kl
+        weights = self.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        for tracker, value in zip(self.trackers, (loss, reconstruction, kl), strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+def plain_loop(model: kg.VAE, images: np.ndarray) -> Callable[[], object]:
+    """One epoch of the plain loop, with networks of the same architecture."""
+    plain = PlainVAE(
+        keras.models.clone_model(model.encoder), keras.models.clone_model(model.decoder)
+    )
+    plain.compile(keras.optimizers.Adam(1e-3))
+    x = images[..., np.newaxis].astype("float32") / 255
+
+    def epoch() -> None:
+        plain.fit(x, epochs=1, batch_size=BATCH_SIZE, verbose=0)
+
+    return epoch
+
+
+# === How much work a step is ===
+
+
+def multiplications(network: keras.Model) -> int:
+    """Multiply-adds of one forward pass for one image, in its convolutions and dense layers."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            total += layer.kernel.shape.num_elements() * np.prod(layer.input.shape[1:3])
+        elif isinstance(layer, keras.layers.Conv2D):
+            total += layer.kernel.shape.num_elements() * np.prod(layer.output.shape[1:3])
+        elif isinstance(layer, keras.layers.Dense):
+            total += layer.kernel.shape.num_elements()
+    return int(total)
+
+
+def matrix_product_rate(dtype: str, size: int = 2048) -> float:
+    """FLOP/s of a large matrix product: the best of a few."""
+    a = tf.cast(tf.random.normal((size, size)), dtype)
+    product = tf.function(lambda: tf.matmul(a, a))
+    product()
+    return 2 * size**3 / min(seconds_of(lambda: product().numpy()) for _ in range(8))
+
+
+# === Figures ===
+
+
+def start_up() -> None:
+    print(f"keras-gen --help           {process_seconds(HELP):8.2f} s")
+    print(f"import tensorflow          {process_seconds('import tensorflow'):8.2f} s")
+    print(f"import keras_gen           {process_seconds('import keras_gen'):8.2f} s")
+    print(f"start to first step, vae   {process_seconds(FIRST_STEP, 1):8.2f} s")
+
+
+HELP = "from keras_gen.cli import build_parser; build_parser().format_help()"
+FIRST_STEP = """
+import keras_gen as kg
+data = kg.load_dataset()
+model = kg.VAE()
+model.compile()
+model.fit(data.train.take(1), verbose=0)
+"""
+
+
+def training_speed(model: kg.VAE, data: kg.ImageDataset, seconds: float) -> None:
+    images = np.concatenate([x for x, _ in data.train])[..., 0]
+
+    def epoch() -> None:
+        model.fit(data.train, verbose=0)
+
+    plain = plain_loop(model, images)
+    epoch()  # both trace
+    plain()
+    theirs, ours, ratio = take_turns(plain, epoch, seconds)
+    n = data.steps_per_epoch * data.batch_size
+    print(f"training                   {n / ours:8,.0f} images/s")
+    print(f"plain Keras loop           {len(images) / theirs:8,.0f} images/s")
+    print(f"ratio to the plain loop    {ratio * n / len(images):8.2f} times as fast")
+    work = 3 * 2 * (multiplications(model.encoder) + multiplications(model.decoder))
+    dtype = model.encoder.layers[1].compute_dtype
+    rate = matrix_product_rate(dtype)
+    print(f"matrix product, {dtype:<11}{rate / 1e9:8,.0f} GFLOP/s")
+    print(f"reached by a training step {work * n / ours / rate:8.0%} ({work / 1e6:.1f} MFLOP/image)")
+
+
+def generation_speed(model: kg.VAE) -> None:
+    model.generate(64, seed=0)
+    n = 4096
+    taken = statistics.median(seconds_of(lambda: model.generate(n, seed=0)) for _ in range(5))
+    print(f"generate                   {n / taken:8,.0f} images/s")
+
+
+def callback_cost(name: str, data: kg.ImageDataset, seconds: float) -> None:
+    """A run as `keras-gen train` makes it, with all callbacks that watch it, and with none."""
+    epochs = RECIPES[name].epochs
+    options = {"epochs": epochs, "seed": 0, "dtype_policy": "float32"}
+    options.update(learning_rate=1e-3, learning_rate_decay=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), name, options, {})
+        model = run.build(data)
+        model.fit(data.train, verbose=0)
+        watchers = run.watchers(data)
+
+        def bare() -> None:
+            model.fit(data.train, validation_data=data.test, epochs=epochs, verbose=0)
+
+        def watched() -> None:
+            model.fit(
+                data.train,
+                validation_data=data.test,
+                epochs=epochs,
+                verbose=0,
+                callbacks=[*watchers, kg.callbacks.FiniteGuard()],
+            )
+
+        _, _, ratio = take_turns(watched, bare, seconds)
+    print(f"cost of all callbacks      {ratio - 1:8.1%} of {epochs} epochs, {NUM_PICTURES} pictures")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="vae", choices=[n for n in RECIPES if "vae" in n])
+    parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
+    parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
+    arguments = parser.parse_args()
+    start_up()
+    data = kg.load_dataset()
+    model = kg.VAE(image_shape=data.image_shape, seed=0)
+    model.compile()
+    training_speed(model, data, arguments.seconds)
+    generation_speed(model)
+    if arguments.callbacks:
+        callback_cost(arguments.model, data, arguments.seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory                {peak:8.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Each callback on a real `fit`."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from keras_gen import callbacks
+from keras_gen.models import VAE
+
+
+@pytest.fixture
+def model() -> VAE:
+    model = VAE(latent_dim=3, widths=(4,), hidden_units=8, seed=0)
+    model.compile(steps_per_execution=2)
+    return model
+
+
+@pytest.fixture
+def conditional() -> VAE:
+    model = VAE(latent_dim=3, widths=(4,), hidden_units=8, num_classes=10, seed=0)
+    model.compile(steps_per_execution=2)
+    return model
+
+
+def events(folder) -> EventAccumulator:
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0})
+    return accumulator.Reload()
+
+
+def test_sample_grid_is_the_same_noise_every_epoch(model, garments, tmp_path):
+    grid = callbacks.SampleGrid(tmp_path, num_samples=16, every=2)
+    model.fit(garments[0], epochs=5, verbose=0, callbacks=[grid])
+    names = sorted(path.name for path in (tmp_path / "samples").glob("*.png"))
+    assert names == ["epoch-0002.png", "epoch-0004.png", "epoch-0005.png"]  # and after the last
+    picture = np.asarray(PIL.Image.open(tmp_path / "samples" / "epoch-0005.png"))
+    np.testing.assert_array_equal(picture, grid.picture())
+    assert picture.shape == (4 * 58 + 2, 4 * 58 + 2, 3)  # 28 enlarged to 56, gaps of 2
+    assert len(events(tmp_path / "samples").Tensors("samples")) == 3
+
+
+def test_sample_grid_has_a_row_for_each_class(conditional, garments, tmp_path):
+    grid = callbacks.SampleGrid(tmp_path, samples_per_class=3, class_names=list("abcdefghij"))
+    conditional.fit(*garments, verbose=0, callbacks=[grid])
+    shown = np.asarray(PIL.Image.open(tmp_path / "samples" / "epoch-0001.png"))
+    expected = conditional.generate(30, seed=0, labels=np.repeat(np.arange(10), 3))
+    right = shown[:, -(3 * 58 + 2) :]
+    tile = right[2 + 4 * 58 : 58 + 4 * 58, 2 + 58 : 58 + 58, 0]  # row 4, column 1
+    np.testing.assert_array_equal(tile[::2, ::2], np.round(expected[4 * 3 + 1, ..., 0] * 255))
+
+
+def test_reconstruction_grid_shows_real_above_model(model, garments, tmp_path):
+    grid = callbacks.ReconstructionGrid(tmp_path, garments[0][:4], columns=4)
+    model.fit(garments[0], verbose=0, callbacks=[grid])
+    shown = np.asarray(PIL.Image.open(tmp_path / "reconstructions" / "epoch-0001.png"))
+    pictures = shown[:, -(4 * 58 + 2) :, 0]
+    np.testing.assert_array_equal(pictures[2:58, 2:58][::2, ::2], garments[0][0])
+    expected = np.round(model.reconstruct(garments[0][:4])[0, ..., 0] * 255)
+    np.testing.assert_array_equal(pictures[60:116, 2:58][::2, ::2], expected)
+
+
+def test_latent_projector_writes_what_the_projector_reads(model, garments, tmp_path):
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    images, labels = garments[0][:30], garments[1][:30]
+    names = [f"class {n}" for n in range(10)]
+    projector = callbacks.LatentProjector(tmp_path, images, labels, names)
+    model.fit(garments[0], verbose=0, callbacks=[projector])
+    folder = tmp_path / "projector"
+    text = (folder / "projector_config.pbtxt").read_text()
+    (embedding,) = text_format.Parse(text, ProjectorConfig()).embeddings
+    codes = np.loadtxt(folder / embedding.tensor_path, delimiter="\t")
+    np.testing.assert_allclose(codes, model.encode(images), atol=1e-4)
+    lines = (folder / embedding.metadata_path).read_text().splitlines()
+    assert lines == [f"class {label}" for label in labels]
+    sprite = np.asarray(PIL.Image.open(folder / embedding.sprite.image_path))
+    width, height = embedding.sprite.single_image_dim
+    assert sprite.shape[:2] == (6 * height, 6 * width)
+    np.testing.assert_array_equal(sprite[height : 2 * height, :width, 0], images[6])
+    with pytest.raises(ValueError, match="Expected 30 labels"):
+        callbacks.LatentProjector(tmp_path, images, labels[:3])
+    with pytest.raises(ValueError, match="Expected 1 to 10,000 images"):
+        callbacks.LatentProjector(tmp_path, images[:0])
+
+
+def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_path):
+    monitor = callbacks.HardwareMonitor(tmp_path, batch_size=32, seconds=0.05)
+    model.fit(garments[0], epochs=4, batch_size=32, verbose=0, callbacks=[monitor])
+    assert monitor._thread is None
+    logged = events(tmp_path / "hardware")
+    assert {"cpu_percent", "ram_percent", "process_ram_gib", "images_per_second"} <= set(
+        logged.Tags()["tensors"]
+    )
+    rates = [tf.make_ndarray(e.tensor_proto).item() for e in logged.Tensors("images_per_second")]
+    assert all(rate > 0 for rate in rates)
+    assert logged.Tensors("cpu_percent")[-1].step == 4 * 16
+    with pytest.raises(ValueError, match="seconds must be more than 0"):
+        callbacks.HardwareMonitor(tmp_path, seconds=0)
+
+
+@pytest.mark.parametrize("steps_per_execution", (1, 4))
+def test_finite_guard_names_the_loss_and_the_step(garments, steps_per_execution):
+    """One NaN pixel in the 7th batch."""
+    images = (garments[0][:320] / 255).astype("float32")
+    images[6 * 32 + 5, 3, 3] = np.nan
+    model = VAE(latent_dim=3, widths=(4,), hidden_units=8, seed=0)
+    model.compile(steps_per_execution=steps_per_execution)
+    data = tf.data.Dataset.from_tensor_slices(images).batch(32)
+    with pytest.raises(FloatingPointError, match=r"reconstruction_loss.* at step 7 \(epoch 1\)"):
+        model.fit(data, verbose=0, callbacks=[callbacks.FiniteGuard()])
+
+
+def test_finite_guard_on_any_keras_model():
+    import keras
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    x = np.ones((40, 1), "float32")
+    x[25] = np.inf
+    with pytest.raises(FloatingPointError, match="loss was not finite at epoch 1, between steps 3 and 3"):
+        model.fit(x, x, batch_size=10, shuffle=False, verbose=0, callbacks=[callbacks.FiniteGuard()])
+
+
+def test_time_budget(model, garments):
+    budget = callbacks.TimeBudget(minutes=1e-9)
+    model.fit(garments[0], batch_size=32, epochs=50, verbose=0, callbacks=[budget])
+    assert int(model.optimizer.iterations) == 2  # one call of two steps
+    with pytest.raises(ValueError, match="minutes must be more than 0"):
+        callbacks.TimeBudget(minutes=0)
+
+
+def test_every_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="every must be 1 or more"):
+        callbacks.SampleGrid(tmp_path, every=0)
+
+
+def test_progress_bar_says_a_line_for_each_epoch(model, garments):
+    lines = []
+    bar = callbacks.ProgressBar(2, 8, 64, say=lines.append)
+    model.fit(garments[0], batch_size=64, epochs=2, verbose=0, callbacks=[bar])
+    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
+    assert "loss" in lines[0] and lines[0].endswith(" images/s")
+    assert bar._done == 16

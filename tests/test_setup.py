@@ -1,0 +1,85 @@
+"""What a newcomer types: README, setup.cfg and win_env.yml agree."""
+
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def requirements(text: str) -> list[Requirement]:
+    lines = (line.strip() for line in text.splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def test_win_env_has_what_setup_cfg_asks_for(setup):
+    environment = yaml.safe_load((ROOT / "win_env.yml").read_text())
+    assert environment["name"] == "gen"
+    assert "python=3.11" in environment["dependencies"]
+    (pip,) = (item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    assert pip[-1] == "--editable ."
+    on_windows = {"python_version": "3.11", "sys_platform": "win32", "platform_system": "Windows"}
+    expected = []
+    for requirement in requirements(setup["options"]["install_requires"]):
+        if requirement.marker is None or Marker(str(requirement.marker)).evaluate(on_windows):
+            requirement.marker = None
+            expected.append(str(requirement))
+    assert [str(Requirement(line)) for line in pip[:-1]] == expected
+
+
+def test_every_dependency_has_a_lower_bound(setup):
+    texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for text in texts:
+        for requirement in requirements(text):
+            own = requirement.name == "keras_gen" or requirement.name.startswith("types-")
+            assert own or ">=" in str(requirement.specifier), requirement
+
+
+def test_python_versions(setup):
+    assert setup["options"]["python_requires"] == ">=3.10, <3.14"
+    for minor in range(10, 14):
+        assert f"Python :: 3.{minor}" in setup["metadata"]["classifiers"]
+
+
+def test_ci_runs_the_readmes_commands():
+    """CI takes the two commands from the README itself, so that they cannot drift apart."""
+    blocks = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "readme_commands.py", ROOT / "README.md"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "keras-gen train vae" in blocks and "python -m pytest" in blocks
+
+
+def test_top_level_is_what_the_owner_fixed():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not tracked:
+        pytest.skip("not a git checkout")
+    top = {path.split("/")[0] for path in tracked if not path.startswith(".")}
+    expected = "setup.cfg setup.py keras_gen scripts tests README.md win_env.yml LICENSE".split()
+    assert top == set(expected)
+
+
+def test_readme_names_options_and_files_that_exist():
+    readme = (ROOT / "README.md").read_text()
+    for path in re.findall(r"`((?:scripts|keras_gen|tests)/[\w./]+)`", readme):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"\]\(([\w./]+)\)", readme):
+        assert (ROOT / path).exists(), path
