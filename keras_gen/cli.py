@@ -79,7 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     from keras_gen import __version__
 
     parser = argparse.ArgumentParser(
-        prog="keras-gen", description="Generative models for Keras 3: train, resume, sample, export."
+        prog="keras-gen",
+        description="Generative models for Keras 3: train, resume, sample, export.",
     )
     parser.add_argument("--version", action="version", version=f"keras_gen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -169,8 +170,13 @@ def train_parser(recipe: str) -> tuple[Any, list[str]]:
         prog=f"keras-gen train {recipe}", description=f"Train {recipe}: {chosen.summary}."
     )
     parser.add_argument("--config", action="config", help="read options from a run's config.json")
-    parser.add_argument("--run", type=Optional[dict], default=None, help=argparse.SUPPRESS)
-    not_options = {"recipe", "hyperparameters", "progress"}
+    parser.add_argument(
+        "--run",
+        type=Optional[dict],  # noqa: UP045 (an annotation it takes)
+        default=None,
+        help=argparse.SUPPRESS,
+    )
+    not_options: set[str | int] = {"recipe", "hyperparameters", "progress"}
     parser.add_function_arguments(training.train, skip=not_options)
     from_data = {"image_shape", "encoder", "decoder", "seed", "class_names", "name", "dtype"}
     model = getattr(models, chosen.model)
@@ -254,9 +260,7 @@ def label_numbers(model: "GenerativeModel", labels: str) -> list[int]:
     return numbers
 
 
-def walk(
-    model: "GenerativeModel", num: int, seed: int, labels: list[int] | None
-) -> "np.ndarray":
+def walk(model: "GenerativeModel", num: int, seed: int, labels: list[int] | None) -> "np.ndarray":
     """Images on great arcs between `num` random latent vectors and back to the first."""
     import numpy as np
 

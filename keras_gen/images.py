@@ -56,9 +56,7 @@ def grid(
     scale = max(1, -(-SMALLEST_TILE // max(height, width)))
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale, width * scale
-    canvas = np.full(
-        (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8
-    )
+    canvas = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
     for number, image in enumerate(images):
         top = GAP + number // columns * (height + GAP)
         left = GAP + number % columns * (width + GAP)

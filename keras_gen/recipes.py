@@ -24,8 +24,8 @@ class Recipe:
     conditional: bool = False
     dataset: str = "fashion_mnist_12k"
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
-    epochs: int = 60
-    learning_rate: float = 1e-3
+    epochs: int = 30
+    learning_rate: float = 3e-3
     smoke: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

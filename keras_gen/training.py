@@ -1,13 +1,14 @@
 """A run directory: what `keras-gen train` writes, how it is resumed, and what is loaded from it.
 
-    config.json       everything needed to repeat the run, versions and hardware included
-    metrics.csv       a row for each epoch
-    logs/             TensorBoard
-    checkpoints/      the newest complete state
-    samples/          a picture after some of the epochs, and `final.png`
-    model.keras       the trained model
+config.json       everything needed to repeat the run, versions and hardware included
+metrics.csv       a row for each epoch
+logs/             TensorBoard
+checkpoints/      the newest complete state
+samples/          a picture after some of the epochs, and `final.png`
+model.keras       the trained model
 """
 
+import contextlib
 import csv
 import datetime
 import io
@@ -17,7 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from keras_gen.files import written_whole
 from keras_gen.hardware import cpu_flags, hardware_info
 from keras_gen.recipes import find_recipe
 
-NUM_PICTURES = 20  # drawn in a run, whatever its number of epochs
+NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
 NUM_PROJECTED = 1000  # test images in TensorBoard's projector
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
 CHECKPOINT_SHARE = 0.01  # at most, of the time
@@ -115,7 +116,7 @@ def train(
     for name, number in (("max_minutes", max_minutes), ("learning_rate", learning_rate)):
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be more than 0. Received: {number}")
-    options = {
+    options: dict[str, Any] = {
         "data": data or chosen.dataset,
         "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
         "image_size": image_size,
@@ -214,8 +215,8 @@ def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
     """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch."""
     found = []
     for path in folder.glob("epoch-*-step-*.keras"):
-        _, epoch, _, step = path.stem.split("-")
-        found.append((int(epoch), int(step), path))
+        numbers = path.stem.split("-")
+        found.append((int(numbers[1]), int(numbers[3]), path))
     if not found:
         return None
     epoch, step, path = max(found)
@@ -247,7 +248,7 @@ class Run:
         try:
             config = json.loads(path.read_text())
             recipe = config.pop("run")["recipe"]
-            names = set(train.__kwdefaults__)
+            names = set(train.__kwdefaults__ or ())
             options = {key: value for key, value in config.items() if key in names}
             hyperparameters = {key: value for key, value in config.items() if key not in names}
             find_recipe(recipe)
@@ -477,9 +478,7 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._resumed_metrics is not None:
             # The epoch's means go on from its first part.
-            for variable, value in zip(
-                self.model.metrics_variables, self._resumed_metrics, strict=True
-            ):
+            for variable, value in zip(self.model.metrics_variables, self._resumed_metrics, strict=True):
                 variable.assign(value)
             self._resumed_metrics = None
 
@@ -549,10 +548,8 @@ class _Signals:
     def __enter__(self) -> None:
         self.before = {}
         for number in (signal.SIGINT, signal.SIGTERM):
-            try:
+            with contextlib.suppress(ValueError):  # raised outside of the main thread
                 self.before[number] = signal.signal(number, self._note)
-            except ValueError:
-                pass  # not in the main thread, where signals are not ours to take
 
     def _note(self, number: int, frame: Any) -> None:
         self.keeper.signal = number
@@ -587,7 +584,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if name == "mirrored":
         gpus = tf.config.list_logical_devices("GPU")
-        return tf.distribute.MirroredStrategy([d.name for d in gpus or tf.config.list_logical_devices("CPU")])
+        return tf.distribute.MirroredStrategy(
+            [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
+        )
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if "SLURM_PROCID" in os.environ:

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 import keras_gen as kg
 from keras_gen.recipes import RECIPES
-from keras_gen.training import NUM_PICTURES, Run
+from keras_gen.training import NUM_PICTURES, Run, fastest_policy
 
 BATCH_SIZE = 128
 
@@ -40,8 +40,7 @@ def process_seconds(code: str, repeats: int = 3) -> float:
     """Median wall seconds of a fresh Python that runs `code`."""
     command = [sys.executable, "-c", code]
     runs = [
-        seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))
-        for _ in range(repeats)
+        seconds_of(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(repeats)
     ]
     return statistics.median(runs)
 
@@ -66,9 +65,7 @@ class PlainVAE(keras.Model):
     def __init__(self, encoder: keras.Model, decoder: keras.Model):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
-        self.trackers = [
-            keras.metrics.Mean(name) for name in ("loss", "reconstruction_loss", "kl_loss")
-        ]
+        self.trackers = [keras.metrics.Mean(name) for name in ("loss", "reconstruction_loss", "kl_loss")]
 
     @property
     def metrics(self) -> list:
@@ -93,9 +90,7 @@ class PlainVAE(keras.Model):
 
 def plain_loop(model: kg.VAE, images: np.ndarray) -> Callable[[], object]:
     """One epoch of the plain loop, with networks of the same architecture."""
-    plain = PlainVAE(
-        keras.models.clone_model(model.encoder), keras.models.clone_model(model.decoder)
-    )
+    plain = PlainVAE(keras.models.clone_model(model.encoder), keras.models.clone_model(model.decoder))
     plain.compile(keras.optimizers.Adam(1e-3))
     x = images[..., np.newaxis].astype("float32") / 255
 
@@ -180,7 +175,7 @@ def generation_speed(model: kg.VAE) -> None:
 def callback_cost(name: str, data: kg.ImageDataset, seconds: float) -> None:
     """A run as `keras-gen train` makes it, with all callbacks that watch it, and with none."""
     epochs = RECIPES[name].epochs
-    options = {"epochs": epochs, "seed": 0, "dtype_policy": "float32"}
+    options = {"epochs": epochs, "seed": 0, "dtype_policy": fastest_policy()}
     options.update(learning_rate=1e-3, learning_rate_decay=True)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), name, options, {})
@@ -212,7 +207,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start_up()
     data = kg.load_dataset()
-    model = kg.VAE(image_shape=data.image_shape, seed=0)
+    model = kg.VAE(image_shape=data.image_shape, seed=0, dtype=fastest_policy())
     model.compile()
     training_speed(model, data, arguments.seconds)
     generation_speed(model)

@@ -21,8 +21,7 @@ def choose(labels: np.ndarray, per_class: int) -> np.ndarray:
     """Indices of `per_class` random examples of each class, in order."""
     generator = np.random.default_rng(0)
     chosen = [
-        generator.choice(np.flatnonzero(labels == label), per_class, replace=False)
-        for label in range(10)
+        generator.choice(np.flatnonzero(labels == label), per_class, replace=False) for label in range(10)
     ]
     return np.sort(np.concatenate(chosen))
 

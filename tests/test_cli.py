@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +25,16 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_help_and_lists_answer_at_once_without_tensorflow():
-    times = []
     for arguments in (["--help"], ["list", "models"], ["list", "datasets"], ["--version"]):
-        start = time.monotonic()
         result = subprocess.run([KERAS_GEN, *arguments], capture_output=True, text=True, check=True)
-        times.append(time.monotonic() - start)
         assert result.stdout and not result.stderr
-    code = "import sys, keras_gen, keras_gen.cli as c; c.build_parser(); assert 'tensorflow' not in sys.modules"
+    code = """
+import sys
+from keras_gen import cli
+cli.build_parser().format_help()
+assert not {"tensorflow", "keras", "numpy", "jsonargparse"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert min(times) < 2.0  # the measured 0.1 s is in the benchmark; this only catches an import
 
 
 def test_lists(capsys):
@@ -149,7 +149,11 @@ def test_labels_that_do_not_fit(runs, capsys, tmp_path):
 
 
 def test_wrong_options_are_usage_errors(capsys):
-    for arguments in (["train", "vae", "--beat", "1"], ["train", "vae", "--beta", "high"], ["dance"]):
+    for arguments in (
+        ["train", "vae", "--beat", "1"],
+        ["train", "vae", "--beta", "high"],
+        ["dance"],
+    ):
         with pytest.raises(SystemExit) as left:
             cli.main(arguments)
         assert left.value.code == 2
@@ -176,9 +180,13 @@ def test_another_backend_gets_one_clear_line():
     code = "import os; os.environ['KERAS_BACKEND'] = 'jax'; import keras_gen"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: keras_gen runs on Keras' TensorFlow backend, but KERAS_BACKEND=jax")
+    assert last.startswith(
+        "ImportError: keras_gen runs on Keras' TensorFlow backend, but KERAS_BACKEND=jax"
+    )
     command = [sys.executable, "-m", "keras_gen", "hardware"]
-    result = subprocess.run(command, capture_output=True, text=True, env={"KERAS_BACKEND": "jax", "PATH": ""})
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={"KERAS_BACKEND": "jax", "PATH": ""}
+    )
     assert result.returncode != 0
 
 

@@ -68,7 +68,11 @@ def test_fits_arrays_and_tf_data_and_mixtures(name, data, garments):
     batches = tf.data.Dataset.from_tensor_slices((images[:64] / np.float32(255), labels[:64]))
     for x, y, validation in (
         (images[:64], labels[:64], data.test),
-        (images[:64, ..., None] / 255.0, keras.utils.to_categorical(labels[:64], 10), batches.batch(16)),
+        (
+            images[:64, ..., None] / 255.0,
+            keras.utils.to_categorical(labels[:64], 10),
+            batches.batch(16),
+        ),
         (data.train, None, (images[:32], labels[:32])),
     ):
         history = model.fit(x, y, validation_data=validation, verbose=0, epochs=2).history

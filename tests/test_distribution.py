@@ -45,7 +45,11 @@ def run_workers(arguments: list[str]) -> list[str]:
         command = [sys.executable, "-c", SILENT, *arguments]
         processes.append(
             subprocess.Popen(
-                command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                command,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
         )
     try:
@@ -71,7 +75,8 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
     assert "epoch 2/2" in printed[0] and "epoch 2/2" not in printed[1]  # one of them speaks
 
     monkeypatch.setattr(
-        "keras_gen.layers.Sampling.call", lambda self, mean, log_var, seed=None: mean + 0.0 * log_var
+        "keras_gen.layers.Sampling.call",
+        lambda self, mean, log_var, seed=None: mean + 0.0 * log_var,
     )
     one = training.train(
         "vae",

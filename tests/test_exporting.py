@@ -107,9 +107,7 @@ def test_served_without_keras_and_without_keras_gen(model, tmp_path):
     command = [sys.executable, "-c", ALONE, tmp_path / "1", tmp_path / "out.npy"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(
-        np.load(tmp_path / "out.npy"), model.generate(3, seed=9), atol=1e-5
-    )
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.generate(3, seed=9), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -178,5 +176,5 @@ def test_litert_reads_decode(case, tmp_path):
 
 def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'tf2onnx, which is not installed.*keras_gen\[onnx\]'):
+    with pytest.raises(ImportError, match=r"tf2onnx, which is not installed.*keras_gen\[onnx\]"):
         model.export(tmp_path / "a.onnx", format="onnx")

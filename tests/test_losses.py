@@ -28,7 +28,9 @@ def test_gaussian_kl_is_zero_at_the_prior_only():
 def test_gaussian_log_prob_integrates_to_one():
     x = np.linspace(-30, 30, 200_001, dtype=np.float64)
     log_prob = losses.gaussian_log_prob(
-        tf.constant(x[:, None]), tf.constant(1.5, tf.float64), tf.constant(math.log(4.0), tf.float64)
+        tf.constant(x[:, None]),
+        tf.constant(1.5, tf.float64),
+        tf.constant(math.log(4.0), tf.float64),
     )
     assert np.trapezoid(np.exp(log_prob), x) == pytest.approx(1.0, abs=1e-9)
 

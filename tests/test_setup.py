@@ -73,7 +73,16 @@ def test_top_level_is_what_the_owner_fixed():
     if not tracked:
         pytest.skip("not a git checkout")
     top = {path.split("/")[0] for path in tracked if not path.startswith(".")}
-    expected = "setup.cfg setup.py keras_gen scripts tests README.md win_env.yml LICENSE".split()
+    expected = [
+        "setup.cfg",
+        "setup.py",
+        "keras_gen",
+        "scripts",
+        "tests",
+        "README.md",
+        "win_env.yml",
+        "LICENSE",
+    ]
     assert top == set(expected)
 
 

@@ -20,7 +20,17 @@ ALLOWED = {
     "callbacks": {"files", "images", "hardware"},
     "recipes": set(),
     "training": {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"},
-    "cli": {"training", "models", "recipes", "callbacks", "datasets", "files", "hardware", "images", "exporting"},
+    "cli": {
+        "training",
+        "models",
+        "recipes",
+        "callbacks",
+        "datasets",
+        "files",
+        "hardware",
+        "images",
+        "exporting",
+    },
     "__main__": {"cli"},
     "__init__": {"callbacks", "datasets", "hardware", "layers", "losses", "models", "training"},
 }

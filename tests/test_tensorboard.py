@@ -65,11 +65,13 @@ def test_tensorboard_lists_scalars_images_and_the_projector(address):
     assert "samples" in shown["samples"] and "reconstructions" in shown["reconstructions"]
     found = ask(address, "plugin/images/images", run="samples", tag="samples", sample=0)
     assert [image["step"] for image in found] == [0, 1]
-    png = ask(address, "plugin/images/individualImage", blob_key=found[-1]["blob_key"]) if (
-        "blob_key" in found[-1]
-    ) else urllib.request.urlopen(
-        f"{address}/data/plugin/images/individualImage?{found[-1]['query']}", timeout=30
-    ).read()
+    png = (
+        ask(address, "plugin/images/individualImage", blob_key=found[-1]["blob_key"])
+        if ("blob_key" in found[-1])
+        else urllib.request.urlopen(
+            f"{address}/data/plugin/images/individualImage?{found[-1]['query']}", timeout=30
+        ).read()
+    )
     assert png.startswith(b"\x89PNG")
 
     runs = ask(address, "plugin/projector/runs")

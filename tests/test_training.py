@@ -1,11 +1,13 @@
 """A run directory, and what is left of a run that was killed."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -34,18 +36,17 @@ def small_data(tmp_path, garments) -> str:
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """What two equal runs have in common to the last bit: weights and all other state, logs, pictures."""
-    import io
-    import zipfile
-
+    """What two equal runs have in common to the last bit: all state, metrics and pictures."""
     found = {}
     with zipfile.ZipFile(run / "model.keras") as archive:
-        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-            file.visititems(
-                lambda name, item: found.update({name: item[()].tobytes()})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
+        weights = archive.read("model.weights.h5")
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].tobytes()
+
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visititems(add)
     found["metrics.csv"] = (run / "metrics.csv").read_bytes()
     for picture in sorted((run / "samples").iterdir()):
         found[picture.name] = picture.read_bytes()

@@ -33,9 +33,7 @@ class HardwareMonitor(keras.callbacks.Callback):
     >>> monitor = HardwareMonitor(tempfile.mkdtemp(), batch_size=128)
     """
 
-    def __init__(
-        self, log_dir: str | os.PathLike, batch_size: int | None = None, seconds: float = 5.0
-    ):
+    def __init__(self, log_dir: str | os.PathLike, batch_size: int | None = None, seconds: float = 5.0):
         super().__init__()
         if seconds <= 0:
             raise ValueError(f"seconds must be more than 0. Received: {seconds}")

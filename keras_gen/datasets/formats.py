@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 IDX_TYPES = {
-    0x08: np.uint8,
-    0x09: np.int8,
+    0x08: "u1",
+    0x09: "i1",
     0x0B: ">i2",
     0x0C: ">i4",
     0x0D: ">f4",

@@ -83,15 +83,11 @@ def shuffled_batches(
 def with_sharding(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Several workers take turns at the examples; there are no files for them to share out."""
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)
 
 
-def array_loader(
-    images: np.ndarray, labels: np.ndarray | None, batch_size: int
-) -> Loader:
+def array_loader(images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> Loader:
     """Batches of arrays in memory, gathered a whole batch at a time."""
     # On the host even where there is a GPU: tf.data runs there.
     with tf.device("CPU:0"):

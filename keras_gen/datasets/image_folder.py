@@ -92,9 +92,7 @@ def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
     return files, tuple(place.name for place in classes) or None
 
 
-def inspect(
-    files: list[Path], skip_broken: bool
-) -> tuple[list[Path], list[tuple[int, int, int]]]:
+def inspect(files: list[Path], skip_broken: bool) -> tuple[list[Path], list[tuple[int, int, int]]]:
     """Decodes every file once, so that a broken one is named before training and not in its midst."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         shapes = list(pool.map(image_shape_of, files))
@@ -106,9 +104,7 @@ def inspect(
             f"{path} is a broken or truncated image ({why}).{more} Replace it, delete it, or leave "
             "out broken images with skip_broken=True."
         )
-    usable = [
-        (f, shape) for f, shape in zip(files, shapes, strict=True) if not isinstance(shape, str)
-    ]
+    usable = [(f, shape) for f, shape in zip(files, shapes, strict=True) if not isinstance(shape, str)]
     return [file for file, _ in usable], [shape for _, shape in usable]
 
 

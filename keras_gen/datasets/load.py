@@ -159,7 +159,11 @@ def idx_files(folder: Path) -> Arrays | None:
         next(
             (
                 path
-                for name in (f"{part}-ubyte", f"{part}-ubyte.gz", f"{part.replace('-idx', '.idx')}-ubyte")
+                for name in (
+                    f"{part}-ubyte",
+                    f"{part}-ubyte.gz",
+                    f"{part.replace('-idx', '.idx')}-ubyte",
+                )
                 if (path := folder / name).exists()
             ),
             None,
@@ -273,9 +277,7 @@ def checked_images(name: str, images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32)
 
 
-def checked_labels(
-    name: str, labels: np.ndarray, images: np.ndarray, num_classes: int
-) -> np.ndarray:
+def checked_labels(name: str, labels: np.ndarray, images: np.ndarray, num_classes: int) -> np.ndarray:
     """Labels as int32 (n,), or a ValueError."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

@@ -48,9 +48,7 @@ class Sampling(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(
-        self, z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor | None = None
-    ) -> tf.Tensor:
+    def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Draws one z for each row.
 
         Args:

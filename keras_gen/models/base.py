@@ -55,7 +55,8 @@ class GenerativeModel(keras.Model):
             )
         super().__init__(**kwargs)
         self.autocast = False  # the networks cast for themselves; losses need float32 pixels
-        self.image_shape = tuple(int(size) for size in image_shape)
+        height, width, channels = image_shape
+        self.image_shape = (int(height), int(width), int(channels))
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.class_names = None if class_names is None else tuple(class_names)
@@ -137,7 +138,7 @@ class GenerativeModel(keras.Model):
 
     def default_optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer that `compile()` uses where none is given."""
-        return keras.optimizers.Adam(1e-3)
+        return keras.optimizers.Adam(3e-3)
 
     def get_compile_config(self) -> dict:
         if not self.compiled:
@@ -261,9 +262,7 @@ class GenerativeModel(keras.Model):
         """Latent vectors (num_samples, latent_dim) of the prior, from an integer seed."""
         return tf.random.stateless_normal((num_samples, self.latent_dim), seed=(seed, 0))
 
-    def generate(
-        self, num_samples: int = 1, seed: int | None = None, labels: Any = None
-    ) -> np.ndarray:
+    def generate(self, num_samples: int = 1, seed: int | None = None, labels: Any = None) -> np.ndarray:
         """Draws new images.
 
         Args:
@@ -284,7 +283,9 @@ class GenerativeModel(keras.Model):
         if seed is None:
             seed = int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
         z = self.latents(num_samples, seed)
-        return self.in_chunks(self.images_from_latents, z, self.generation_labels(num_samples, seed, labels))
+        return self.in_chunks(
+            self.images_from_latents, z, self.generation_labels(num_samples, seed, labels)
+        )
 
     def generation_labels(self, num_samples: int, seed: int, labels: Any) -> tf.Tensor | None:
         """One-hot labels (num_samples, num_classes) for `generate`; None where unconditional."""
@@ -296,9 +297,7 @@ class GenerativeModel(keras.Model):
                 )
             return None
         if labels is None:
-            labels = tf.random.stateless_uniform(
-                (num_samples,), (seed, 1), 0, self.num_classes, tf.int32
-            )
+            labels = tf.random.stateless_uniform((num_samples,), (seed, 1), 0, self.num_classes, tf.int32)
         else:
             labels = np.atleast_1d(np.asarray(labels))
             checks.labels(labels, self.num_classes, len(labels))

@@ -102,13 +102,10 @@ def labels(y: Any, num_classes: int, num_images: int) -> None:
             raise ValueError("One-hot labels must have one 1 in each row. Received: other rows")
         return
     if y.reshape(len(y), -1).shape[1] != 1:
-        raise ValueError(
-            f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.shape}"
-        )
+        raise ValueError(f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.shape}")
     if y.min() < 0 or y.max() >= num_classes or (y != np.round(y)).any():
         raise ValueError(
-            f"Labels must be integers from 0 to {num_classes - 1}. "
-            f"Received: from {y.min()} to {y.max()}"
+            f"Labels must be integers from 0 to {num_classes - 1}. Received: from {y.min()} to {y.max()}"
         )
 
 

@@ -222,9 +222,7 @@ class VAE(Autoencoder):
     def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return GenerativeModel.latents(self, num_samples, seed)
 
-    def log_prob(
-        self, images: Any, num_samples: int = 64, labels: Any = None, seed: int = 0
-    ) -> np.ndarray:
+    def log_prob(self, images: Any, num_samples: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
         """Importance-weighted lower bound of log p(x), in nats per image [5].
 
             log p(x) >= E log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x),  z_k ~ q(z | x)

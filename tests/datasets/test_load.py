@@ -58,8 +58,14 @@ def test_cifar10_binary_batches_in_data_dir(tmp_path):
 
 def test_npz_with_and_without_test_part(tmp_path, garments):
     images, labels = garments
-    np.savez(tmp_path / "a.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:99],
-             y_test=labels[90:99], class_names=np.array(list("abcdefghij")))
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=images[:90],
+        y_train=labels[:90],
+        x_test=images[90:99],
+        y_test=labels[90:99],
+        class_names=np.array(list("abcdefghij")),
+    )
     data = load_dataset(tmp_path / "a.npz", batch_size=9)
     assert (data.num_train, data.num_test, data.class_names[1]) == (90, 9, "b")
     np.savez(tmp_path / "b.npz", images=images[:90] / np.float32(255))
@@ -77,11 +83,22 @@ def test_bad_arrays_are_refused(tmp_path, garments):
         ({"x": images.astype("int32")}, "Received: int32"),
         ({"x": images.astype("float32")}, r"must be in \[0, 1\]. Received: from 0.0 to 255.0"),
         ({"x": images.reshape(-1, 784)}, "Received: shape"),
-        ({"x_train": images, "y_train": labels[:9], "x_test": images, "y_test": labels}, "don't match"),
+        (
+            {"x_train": images, "y_train": labels[:9], "x_test": images, "y_test": labels},
+            "don't match",
+        ),
         ({"x_train": images, "y_train": labels, "x_test": images}, "only one of train and test"),
         ({"x_train": images, "x_test": images[:, :20]}, "one shape"),
-        ({"x_train": images, "y_train": labels, "x_test": images, "y_test": labels,
-          "class_names": np.array(["a", "b"])}, "from 0 to 1. Received: from 0 to 9"),
+        (
+            {
+                "x_train": images,
+                "y_train": labels,
+                "x_test": images,
+                "y_test": labels,
+                "class_names": np.array(["a", "b"]),
+            },
+            "from 0 to 1. Received: from 0 to 9",
+        ),
         ({"x": images[:20]}, "fewer training images"),
     ):
         np.savez(path, **arrays)
@@ -92,9 +109,15 @@ def test_bad_arrays_are_refused(tmp_path, garments):
 
 def test_refusals_name_what_is_expected(tmp_path):
     for call, message in (
-        (lambda: load_dataset("fashion"), "'fashion' does not exist.*expected fashion_mnist_12k, fashion_mnist"),
+        (
+            lambda: load_dataset("fashion"),
+            "'fashion' does not exist.*expected fashion_mnist_12k, fashion_mnist",
+        ),
         (lambda: load_dataset(tmp_path / "no.npz"), "does not exist"),
-        (lambda: load_dataset("mnist", data_dir=tmp_path), "does not hold mnist: expected train-images"),
+        (
+            lambda: load_dataset("mnist", data_dir=tmp_path),
+            "does not hold mnist: expected train-images",
+        ),
         (lambda: load_dataset("mnist", data_dir=tmp_path / "no"), "must be an existing folder"),
         (lambda: load_dataset(batch_size=0), "batch_size must be at least 1"),
         (lambda: load_dataset(image_size=(8, 8)), "image_size is for folders"),

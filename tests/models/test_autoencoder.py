@@ -46,9 +46,7 @@ def test_reconstructions_get_close(garments):
 
 def test_call_reconstructs_so_that_predict_works(model, garments):
     images = garments[0][:5]
-    np.testing.assert_allclose(
-        model.predict(images, verbose=0), model.reconstruct(images), atol=1e-6
-    )
+    np.testing.assert_allclose(model.predict(images, verbose=0), model.reconstruct(images), atol=1e-6)
 
 
 def test_verbs_refuse_what_does_not_fit(model, garments):
@@ -63,7 +61,8 @@ def test_verbs_refuse_what_does_not_fit(model, garments):
 
 
 @pytest.mark.parametrize(
-    ("shape", "sizes"), (((28, 28, 1), [(28, 28), (14, 14), (7, 7)]), ((5, 1, 3), [(5, 1), (3, 1), (2, 1)]))
+    ("shape", "sizes"),
+    (((28, 28, 1), [(28, 28), (14, 14), (7, 7)]), ((5, 1, 3), [(5, 1), (3, 1), (2, 1)])),
 )
 def test_feature_sizes(shape, sizes):
     assert feature_sizes(shape, 2) == sizes

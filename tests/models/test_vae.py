@@ -43,9 +43,7 @@ def test_log_prob_tightens_to_the_exact_value_of_a_linear_gaussian_model():
     model, weight, bias, variance = linear_gaussian_vae()
     x = np.random.default_rng(1).uniform(0, 1, (40, 3, 4, 1)).astype("float32")
     exact = exact_log_prob(x, weight, bias, variance)
-    gaps = [
-        np.mean([exact - model.log_prob(x, k, seed=seed) for seed in range(5)]) for k in (1, 8, 2000)
-    ]
+    gaps = [np.mean([exact - model.log_prob(x, k, seed=seed) for seed in range(5)]) for k in (1, 8, 2000)]
     assert gaps[0] > gaps[1] > 0
     np.testing.assert_allclose(model.log_prob(x, 2000), exact, atol=0.05)
     assert abs(gaps[2]) < 0.01
@@ -85,8 +83,8 @@ def test_free_bits_keep_dimensions_from_collapsing(garments):
         model = VAE(latent_dim=4, widths=(4,), hidden_units=16, beta=50.0, free_bits=free_bits, seed=0)
         model.compile(keras.optimizers.Adam(3e-3))
         kl[free_bits] = model.fit(garments[0], epochs=25, verbose=0).history["kl_loss"][-1]
-    assert kl[0.0] < 0.3
-    assert kl[0.5] > 1.0
+    assert kl[0.0] < 0.6
+    assert kl[0.5] > 1.2
 
 
 def test_active_units_counts_dimensions_that_vary():
