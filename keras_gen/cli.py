@@ -47,7 +47,7 @@ def guarded(command: Any, arguments: Any) -> int:
         directory = error.directory  # type: ignore[attr-defined]
         print(f"Stopped: {error}. Continue with: keras-gen resume {directory}", file=sys.stderr)
         print(directory)
-        return 130 if "SIGINT" in str(error) else 0
+        return {"SIGINT": 130, "SIGTERM": 143}.get(str(error).split()[-1], 0)
     return 0
 
 

@@ -54,16 +54,11 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
 
 
 @functools.cache
-def cpu_details() -> dict[str, Any]:
-    """What py-cpuinfo finds. It takes a second, so it is asked once."""
+def cpu_name() -> str | None:
+    """The processor's full name. Reading it takes a second, so it is read once."""
     import cpuinfo
 
-    return readable(cpuinfo.get_cpu_info) or {}
-
-
-def cpu_flags() -> set[str]:
-    """The processor's instruction sets, such as `avx512_bf16`; empty where unknown."""
-    return set(cpu_details().get("flags", ()))
+    return readable(lambda: cpuinfo.get_cpu_info()["brand_raw"])
 
 
 def cpu_info() -> dict[str, Any]:
@@ -71,7 +66,7 @@ def cpu_info() -> dict[str, Any]:
     import psutil
 
     return {
-        "name": readable(lambda: cpu_details().get("brand_raw")),
+        "name": readable(cpu_name),
         "physical_cores": readable(lambda: psutil.cpu_count(logical=False)),
         "logical_cores": readable(psutil.cpu_count) or os.cpu_count(),
         "frequency_mhz": readable(lambda: round(psutil.cpu_freq().current)),

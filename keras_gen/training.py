@@ -29,7 +29,7 @@ import tensorflow as tf
 from keras_gen import __version__, callbacks, images, models
 from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.files import written_whole
-from keras_gen.hardware import cpu_flags, hardware_info
+from keras_gen.hardware import hardware_info
 from keras_gen.recipes import find_recipe
 
 NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
@@ -75,7 +75,7 @@ def train(
     seed: int = 0,
     out: str | None = None,
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
-    dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto",
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -97,8 +97,7 @@ def train(
         out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
         strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
             or Slurm names (multi_worker).
-        dtype_policy: Numbers that the networks compute with; auto takes mixed_bfloat16 where the
-            hardware has instructions for it, else float32.
+        dtype_policy: Numbers that the networks compute with.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
 
@@ -128,7 +127,7 @@ def train(
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
-        "dtype_policy": fastest_policy() if dtype_policy == "auto" else dtype_policy,
+        "dtype_policy": dtype_policy,
     }
     if Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
@@ -308,14 +307,14 @@ class Run:
         try:
             with keeper.stopping_at_signals():
                 self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
-            save(model, place / "model.keras")
+            if chief:
+                self.draw_samples(model)
+            save(model, place / "model.keras")  # last, for it says that the run is finished
         except Stop:
             raise StoppedEarly(self.directory, keeper.why) from None
         finally:
             if not chief:
                 shutil.rmtree(place)
-        if chief:
-            self.draw_samples(model)
         return self.directory
 
     def build(self, data: ImageDataset) -> models.GenerativeModel:
@@ -498,7 +497,9 @@ class Keeper(keras.callbacks.Callback):
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **values, "learning_rate": rate})
         self._write_rows()
-        stop = self._should_stop() and epoch + 1 < self.params["epochs"]
+        if self.epoch == self.params["epochs"]:
+            return  # `model.keras` comes next
+        stop = self._should_stop()
         if stop or self.together or time.monotonic() >= self._next_save:
             self._save()
         if stop:
@@ -560,18 +561,7 @@ class _Signals:
             signal.signal(number, handler)
 
 
-# === Devices ===
-
-
-def fastest_policy() -> str:
-    """`mixed_bfloat16` where the GPU or else the processor multiplies bfloat16 natively."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        native = details.get("compute_capability", (0, 0)) >= (8, 0)
-    else:
-        native = bool({"avx512_bf16", "amx_bf16"} & cpu_flags())
-    return "mixed_bfloat16" if native else "float32"
+# === Distribution ===
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:

@@ -174,6 +174,16 @@ def test_litert_reads_decode(case, tmp_path):
     np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
+def test_a_model_trained_in_bfloat16_is_read_in_float32(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
+    pytest.importorskip("tf2onnx", reason="extra onnx is not installed")
+    model = VAE(latent_dim=4, widths=(4, 8), hidden_units=12, seed=3, dtype="mixed_bfloat16")
+    z = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    path = exporting.export_next_version(model, tmp_path, "onnx")
+    images = onnxruntime.InferenceSession(path).run(None, {"z": z})[0]
+    np.testing.assert_allclose(images, model.decode(z), atol=2e-2)
+
+
 def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"tf2onnx, which is not installed.*keras_gen\[onnx\]"):

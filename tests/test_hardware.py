@@ -25,7 +25,7 @@ def test_everything_unreadable_is_none_and_still_a_report(monkeypatch):
         monkeypatch.setattr(psutil, name, refuse)
     for name in ("system", "release", "version", "machine", "processor"):
         monkeypatch.setattr(hardware.platform, name, refuse)
-    monkeypatch.setattr(hardware, "cpu_details", refuse)
+    monkeypatch.setattr(hardware, "cpu_name", refuse)
     monkeypatch.setitem(sys.modules, "GPUtil", types.SimpleNamespace(getGPUs=refuse))
     monkeypatch.setattr(tf.config, "list_physical_devices", refuse)
     info = hardware_info()

@@ -51,7 +51,8 @@ class HardwareMonitor(keras.callbacks.Callback):
         self._thread.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch_start = self._step
+        optimizer = getattr(self.model, "optimizer", None)
+        self._epoch_start = self._step if optimizer is None else int(optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._step = self._epoch_start + batch + 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_gen import images
 from keras_gen.files import written_whole
@@ -62,6 +63,8 @@ class LatentProjector(keras.callbacks.Callback):
             names = self.class_names or [str(n) for n in range(int(np.max(self.labels)) + 1)]
             with written_whole(self.folder / "labels.tsv") as path:
                 path.write_text("".join(f"{names[label]}\n" for label in self.labels))
+        # TensorBoard looks only into folders that hold an event file, be it an empty one.
+        tf.summary.create_file_writer(str(self.folder)).close()
         # Last, so that TensorBoard never finds a configuration without its files.
         with written_whole(self.folder / "projector_config.pbtxt") as path:
             path.write_text(self._config())

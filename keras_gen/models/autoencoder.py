@@ -374,14 +374,18 @@ class Autoencoder(GenerativeModel):
         return images.reshape(len(z_start), num_steps, *self.image_shape)
 
     def decoding_network(self) -> keras.Model:
-        """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export."""
-        decoded = self.decoder(self.decoder.inputs)
-        decoded = layers.Activation("linear", dtype="float32")(decoded)
+        """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export.
+
+        In float32 whatever the model trained in, since other runtimes know no mixed precision.
+        """
+        decoder = keras.models.clone_model(self.decoder, clone_function=in_float32)
+        decoder.set_weights(self.decoder.get_weights())
+        decoded = decoder(decoder.inputs)
         if self.likelihood == "bernoulli":
             images = layers.Activation("sigmoid", dtype="float32", name="images")(decoded)
         else:
             images = layers.ReLU(max_value=1.0, dtype="float32", name="images")(decoded)
-        return keras.Model(self.decoder.inputs, images, name="decode")
+        return keras.Model(decoder.inputs, images, name="decode")
 
     def signatures(self) -> dict:
         def of_images(function: Callable, name: str | None = None) -> Callable:
@@ -405,6 +409,11 @@ class Autoencoder(GenerativeModel):
                 {**images, **self.label_spec()},
             ),
         }
+
+
+def in_float32(layer: keras.Layer) -> keras.Layer:
+    """A layer like the given one that computes in float32."""
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
 def join(x: tf.Tensor, labels: tf.Tensor | None) -> Any:

@@ -185,4 +185,4 @@ def test_weights_of_a_replicated_run_are_those_of_one_process(garments, two_repl
     one = trained(tf.distribute.get_strategy())
     two = trained(two_replicas)
     for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(a, b, atol=3e-5)
