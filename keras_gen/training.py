@@ -8,16 +8,11 @@ samples/          a picture after some of the epochs, and `final.png`
 model.keras       the trained model
 """
 
-import contextlib
-import csv
 import datetime
-import io
 import json
 import os
 import shutil
-import signal
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import __version__, callbacks, images, models
+from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
@@ -34,8 +30,6 @@ from keras_gen.recipes import find_recipe
 
 NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
 NUM_PROJECTED = 1000  # test images in TensorBoard's projector
-CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
-CHECKPOINT_SHARE = 0.01  # at most, of the time
 
 # What a caller shows progress with: it gets the data, the number of epochs, and the epoch and the
 # step in it (both from 0) that the run goes on from.
@@ -208,18 +202,6 @@ def load_model(source: str | os.PathLike) -> models.GenerativeModel:
     if not isinstance(model, models.GenerativeModel):
         raise ValueError(f"{path} holds a {type(model).__name__}, which is no keras_gen model.")
     return model
-
-
-def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
-    """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch."""
-    found = []
-    for path in folder.glob("epoch-*-step-*.keras"):
-        numbers = path.stem.split("-")
-        found.append((int(numbers[1]), int(numbers[3]), path))
-    if not found:
-        return None
-    epoch, step, path = max(found)
-    return path, epoch, step
 
 
 # === A run ===
@@ -403,162 +385,6 @@ def test_images(data: ImageDataset, most: int) -> tuple[np.ndarray, np.ndarray |
         return np.concatenate(batches)[:most], None
     x, y = zip(*batches, strict=True)
     return np.concatenate(x)[:most], np.concatenate(y)[:most]
-
-
-def save(model: keras.Model, path: Path) -> None:
-    """`model.save`, whole or not at all."""
-    with written_whole(path) as draft:
-        model.save(draft)
-
-
-# === Keeping the state ===
-
-
-class Stop(Exception):  # noqa: N818 (it is no error)
-    """Ends `fit` between two steps, without the end of the epoch that Keras would add."""
-
-
-class Keeper(keras.callbacks.Callback):
-    """Writes checkpoints and `metrics.csv`, and stops when the time is up or a signal comes.
-
-    It must be the last callback: what it saves is then the state after all the others.
-
-    Args:
-        directory: The run.
-        data: What it trains on.
-        epoch: The epoch that the run is resumed in, from 0.
-        step: The steps of that epoch that are done.
-        max_minutes: Minutes until it stops; None for no limit.
-        strategy: Of a distributed run. Several workers save and stop only at the end of an epoch,
-            all together.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        data: ImageDataset,
-        epoch: int,
-        step: int,
-        max_minutes: float | None,
-        strategy: tf.distribute.Strategy,
-    ):
-        super().__init__()
-        self.directory = directory
-        self.data = data
-        self.epoch, self.step = epoch, step
-        self.max_minutes = max_minutes
-        self.strategy = strategy
-        self.together = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        self.budget = None if max_minutes is None else callbacks.TimeBudget(max_minutes)
-        self.signal: int | None = None
-        self._rows = self._read_rows()
-        self._resumed_metrics: list[np.ndarray] | None = None
-        self._next_save = 0.0
-
-    @property
-    def why(self) -> str:
-        """What stopped the run."""
-        if self.signal is not None:
-            return f"interrupted by {signal.Signals(self.signal).name}"
-        return f"its {self.max_minutes:g} minutes are over"
-
-    def stopping_at_signals(self) -> Any:
-        """Ctrl-C and SIGTERM (Slurm's notice) stop the run after the step it is in."""
-        return _Signals(self)
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        if self.budget is not None:
-            self.budget.on_train_begin()
-        self._next_save = max(self._next_save, time.monotonic() + CHECKPOINT_SECONDS)
-        self._first_step = self.step
-        if self.step:
-            self._resumed_metrics = [v.numpy() for v in self.model.metrics_variables]
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if self._resumed_metrics is not None:
-            # The epoch's means go on from its first part.
-            for variable, value in zip(self.model.metrics_variables, self._resumed_metrics, strict=True):
-                variable.assign(value)
-            self._resumed_metrics = None
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.step = self._first_step + batch + 1
-        if self.step >= self.data.steps_per_epoch or self.together:
-            return  # the end of the epoch comes next
-        if self._should_stop():
-            self._save()
-            raise Stop
-        if time.monotonic() >= self._next_save:
-            self._save()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.epoch, self.step, self._first_step = epoch + 1, 0, 0
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
-        self._rows.append({"epoch": epoch + 1, **values, "learning_rate": rate})
-        self._write_rows()
-        if self.epoch == self.params["epochs"]:
-            return  # `model.keras` comes next
-        stop = self._should_stop()
-        if stop or self.together or time.monotonic() >= self._next_save:
-            self._save()
-        if stop:
-            raise Stop
-
-    def _should_stop(self) -> bool:
-        stop = self.signal is not None or (self.budget is not None and self.budget.is_over)
-        if not self.together:
-            return stop
-        votes = self.strategy.run(lambda: tf.constant(float(stop)))
-        return bool(self.strategy.reduce("SUM", votes, axis=None) > 0)
-
-    def _save(self) -> None:
-        start = time.monotonic()
-        folder = self.directory / "checkpoints"
-        path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
-        save(self.model, path)
-        for older in folder.glob("*.keras"):
-            if older != path:
-                older.unlink()
-        now = time.monotonic()
-        self._next_save = now + max(CHECKPOINT_SECONDS, (now - start) / CHECKPOINT_SHARE)
-
-    def _read_rows(self) -> list[dict[str, Any]]:
-        """The rows up to the checkpoint; what came after it will be computed again."""
-        path = self.directory / "metrics.csv"
-        if not path.exists():
-            return []
-        with open(path, newline="") as file:
-            return [row for row in csv.DictReader(file) if int(row["epoch"]) <= self.epoch]
-
-    def _write_rows(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self._rows[-1], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        with written_whole(self.directory / "metrics.csv") as path:
-            path.write_text(text.getvalue())
-
-
-class _Signals:
-    """Passes Ctrl-C and SIGTERM to a keeper; a second one has its usual effect."""
-
-    def __init__(self, keeper: Keeper):
-        self.keeper = keeper
-
-    def __enter__(self) -> None:
-        self.before = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # raised outside of the main thread
-                self.before[number] = signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: Any) -> None:
-        self.keeper.signal = number
-        self.__exit__()
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 # === Distribution ===

@@ -19,7 +19,17 @@ ALLOWED = {
     "models": {"losses", "layers", "exporting"},
     "callbacks": {"files", "images", "hardware"},
     "recipes": set(),
-    "training": {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"},
+    "checkpoints": {"callbacks", "datasets", "files"},
+    "training": {
+        "checkpoints",
+        "models",
+        "recipes",
+        "callbacks",
+        "datasets",
+        "files",
+        "hardware",
+        "images",
+    },
     "cli": {
         "training",
         "models",

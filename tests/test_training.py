@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from keras_gen import training
-from keras_gen.training import StoppedEarly, load_model, newest_checkpoint, resume, train
+from keras_gen.checkpoints import newest_checkpoint
+from keras_gen.training import StoppedEarly, load_model, resume, train
 
 SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
 
@@ -172,11 +173,11 @@ def test_time_budget_stops_cleanly_and_resumes(small_data, tmp_path):
 DYING = """
 import os, sys
 import numpy as np
-from keras_gen import training
+from keras_gen import checkpoints, training
 
 out, data, dies_at, resuming = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "resume"
-training.CHECKPOINT_SECONDS = 0.0
-training.CHECKPOINT_SHARE = 1e9
+checkpoints.CHECKPOINT_SECONDS = 0.0
+checkpoints.CHECKPOINT_SHARE = 1e9
 count = 0
 real = training.keras.Model.save
 

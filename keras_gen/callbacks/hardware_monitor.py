@@ -69,8 +69,10 @@ class HardwareMonitor(keras.callbacks.Callback):
         before, steps_before = time.monotonic(), self._step
         finished = False
         while not finished:
-            finished = self._done.wait(self.seconds)  # and one last look at the end
+            finished = self._done.wait(self.seconds)
             now, step = time.monotonic(), self._step
+            if finished and now - before < self.seconds / 2:
+                break  # a load over so short a time says nothing
             values = self._look()
             if self.batch_size and step > steps_before:
                 rate = (step - steps_before) * self.batch_size / (now - before)

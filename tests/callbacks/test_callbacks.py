@@ -95,7 +95,8 @@ def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_
     )
     rates = [tf.make_ndarray(e.tensor_proto).item() for e in logged.Tensors("images_per_second")]
     assert all(rate > 0 for rate in rates)
-    assert logged.Tensors("cpu_percent")[-1].step == 4 * 16
+    steps = [event.step for event in logged.Tensors("cpu_percent")]
+    assert steps == sorted(steps) and 3 * 16 <= steps[-1] <= 4 * 16
     with pytest.raises(ValueError, match="seconds must be more than 0"):
         callbacks.HardwareMonitor(tmp_path, seconds=0)
 
