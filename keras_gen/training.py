@@ -335,7 +335,7 @@ class Run:
         x, y = test_images(data, NUM_PROJECTED)
         names = data.class_names
         found: list[keras.callbacks.Callback] = [
-            keras.callbacks.TensorBoard(logs),
+            keras.callbacks.TensorBoard(logs, write_graph=False),
             callbacks.SampleGrid(logs, image_dir=self.directory / "samples", every=every),
             callbacks.HardwareMonitor(logs, data.batch_size),
         ]
