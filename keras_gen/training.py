@@ -24,6 +24,7 @@ import tensorflow as tf
 from keras_gen import __version__, callbacks, images, models
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import ImageDataset, load_dataset
+from keras_gen.datasets.names import DATASETS
 from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
 from keras_gen.recipes import find_recipe
@@ -123,7 +124,7 @@ def train(
         "strategy": strategy,
         "dtype_policy": dtype_policy,
     }
-    if Path(options["data"]).exists():
+    if options["data"] not in DATASETS and Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
     name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     directory = Path(out) if out else Path("runs") / name

@@ -90,6 +90,16 @@ def test_run_directory(small_data, tmp_path):
     assert resume(run) == run  # finished: nothing to do
 
 
+def test_a_data_sets_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    """As in `load_dataset`: what is asked for is the data set, wherever the command is typed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fashion_mnist_12k").mkdir()
+    seen = []
+    monkeypatch.setattr(training.Run, "train", lambda run, *_: seen.append(run.options["data"]))
+    train("vae", data="fashion_mnist_12k", out="run")
+    assert seen == ["fashion_mnist_12k"]
+
+
 def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("keep me")
