@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_gen import callbacks, datasets, layers, losses, models
+    from keras_gen import callbacks, datasets, layers, losses, models, optimizers
     from keras_gen.datasets import ImageDataset, load_dataset
     from keras_gen.hardware import hardware_info, hardware_report
     from keras_gen.models import VAE, Autoencoder, GenerativeModel
@@ -34,6 +34,7 @@ _PUBLIC = {
     "load_model": "training",
     "losses": "",
     "models": "",
+    "optimizers": "",
 }
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "load_model",
     "losses",
     "models",
+    "optimizers",
 ]
 
 

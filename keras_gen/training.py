@@ -27,6 +27,7 @@ from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.datasets.names import DATASETS
 from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
+from keras_gen.optimizers import Adam
 from keras_gen.recipes import find_recipe
 
 NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
@@ -326,7 +327,7 @@ class Run:
         if options["learning_rate_decay"]:
             steps = options["epochs"] * data.steps_per_epoch
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        model.compile(keras.optimizers.Adam(rate))
+        model.compile(Adam(rate))
         return model
 
     def watchers(self, data: ImageDataset) -> list[keras.callbacks.Callback]:

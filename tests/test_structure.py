@@ -12,17 +12,19 @@ ALLOWED = {
     "files": set(),
     "losses": set(),
     "layers": set(),
+    "optimizers": set(),
     "hardware": set(),
     "images": {"files"},
     "datasets": {"files"},
     "exporting": {"files"},
-    "models": {"losses", "layers", "exporting"},
+    "models": {"losses", "layers", "exporting", "optimizers"},
     "callbacks": {"files", "images", "hardware"},
     "recipes": set(),
     "checkpoints": {"callbacks", "datasets", "files"},
     "training": {
         "checkpoints",
         "models",
+        "optimizers",
         "recipes",
         "callbacks",
         "datasets",
@@ -42,7 +44,16 @@ ALLOWED = {
         "exporting",
     },
     "__main__": {"cli"},
-    "__init__": {"callbacks", "datasets", "hardware", "layers", "losses", "models", "training"},
+    "__init__": {
+        "callbacks",
+        "datasets",
+        "hardware",
+        "layers",
+        "losses",
+        "models",
+        "optimizers",
+        "training",
+    },
 }
 
 

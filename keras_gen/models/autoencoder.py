@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_gen.layers import BatchNormalization
 from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob, spherical_interpolation
 from keras_gen.models import checks
 from keras_gen.models.base import GenerativeModel
@@ -59,7 +60,7 @@ class Builder:
     def activated(self, x: Any) -> Any:
         """Batch normalization and ReLU, after a layer without bias."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        x = layers.BatchNormalization(momentum=0.9, synchronized=replicas > 1, dtype=self.dtype)(x)
+        x = BatchNormalization(momentum=0.9, synchronized=replicas > 1, dtype=self.dtype)(x)
         return layers.ReLU(dtype=self.dtype)(x)
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_gen import exporting
 from keras_gen.models import checks
+from keras_gen.optimizers import Adam
 
 CHUNK = 256  # images in one call of a network, so that memory stays bounded whatever is asked for
 
@@ -138,7 +139,7 @@ class GenerativeModel(keras.Model):
 
     def default_optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer that `compile()` uses where none is given."""
-        return keras.optimizers.Adam(3e-3)
+        return Adam(3e-3)
 
     def get_compile_config(self) -> dict:
         if not self.compiled:

@@ -1,0 +1,66 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gen.optimizers import Adam
+
+SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"learning_rate": SCHEDULE, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
+        {"weight_decay": 0.1, "clipnorm": 1.0},
+        {"amsgrad": True},
+        {"use_ema": True, "ema_overwrite_frequency": 3},
+    ],
+)
+def test_steps_equal_those_of_keras(options):
+    generator = np.random.default_rng(0)
+    start = [generator.normal(size=shape).astype("float32") for shape in ((4, 3), (3,))]
+    gradients = [[generator.normal(size=w.shape).astype("float32") for w in start] for _ in range(10)]
+    results = []
+    for optimizer in (Adam(**options), keras.optimizers.Adam(**options)):
+        weights = [keras.Variable(w) for w in start]
+        for gradient in gradients:
+            optimizer.apply([tf.constant(g) for g in gradient], weights)
+        results.append([v.numpy() for v in (*weights, *optimizer.variables)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_of_an_embedding_are_trained_as_by_keras():
+    rows = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 2]), dense_shape=(4, 3))
+    results = []
+    for optimizer in (Adam(0.1), keras.optimizers.Adam(0.1)):
+        table = keras.Variable(np.ones((4, 3), "float32"))
+        optimizer.apply([rows], [table])
+        results.append(table.numpy())
+    np.testing.assert_array_equal(*results)
+    assert results[0][1, 0] == 1.0
+
+
+def test_replicas_step_as_one(two_replicas):
+    with two_replicas.scope():
+        weight = keras.Variable(np.ones(3, "float32"))
+        optimizer = Adam(0.1)
+        optimizer.build([weight])
+
+    @tf.function
+    def step():
+        two_replicas.run(lambda: optimizer.apply([tf.constant([1.0, -2.0, 0.5])], [weight]))
+
+    step()
+    for replica in two_replicas.experimental_local_results(weight.value):
+        np.testing.assert_allclose(replica, [0.9, 1.1, 0.9], rtol=1e-5)
+
+
+def test_it_is_saved_and_loaded():
+    optimizer = Adam(SCHEDULE, beta_1=0.7)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert type(again) is Adam
+    assert again.beta_1 == 0.7
+    assert again.get_config() == optimizer.get_config()
