@@ -14,9 +14,7 @@ References:
        arXiv 2006.13202.
 """
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -24,113 +22,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_gen.layers import BatchNormalization
 from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob, spherical_interpolation
 from keras_gen.models import checks
 from keras_gen.models.base import GenerativeModel
-
-# === Networks ===
-
-
-class Builder:
-    """Makes the layers of one model: its dtype, and initial weights from its seed.
-
-    Batch normalization makes the difference between a VAE that has learned after one minute and one
-    that has after ten. On several replicas its statistics are those of the global batch.
-    """
-
-    def __init__(self, seed: int | None, dtype: Any):
-        self.dtype = dtype
-        self.seeds: Iterator[int | None] = itertools.repeat(None) if seed is None else itertools.count(seed)
-
-    def _options(self, **options: Any) -> dict:
-        initializer = keras.initializers.GlorotUniform(seed=next(self.seeds))
-        return {"kernel_initializer": initializer, "dtype": self.dtype, **options}
-
-    def dense(self, units: int, **options: Any) -> layers.Dense:
-        return layers.Dense(units, **self._options(**options))
-
-    def conv(self, filters: int, **options: Any) -> layers.Conv2D:
-        return layers.Conv2D(filters, 3, strides=2, padding="same", **self._options(**options))
-
-    def conv_transpose(self, filters: int, size: int, **options: Any) -> layers.Conv2DTranspose:
-        options = self._options(**options)
-        return layers.Conv2DTranspose(filters, size, strides=2, padding="same", **options)
-
-    def activated(self, x: Any) -> Any:
-        """Batch normalization and ReLU, after a layer without bias."""
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        x = BatchNormalization(momentum=0.9, synchronized=replicas > 1, dtype=self.dtype)(x)
-        return layers.ReLU(dtype=self.dtype)(x)
-
-
-def feature_sizes(image_shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
-    """(height, width) of the image and of each feature map that a stride of 2 makes of it."""
-    sizes = [(image_shape[0], image_shape[1])]
-    for _ in range(num_halvings):
-        sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
-    return sizes
-
-
-def build_encoder(
-    image_shape: tuple[int, int, int],
-    output_dims: dict[str, int],
-    num_classes: int | None,
-    widths: Sequence[int],
-    hidden_units: int,
-    build: Builder,
-) -> keras.Model:
-    """Strided convolutions, a dense layer, and one linear output for each of `output_dims`."""
-    inputs = [keras.Input(image_shape, name="images")]
-    x = inputs[0]
-    if num_classes is not None:
-        inputs.append(keras.Input((num_classes,), name="labels"))
-        label_map = build.dense(math.prod(image_shape[:2]))(inputs[1])
-        label_map = layers.Reshape((*image_shape[:2], 1), dtype=build.dtype)(label_map)
-        x = layers.Concatenate(dtype=build.dtype)([x, label_map])  # (h, w, channels + 1)
-    for width in widths:
-        x = build.activated(build.conv(width, use_bias=False)(x))  # (h / 2, w / 2, width)
-    x = layers.Flatten(dtype=build.dtype)(x)
-    x = build.activated(build.dense(hidden_units, use_bias=False)(x))
-    outputs = [build.dense(units, name=name, dtype="float32")(x) for name, units in output_dims.items()]
-    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name="encoder")
-
-
-def build_decoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
-    num_classes: int | None,
-    widths: Sequence[int],
-    hidden_units: int,
-    build: Builder,
-) -> keras.Model:
-    """The encoder's mirror: dense layers, then transposed convolutions up to the image's logits."""
-    inputs = [keras.Input((latent_dim,), name="z")]
-    x = inputs[0]
-    if num_classes is not None:
-        inputs.append(keras.Input((num_classes,), name="labels"))
-        x = layers.Concatenate(dtype=build.dtype)(inputs)
-    sizes = feature_sizes(image_shape, len(widths))
-    x = build.activated(build.dense(hidden_units, use_bias=False)(x))
-    x = build.activated(build.dense(math.prod(sizes[-1]) * widths[-1], use_bias=False)(x))
-    x = layers.Reshape((*sizes[-1], widths[-1]), dtype=build.dtype)(x)  # (h / 4, w / 4, 64)
-    for width, size in zip(widths[-2::-1], sizes[-2:0:-1], strict=True):
-        x = build.activated(build.conv_transpose(width, 3, use_bias=False)(x))
-        x = crop(x, size, build)  # (h / 2, w / 2, width)
-    # 5 x 5, so that each pixel sees several of the neighbours that its logit is made of.
-    logits = build.conv_transpose(image_shape[2], 5, dtype="float32")(x)
-    return keras.Model(inputs, crop(logits, sizes[0], build), name="decoder")
-
-
-def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
-    """Cuts off the row or column that doubling an odd size adds."""
-    extra = (x.shape[1] - size[0], x.shape[2] - size[1])
-    if extra == (0, 0):
-        return x
-    return layers.Cropping2D(((0, extra[0]), (0, extra[1])), dtype=build.dtype)(x)
-
-
-# === Model ===
+from keras_gen.models.networks import Builder, build_decoder, build_encoder, in_float32
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -410,11 +305,6 @@ class Autoencoder(GenerativeModel):
                 {**images, **self.label_spec()},
             ),
         }
-
-
-def in_float32(layer: keras.Layer) -> keras.Layer:
-    """A layer like the given one that computes in float32."""
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
 def join(x: tf.Tensor, labels: tf.Tensor | None) -> Any:

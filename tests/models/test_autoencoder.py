@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.models import Autoencoder
-from keras_gen.models.autoencoder import feature_sizes
 
 
 @pytest.fixture
@@ -58,11 +57,3 @@ def test_verbs_refuse_what_does_not_fit(model, garments):
         model.interpolate(np.zeros((1, 3)), np.zeros((1, 3)), 1)
     with pytest.raises(ValueError, match="Received: int64"):
         model.evaluate(garments[0].astype("int64"), verbose=0)
-
-
-@pytest.mark.parametrize(
-    ("shape", "sizes"),
-    (((28, 28, 1), [(28, 28), (14, 14), (7, 7)]), ((5, 1, 3), [(5, 1), (3, 1), (2, 1)])),
-)
-def test_feature_sizes(shape, sizes):
-    assert feature_sizes(shape, 2) == sizes
