@@ -191,11 +191,11 @@ def test_mixed_precision_trains(name, policy, data):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=32.0)
         model.compile(optimizer, steps_per_execution=1)
         before = [weight.numpy() for weight in model.trainable_variables]
-        logs = model.fit(data.train.take(2), verbose=0).history
+        logs = model.fit(data.test.take(2), verbose=0).history  # the same batches for both
         assert np.isfinite(list(logs.values())).all()
         after = [weight.numpy() for weight in model.trainable_variables]
         moved[dtype] = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before, strict=True)))
-    assert moved[policy] == pytest.approx(moved["float32"], rel=0.1)
+    assert moved[policy] == pytest.approx(moved["float32"], rel=0.02)
     assert model.generate(2, seed=0).dtype == np.float32
 
 

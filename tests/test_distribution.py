@@ -21,11 +21,11 @@ OPTIONS += ("--hidden-units", "8", "--strategy", "multi_worker")
 # rounding, which Adam, unlike plain gradient descent, would amplify where gradients are near 0.
 SILENT = """
 import sys
-from keras_gen import cli
+from keras_gen import cli, training
 import keras
 from keras_gen.layers import Sampling
 
-keras.optimizers.Adam = lambda rate: keras.optimizers.SGD(1e-4)
+training.Adam = lambda rate: keras.optimizers.SGD(1e-4)
 Sampling.call = lambda self, z_mean, z_log_var, seed=None: z_mean + 0.0 * z_log_var
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -82,7 +82,7 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
         "keras_gen.layers.Sampling.call",
         lambda self, mean, log_var, seed=None: mean + 0.0 * log_var,
     )
-    monkeypatch.setattr("keras.optimizers.Adam", lambda rate: keras.optimizers.SGD(1e-4))
+    monkeypatch.setattr("keras_gen.training.Adam", lambda rate: keras.optimizers.SGD(1e-4))
     one = training.train(
         "vae",
         data=str(data),
