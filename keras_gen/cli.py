@@ -20,7 +20,10 @@ GIF_SECONDS_PER_FRAME = 0.06
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; gives the exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    """Runs one command; gives the exit status.
+
+    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of a pipe has gone.
+    """
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
     if argv[:1] == ["train"]:
@@ -33,6 +36,11 @@ def guarded(command: Any, arguments: Any) -> int:
     """Turns what a user can mend into one line on stderr, and leaves defects their traceback."""
     try:
         command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, `head` for one, has seen enough. Nor may Python complain of it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("KERAS_GEN_DEBUG"):
             raise

@@ -42,7 +42,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
         "release": readable(platform.release),
         "version": readable(platform.version),
         "architecture": readable(platform.machine),
-        "processor": readable(platform.processor) or None,
+        "processor": readable(platform.processor) or readable(cpu_name),
         "python": platform.python_version(),
         "cpu": cpu_info(),
         "ram": ram_info(),

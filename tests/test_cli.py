@@ -1,6 +1,7 @@
 """The command, as typed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +175,16 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
     assert f"Continue with: keras-gen resume {out}" in errors and "Traceback" not in errors
     assert "TensorFlow" not in errors and "oneDNN" not in errors  # no start-up chatter
     assert printed.splitlines()[-1] == str(out)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As in `keras-gen list models | head -1`, where the pipe closes before all is written."""
+    command = [sys.executable, "-m", "keras_gen", "list", "models"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_another_backend_gets_one_clear_line():

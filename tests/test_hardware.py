@@ -13,6 +13,7 @@ def test_what_this_machine_says_is_what_its_sources_say():
     info = json.loads(json.dumps(hardware_info()))
     assert info["cpu"]["logical_cores"] == psutil.cpu_count()
     assert abs(info["ram"]["total_gib"] - psutil.virtual_memory().total / 2**30) < 0.06
+    assert info["processor"]  # Linux does not say; then it is the name of the CPU
     assert info["tensorflow"] == tf.__version__
     assert info["tensorflow_gpus"] == len(tf.config.list_physical_devices("GPU"))
 
