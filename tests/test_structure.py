@@ -7,6 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "keras_gen"
 
+USED_BY_RUNS = {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"}
+
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
     "files": set(),
@@ -21,28 +23,8 @@ ALLOWED = {
     "callbacks": {"files", "images", "hardware"},
     "recipes": set(),
     "checkpoints": {"callbacks", "datasets", "files"},
-    "training": {
-        "checkpoints",
-        "models",
-        "optimizers",
-        "recipes",
-        "callbacks",
-        "datasets",
-        "files",
-        "hardware",
-        "images",
-    },
-    "cli": {
-        "training",
-        "models",
-        "recipes",
-        "callbacks",
-        "datasets",
-        "files",
-        "hardware",
-        "images",
-        "exporting",
-    },
+    "training": USED_BY_RUNS | {"checkpoints", "optimizers"},
+    "cli": USED_BY_RUNS | {"training", "exporting"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",
