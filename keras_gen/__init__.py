@@ -12,27 +12,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_gen import callbacks, datasets, layers, losses, models, optimizers
+    from keras_gen import callbacks, datasets, layers, losses, metrics, models, optimizers
     from keras_gen.datasets import ImageDataset, load_dataset
     from keras_gen.hardware import hardware_info, hardware_report
-    from keras_gen.models import VAE, Autoencoder, GenerativeModel
-    from keras_gen.training import load_model
+    from keras_gen.loading import from_preset, load_model
+    from keras_gen.models import (
+        VAE,
+        Autoencoder,
+        CNNClassifier,
+        GenerativeModel,
+        ImageModel,
+        MLPClassifier,
+    )
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Autoencoder": "models",
+    "CNNClassifier": "models",
     "GenerativeModel": "models",
     "ImageDataset": "datasets",
+    "ImageModel": "models",
+    "MLPClassifier": "models",
     "VAE": "models",
     "callbacks": "",
     "datasets": "",
     "hardware_info": "hardware",
     "hardware_report": "hardware",
     "layers": "",
+    "from_preset": "loading",
     "load_dataset": "datasets",
-    "load_model": "training",
+    "load_model": "loading",
     "losses": "",
+    "metrics": "",
     "models": "",
     "optimizers": "",
 }
@@ -40,16 +52,21 @@ _PUBLIC = {
 __all__ = [
     "VAE",
     "Autoencoder",
+    "CNNClassifier",
     "GenerativeModel",
     "ImageDataset",
+    "ImageModel",
+    "MLPClassifier",
     "callbacks",
     "datasets",
+    "from_preset",
     "hardware_info",
     "hardware_report",
     "layers",
     "load_dataset",
     "load_model",
     "losses",
+    "metrics",
     "models",
     "optimizers",
 ]

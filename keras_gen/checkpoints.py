@@ -1,8 +1,9 @@
-"""The state of a run on disk: checkpoints and `metrics.csv`, and how the run stops between two steps."""
+"""The state of a run on disk: checkpoints, `metrics.csv`, `time.json`; and how a run stops in its midst."""
 
 import contextlib
 import csv
 import io
+import json
 import signal
 import time
 from pathlib import Path
@@ -43,7 +44,7 @@ class Stop(Exception):  # noqa: N818 (it is no error)
 
 
 class Keeper(keras.callbacks.Callback):
-    """Writes checkpoints and `metrics.csv`, and stops when the time is up or a signal comes.
+    """Writes checkpoints, `metrics.csv` and `time.json`, and stops when the time is up or a signal comes.
 
     It must be the last callback: what it saves is then the state after all the others.
 
@@ -78,6 +79,8 @@ class Keeper(keras.callbacks.Callback):
         self._rows = self._read_rows()
         self._resumed_metrics: list[np.ndarray] | None = None
         self._next_save = 0.0
+        self._seconds_before = self._read_seconds()  # of training, before the run was resumed
+        self._start: float | None = None
 
     @property
     def why(self) -> str:
@@ -93,6 +96,7 @@ class Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.budget is not None:
             self.budget.on_train_begin()
+        self._start = self._start or time.monotonic()
         self._next_save = max(self._next_save, time.monotonic() + CHECKPOINT_SECONDS)
         self._first_step = self.step
         if self.step:
@@ -121,6 +125,7 @@ class Keeper(keras.callbacks.Callback):
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **values, "learning_rate": rate})
         self._write_rows()
+        self._write_seconds()
         if self.epoch == self.params["epochs"]:
             return  # `model.keras` comes next
         stop = self._should_stop()
@@ -141,6 +146,7 @@ class Keeper(keras.callbacks.Callback):
         folder = self.directory / "checkpoints"
         path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
         save(self.model, path)
+        self._write_seconds()
         for older in folder.glob("*.keras"):
             if older != path:
                 older.unlink()
@@ -154,6 +160,19 @@ class Keeper(keras.callbacks.Callback):
             return []
         with open(path, newline="") as file:
             return [row for row in csv.DictReader(file) if int(row["epoch"]) <= self.epoch]
+
+    def _read_seconds(self) -> float:
+        try:
+            return json.loads((self.directory / "time.json").read_text())["training_seconds"]
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
+    def _write_seconds(self) -> None:
+        """What training has taken, validation and pictures included."""
+        assert self._start is not None
+        seconds = self._seconds_before + time.monotonic() - self._start
+        with written_whole(self.directory / "time.json") as path:
+            path.write_text(json.dumps({"training_seconds": round(seconds, 3)}) + "\n")
 
     def _write_rows(self) -> None:
         text = io.StringIO()

@@ -1,6 +1,7 @@
 """The `keras-gen` command: argv and stdout. TensorFlow is imported only by what computes."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -9,14 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import keras
     import numpy as np
 
     from keras_gen.datasets import ImageDataset
-    from keras_gen.models import GenerativeModel
+    from keras_gen.models import GenerativeModel, ImageModel
 
 GIF_FRAMES_PER_STEP = 12
 GIF_SECONDS_PER_FRAME = 0.06
+
+# The numbers of a preset that its line in a list shows.
+SHOWN = {
+    "fd": "FD",
+    "recall": "recall",
+    "log_prob": "log p(x)",
+    "reconstruction_error": "MSE",
+    "accuracy": "accuracy",
+}
+
+SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="keras-gen",
-        description="Generative models for Keras 3: train, resume, sample, export.",
+        description="Generative models for Keras 3: train, resume, sample, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"keras_gen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -105,7 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     added.add_argument("--max-minutes", type=float, help="stop after so many minutes")
 
     added = command("sample", sample, "draw images with a trained model")
-    added.add_argument("source", metavar="SOURCE", help="run directory or .keras file")
+    added.add_argument("source", metavar="SOURCE", help=SOURCE)
     added.add_argument("--num", type=int, default=64, help="how many images (default: 64)")
     added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
     added.add_argument(
@@ -119,18 +133,33 @@ def build_parser() -> argparse.ArgumentParser:
         help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space",
     )
 
+    added = command("evaluate", evaluate, "measure a trained model: distances, recall, likelihood")
+    added.add_argument("source", metavar="SOURCE", help=SOURCE)
+    added.add_argument("--data", help="data set, folder or .npz (default: what it was trained on)")
+    added.add_argument("--data-dir", help="folder with a named data set's own files")
+    added.add_argument(
+        "--num", type=int, help="generated images (default: as many as test images, at most 10,000)"
+    )
+    added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
+    added.add_argument(
+        "--extractor",
+        help="what images are compared by: fashion_mnist, inception, a .keras file, or a trained "
+        "classifier's SOURCE (default: fashion_mnist for garments, else inception)",
+    )
+    added.add_argument("--json", action="store_true", help="print JSON in place of the table")
+
     added = command("export", export, "add a version to a directory that TensorFlow Serving reads")
-    added.add_argument("source", metavar="SOURCE", help="run directory or .keras file")
+    added.add_argument("source", metavar="SOURCE", help=SOURCE)
     added.add_argument("directory", metavar="DIR", help="where the numbered versions are")
     added.add_argument(
         "--format",
         default="tf_saved_model",
         choices=("tf_saved_model", "onnx", "litert", "openvino"),
-        help="a SavedModel with all signatures (default), or decode alone in another format",
+        help="a SavedModel with all signatures (default), or one network in another format",
     )
 
-    added = command("list", list_names, "list the models or the data sets")
-    added.add_argument("what", choices=("models", "datasets"))
+    added = command("list", list_names, "list the models, the data sets or the presets")
+    added.add_argument("what", choices=("models", "datasets", "presets"))
 
     added = command("hardware", hardware, "describe this machine")
     added.add_argument("--json", action="store_true", help="as JSON")
@@ -184,9 +213,18 @@ def train_parser(recipe: str) -> tuple[Any, list[str]]:
         default=None,
         help=argparse.SUPPRESS,
     )
-    not_options: set[str | int] = {"recipe", "hyperparameters", "progress"}
+    parser.add_argument(
+        "--mlflow",
+        metavar="URI",
+        nargs="?",
+        const="",
+        default=None,
+        help="log the run to MLflow, too: to this URI, or to MLflow's own default",
+    )
+    not_options: set[str | int] = {"recipe", "hyperparameters", "progress", "mlflow"}
     parser.add_function_arguments(training.train, skip=not_options)
-    from_data = {"image_shape", "encoder", "decoder", "seed", "class_names", "name", "dtype"}
+    networks = {"encoder", "decoder", "backbone"}
+    from_data = {"image_shape", "seed", "class_names", "name", "dtype", *networks}
     model = getattr(models, chosen.model)
     hyperparameters = parser.add_class_arguments(model, skip=from_data, instantiate=False)
     parser.set_defaults(chosen.hyperparameters)
@@ -229,10 +267,10 @@ def sample(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     import numpy as np
 
-    from keras_gen import images, training
+    from keras_gen import images, loading
     from keras_gen.files import written_whole
 
-    model = training.load_model(arguments.source)
+    model = generative(loading.load_model(arguments.source))
     labels = None if arguments.labels is None else label_numbers(model, arguments.labels)
     if out.suffix == ".gif":
         frames = walk(model, arguments.num, arguments.seed, labels)
@@ -247,9 +285,16 @@ def sample(arguments: argparse.Namespace) -> None:
     print(out)
 
 
+def generative(model: "ImageModel") -> "GenerativeModel":
+    """The model, if it generates."""
+    if not hasattr(model, "generate"):
+        raise ValueError(f"A {type(model).__name__} generates nothing: expected a generative model.")
+    return model
+
+
 def label_numbers(model: "GenerativeModel", labels: str) -> list[int]:
     """`sneaker,3` -> [7, 3]."""
-    if model.num_classes is None:
+    if not model.conditional:
         raise ValueError("--labels is for conditional models, and this model has no classes.")
     names = list(model.class_names or [])
     numbers = []
@@ -281,27 +326,77 @@ def walk(model: "GenerativeModel", num: int, seed: int, labels: list[int] | None
     return images[:, :-1].reshape(-1, *images.shape[2:])
 
 
+def evaluate(arguments: argparse.Namespace) -> None:
+    """keras-gen evaluate SOURCE"""
+    import_tensorflow()
+    from keras_gen import evaluating
+
+    with stages() as show:
+        report = evaluating.evaluate_source(
+            arguments.source,
+            data=arguments.data,
+            data_dir=arguments.data_dir,
+            num=arguments.num,
+            extractor=arguments.extractor,
+            seed=arguments.seed,
+            progress=show,
+        )
+    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.table())
+
+
+@contextlib.contextmanager
+def stages() -> "Iterator[Callable[[str, int, int], None]]":
+    """Shows in a terminal which stage is how far."""
+    import tqdm
+
+    bar = tqdm.tqdm(
+        bar_format="{desc} {bar} {n_fmt}/{total_fmt}", leave=False, disable=not sys.stderr.isatty()
+    )
+
+    def show(stage: str, done: int, total: int) -> None:
+        bar.set_description_str(stage, refresh=False)
+        bar.total, bar.n = total, done
+        bar.refresh()
+
+    try:
+        yield show
+    finally:
+        bar.close()
+
+
 def export(arguments: argparse.Namespace) -> None:
     """keras-gen export SOURCE DIR"""
     import_tensorflow()
-    from keras_gen import exporting, training
+    from keras_gen import exporting, loading
 
-    model = training.load_model(arguments.source)
+    model = loading.load_model(arguments.source)
     print(exporting.export_next_version(model, arguments.directory, arguments.format))
 
 
 def list_names(arguments: argparse.Namespace) -> None:
-    """keras-gen list models|datasets"""
+    """keras-gen list models|datasets|presets"""
     from keras_gen.datasets.names import DATASETS
+    from keras_gen.presets import list_presets
     from keras_gen.recipes import RECIPES
 
-    if arguments.what == "models":
+    if arguments.what == "presets":
+        rows = {name: preset_summary(card) for name, card in list_presets().items()}
+    elif arguments.what == "models":
         rows = {name: recipe.summary for name, recipe in RECIPES.items()}
     else:
         rows = {**DATASETS, "FOLDER": "images, in sub-folders by class", "FILE.npz": "arrays"}
     width = max(map(len, rows))
     for name, summary in rows.items():
         print(f"{name:<{width}}  {summary}")
+
+
+def preset_summary(card: dict[str, Any]) -> str:
+    """What a preset is, and how good."""
+    size = sum(file["bytes"] for file in card["files"].values()) / 1e6
+    numbers = [
+        f"{label} {card['metrics'][name]:.4g}" for name, label in SHOWN.items() if name in card["metrics"]
+    ]
+    return f"{card['model']} on {card['data']}, {size:.1f} MB: {', '.join(numbers)}"
 
 
 def hardware(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What `model.export` writes: a SavedModel with named signatures, or the decoder in other formats."""
+"""What `model.export` writes: a SavedModel with named signatures, or one network in other formats."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_gen.files import written_whole
 
-# The package that writes each format of `decode`, beside what TensorFlow itself brings.
+# The package that writes each other format, beside what TensorFlow itself brings.
 PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "tensorflow"}
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
 FORMATS = ("tf_saved_model", *PACKAGES)
@@ -31,7 +31,7 @@ def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool =
         with written_whole(path) as draft:
             write_saved_model(model, draft, verbose)
     else:
-        write_decoder(model, path, format, verbose)
+        write_network(model, path, format, verbose)
 
 
 def export_next_version(model: Any, directory: str | os.PathLike, format: str) -> Path:
@@ -61,13 +61,14 @@ def write_saved_model(model: Any, path: Path, verbose: bool) -> None:
         sys.stdout.write(said.getvalue())
 
 
-def write_decoder(model: Any, path: Path, format: str, verbose: bool) -> None:
-    """The signature `decode` in a format of another runtime, written by Keras' own exporters.
+def write_network(model: Any, path: Path, format: str, verbose: bool) -> None:
+    """The model's portable network in another runtime's format, written by Keras' own exporters.
 
-    Inputs: `z` (n, latent_dim), and for a conditional model `labels`, one-hot (n, num_classes).
-    Output: images, float32 in [0, 1]. OpenVINO's two files go into the folder `path`.
+    A model that decodes: `z` (n, latent_dim), and if conditional `labels`, one-hot (n, num_classes)
+    -> images, float32 in [0, 1]. A classifier: images, float32 in [0, 1] -> probabilities.
+    OpenVINO's two files go into the folder `path`.
     """
-    network = model.decoding_network()
+    network = model.portable_network()
     if importlib.util.find_spec(PACKAGES[format]) is None:
         raise ImportError(
             f"Exporting to {format} needs the package {PACKAGES[format]}, which is not installed. "

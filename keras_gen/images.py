@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -76,6 +77,33 @@ def _margin(names: Sequence[str], rows: int, height: int, total_height: int) -> 
         middle = GAP + row * (height + GAP) + height // 2
         draw.text((width - 4, middle), name, fill="black", font=font, anchor="rm")
     return np.asarray(strip)
+
+
+def sample_picture(
+    model: Any,
+    num_samples: int = 64,
+    samples_per_class: int = 10,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """A grid of what a model generates; of a conditional one, a row for each class.
+
+    Args:
+        model: Anything that has `generate`, `conditional`, `num_classes` and `class_names`.
+        num_samples: Images of an unconditional model.
+        samples_per_class: Columns for a conditional model.
+        class_names: What to write beside the rows; the model's own names by default.
+        seed: Integer that determines the images.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    if not model.conditional:
+        return grid(model.generate(num_samples, seed=seed))
+    labels = np.repeat(np.arange(model.num_classes), samples_per_class)
+    generated = model.generate(len(labels), seed=seed, labels=labels)
+    names = class_names or model.class_names or [str(label) for label in range(model.num_classes)]
+    return grid(generated, samples_per_class, names)
 
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> Path:

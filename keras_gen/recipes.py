@@ -11,7 +11,7 @@ class Recipe:
     Args:
         model: The class in `keras_gen.models`.
         summary: One line for `keras-gen list models`.
-        conditional: Whether the model gets the data's classes.
+        uses_labels: Whether the model gets the data's classes.
         dataset: What it trains on where nothing else is asked for.
         hyperparameters: Constructor arguments that differ from the class's defaults.
         epochs: Passes over the data, along which the learning rate falls to 0.
@@ -21,7 +21,7 @@ class Recipe:
 
     model: str
     summary: str
-    conditional: bool = False
+    uses_labels: bool = False
     dataset: str = "fashion_mnist_12k"
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 32
@@ -50,8 +50,46 @@ RECIPES = {
     "cvae": Recipe(
         model="VAE",
         summary="variational autoencoder that draws the class you ask for (Sohn et al. 2015)",
-        conditional=True,
+        uses_labels=True,
         smoke={"latent_dim": 3, "widths": (4, 8), "hidden_units": 12},
+    ),
+    "mlp_classifier": Recipe(
+        model="MLPClassifier",
+        summary="dense layers that tell the classes apart (Rumelhart et al. 1986)",
+        uses_labels=True,
+        hyperparameters={"flip": True},
+        epochs=20,
+        learning_rate=3e-3,
+        smoke={"widths": (16, 12), "dropout": 0.1, "label_smoothing": 0.05, "flip": True},
+    ),
+    "mlp_classifier_cifar10": Recipe(
+        model="MLPClassifier",
+        summary="the same, sized for CIFAR-10's photographs",
+        uses_labels=True,
+        dataset="cifar10",
+        hyperparameters={"flip": True, "widths": (1024, 512)},
+        epochs=40,
+        learning_rate=2e-3,
+        smoke={"widths": (12,)},
+    ),
+    "cnn_classifier": Recipe(
+        model="CNNClassifier",
+        summary="convolutions that tell the classes apart (LeCun et al. 1998)",
+        uses_labels=True,
+        hyperparameters={"flip": True, "shift": 2},
+        epochs=18,
+        learning_rate=3e-3,
+        smoke={"widths": (4, 8), "hidden_units": 12, "dropout": 0.1, "flip": True, "shift": 1},
+    ),
+    "cnn_classifier_cifar10": Recipe(
+        model="CNNClassifier",
+        summary="the same, sized for CIFAR-10's photographs",
+        uses_labels=True,
+        dataset="cifar10",
+        hyperparameters={"flip": True, "shift": 4, "widths": (64, 128, 256), "hidden_units": 256},
+        epochs=40,
+        learning_rate=2e-3,
+        smoke={"widths": (4,), "hidden_units": 8, "label_smoothing": 0.1},
     ),
 }
 

@@ -2,12 +2,14 @@
 
 config.json       everything needed to repeat the run, versions and hardware included
 metrics.csv       a row for each epoch
+time.json         the seconds that training has taken
 logs/             TensorBoard
 checkpoints/      the newest complete state
 samples/          a picture after some of the epochs, and `final.png`
 model.keras       the trained model
 """
 
+import contextlib
 import datetime
 import json
 import os
@@ -19,14 +21,15 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_gen import __version__, callbacks, images, models
+from keras_gen import __version__, callbacks, images, models, tracking
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.datasets.names import DATASETS
+from keras_gen.distribution import is_chief, make_strategy
 from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
+from keras_gen.loading import load_model
 from keras_gen.optimizers import Adam
 from keras_gen.recipes import find_recipe
 
@@ -72,6 +75,7 @@ def train(
     out: str | None = None,
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    mlflow: str | None = None,
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -94,6 +98,7 @@ def train(
         strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
             or Slurm names (multi_worker).
         dtype_policy: Numbers that the networks compute with.
+        mlflow: URI of an MLflow store to log the run to, too; "" for MLflow's own default.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
 
@@ -102,6 +107,7 @@ def train(
 
     Raises:
         ValueError: An argument is out of range, the data does not fit, or `out` is not empty.
+        ImportError: `mlflow` was asked for and is not installed.
         StoppedEarly: The time was up, or the run was interrupted.
     """
     chosen = find_recipe(recipe)
@@ -124,6 +130,7 @@ def train(
         "seed": seed,
         "strategy": strategy,
         "dtype_policy": dtype_policy,
+        "mlflow": mlflow,
     }
     if options["data"] not in DATASETS and Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
@@ -159,51 +166,6 @@ def resume(
     if (run.directory / "model.keras").exists():
         return run.directory
     return run.train(max_minutes, progress)
-
-
-def load_model(source: str | os.PathLike) -> models.GenerativeModel:
-    """Loads a trained model.
-
-    Args:
-        source: A run directory (its `model.keras`, or its newest checkpoint while it is not
-            finished), or a `.keras` file.
-
-    Returns:
-        The model, compiled as it was.
-
-    Raises:
-        ValueError: There is no model there, or the file is damaged.
-
-    Example:
-
-    >>> load_model("nowhere")
-    Traceback (most recent call last):
-    ...
-    ValueError: nowhere does not exist: expected a run directory or a .keras file.
-    """
-    path = Path(source)
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: expected a run directory or a .keras file.")
-    if path.is_dir():
-        found = path / "model.keras"
-        checkpoint = newest_checkpoint(path / "checkpoints")
-        if not found.exists():
-            if checkpoint is None:
-                raise ValueError(f"{path} holds neither model.keras nor a checkpoint.")
-            found = checkpoint[0]
-        path = found
-    elif path.suffix != ".keras":
-        raise ValueError(f"Expected a run directory or a .keras file. Received: {path}")
-    try:
-        model = keras.saving.load_model(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} could not be loaded: it is damaged, or is no keras_gen model "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    if not isinstance(model, models.GenerativeModel):
-        raise ValueError(f"{path} holds a {type(model).__name__}, which is no keras_gen model.")
-    return model
 
 
 # === A run ===
@@ -242,7 +204,7 @@ class Run:
             ) from None
         return cls(directory, recipe, options, hyperparameters)
 
-    def write(self, model: models.GenerativeModel) -> None:
+    def write(self, model: models.ImageModel) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
         described = model.get_config()
         config = {
@@ -264,6 +226,8 @@ class Run:
     def train(self, max_minutes: float | None, progress: Progress | None) -> Path:
         """Trains from the newest checkpoint, or from the beginning, to the end."""
         options = self.options
+        mlflow = options.get("mlflow")
+        mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
         strategy = make_strategy(options["strategy"])
         keras.utils.set_random_seed(options["seed"])
         data = load_dataset(
@@ -288,24 +252,29 @@ class Run:
         watchers = self.watchers(data) if chief else []
         if chief and progress is not None:
             watchers.append(progress(data, options["epochs"], epoch, step))
-        try:
-            with keeper.stopping_at_signals():
-                self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
+        values = {"model": self.recipe, **self.options, **self.hyperparameters}
+        with contextlib.ExitStack() as stack:
             if chief:
-                self.draw_samples(model)
+                stack.enter_context(tracking.hparams_session(self.directory, values))
+            else:
+                stack.callback(shutil.rmtree, place)
+            if chief and mlflow_run is not None:
+                watchers += stack.enter_context(mlflow_run.started(values))
+            stack.enter_context(keeper.stopping_at_signals())
+            try:
+                self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
+            except Stop:
+                raise StoppedEarly(self.directory, keeper.why) from None
+            if chief:
+                self.draw(model, data)
             save(model, place / "model.keras")  # last, for it says that the run is finished
-        except Stop:
-            raise StoppedEarly(self.directory, keeper.why) from None
-        finally:
-            if not chief:
-                shutil.rmtree(place)
         return self.directory
 
-    def build(self, data: ImageDataset) -> models.GenerativeModel:
+    def build(self, data: ImageDataset) -> models.ImageModel:
         """The model as the options have it, compiled."""
         options, arguments = self.options, dict(self.hyperparameters)
         recipe = find_recipe(self.recipe)
-        if recipe.conditional and arguments.get("num_classes") is None:
+        if recipe.uses_labels and arguments.get("num_classes") is None:
             if data.num_classes is None:
                 raise ValueError(f"{self.recipe} needs labels, and {data.name} has none.")
             arguments["num_classes"] = data.num_classes
@@ -334,14 +303,14 @@ class Run:
         """The callbacks that show the run in TensorBoard and in `samples/`."""
         logs = self.directory / "logs"
         every = max(1, self.options["epochs"] // NUM_PICTURES)
-        x, y = test_images(data, NUM_PROJECTED)
+        x, y = data.test_images(NUM_PROJECTED)
         names = data.class_names
+        model = getattr(models, find_recipe(self.recipe).model)
         found: list[keras.callbacks.Callback] = [
             keras.callbacks.TensorBoard(logs, write_graph=False),
-            callbacks.SampleGrid(logs, image_dir=self.directory / "samples", every=every),
+            self.picture(data, every=every),
             callbacks.HardwareMonitor(logs, data.batch_size),
         ]
-        model = getattr(models, find_recipe(self.recipe).model)
         if hasattr(model, "reconstruct"):
             few = None if y is None else y[:20]
             found.append(callbacks.ReconstructionGrid(logs, x[:20], few, every=every))
@@ -351,7 +320,7 @@ class Run:
 
     def fit(
         self,
-        model: models.GenerativeModel,
+        model: models.ImageModel,
         data: ImageDataset,
         watchers: list[keras.callbacks.Callback],
         epoch: int,
@@ -373,52 +342,17 @@ class Run:
             everyone.on_train_end()  # writers and threads end with the run, however it ends
             raise
 
-    def draw_samples(self, model: models.GenerativeModel) -> None:
+    def picture(self, data: ImageDataset, **options: Any) -> callbacks.PictureCallback:
+        """What `samples/` shows: what the model generates, or for a classifier, what it confuses."""
+        logs, folder = self.directory / "logs", self.directory / "samples"
+        model = getattr(models, find_recipe(self.recipe).model)
+        if issubclass(model, models.GenerativeModel):
+            return callbacks.SampleGrid(logs, image_dir=folder, **options)
+        x, y = data.test_images()
+        return callbacks.ConfusionMatrix(logs, x, y, image_dir=folder, **options)
+
+    def draw(self, model: models.ImageModel, data: ImageDataset) -> None:
         """`samples/final.png`."""
-        last = callbacks.SampleGrid(self.directory / "logs")
+        last = self.picture(data)
         last.set_model(model)
-        images.write_png(self.directory / "samples" / "final.png", last.picture())
-
-
-def test_images(data: ImageDataset, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The first test images, and their labels where there are any."""
-    batches = list(data.test.take(-(-min(most, data.num_test) // data.batch_size)))
-    if data.class_names is None:
-        return np.concatenate(batches)[:most], None
-    x, y = zip(*batches, strict=True)
-    return np.concatenate(x)[:most], np.concatenate(y)[:most]
-
-
-# === Distribution ===
-
-
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The `tf.distribute` strategy of that name.
-
-    Raises:
-        ValueError: `multi_worker` without TF_CONFIG or a Slurm job to tell it of the workers.
-    """
-    if name == "none":
-        return tf.distribute.get_strategy()
-    if name == "mirrored":
-        gpus = tf.config.list_logical_devices("GPU")
-        return tf.distribute.MirroredStrategy(
-            [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-        )
-    if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if "SLURM_PROCID" in os.environ:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            jobs={"worker": int(os.environ["SLURM_NTASKS"])}
-        )
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    raise ValueError(
-        "strategy multi_worker needs to know the workers: start it with srun, or set TF_CONFIG "
-        'to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.'
-    )
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run; of several workers the first one does."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
+        images.write_png(last.image_dir / "final.png", last.picture())

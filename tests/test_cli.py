@@ -85,7 +85,7 @@ def test_sample_png_npy_gif(runs, tmp_path, capsys):
         assert capsys.readouterr().out.strip() == out
     images = np.load(tmp_path / "images.npy")
     assert images.shape == (5, 28, 28, 1) and images.dtype == np.uint8
-    from keras_gen.training import load_model
+    from keras_gen.loading import load_model
 
     expected = load_model(runs["vae"]).generate(5, seed=3)
     np.testing.assert_array_equal(images, np.round(expected * 255))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen import training
+from keras_gen import distribution, loading, training
 from keras_gen.models import VAE
 
 OPTIONS = ("--epochs", "2", "--batch-size", "64", "--latent-dim", "3", "--widths", "[4]")
@@ -91,7 +91,7 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
         out=str(tmp_path / "one"),
         hyperparameters={"latent_dim": 3, "widths": [4], "hidden_units": 8},
     )
-    first, second = (training.load_model(run).get_weights() for run in (one, out))
+    first, second = (loading.load_model(run).get_weights() for run in (one, out))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
     rows = [(run / "metrics.csv").read_text().splitlines() for run in (one, out)]
@@ -126,5 +126,5 @@ def test_slurm_jobs_are_read_by_tensorflows_own_resolver(monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setattr(tf.distribute.cluster_resolver, "SlurmClusterResolver", Resolver)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Strategy)
-    training.make_strategy("multi_worker")
+    distribution.make_strategy("multi_worker")
     assert seen == {"jobs": {"worker": 4}, "resolver": Resolver}

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "keras_gen"
 
-USED_BY_RUNS = {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images"}
+USED_BY_RUNS = {"models", "recipes", "callbacks", "datasets", "files", "hardware", "images", "loading"}
 
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
@@ -19,22 +19,29 @@ ALLOWED = {
     "images": {"files"},
     "datasets": {"files"},
     "exporting": {"files"},
-    "models": {"losses", "layers", "exporting", "optimizers"},
-    "callbacks": {"files", "images", "hardware"},
+    "presets": {"files", "hardware", "images"},
+    "models": {"losses", "layers", "exporting", "optimizers", "presets"},
+    "metrics": {"datasets", "images"},
+    "callbacks": {"datasets", "files", "images", "hardware", "metrics"},
+    "distribution": set(),
     "recipes": set(),
     "checkpoints": {"callbacks", "datasets", "files"},
-    "training": USED_BY_RUNS | {"checkpoints", "optimizers"},
-    "cli": USED_BY_RUNS | {"training", "exporting"},
+    "loading": {"checkpoints", "models", "presets"},
+    "tracking": {"files"},
+    "training": USED_BY_RUNS | {"checkpoints", "distribution", "optimizers", "tracking"},
+    "evaluating": {"datasets", "files", "images", "loading", "metrics", "presets"},
+    "cli": USED_BY_RUNS | {"evaluating", "exporting", "presets", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",
         "datasets",
         "hardware",
         "layers",
+        "loading",
         "losses",
+        "metrics",
         "models",
         "optimizers",
-        "training",
     },
 }
 

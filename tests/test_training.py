@@ -16,7 +16,8 @@ import pytest
 
 from keras_gen import training
 from keras_gen.checkpoints import newest_checkpoint
-from keras_gen.training import StoppedEarly, load_model, resume, train
+from keras_gen.loading import load_model
+from keras_gen.training import StoppedEarly, resume, train
 
 SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
 

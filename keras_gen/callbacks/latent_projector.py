@@ -54,8 +54,7 @@ class LatentProjector(keras.callbacks.Callback):
         self.class_names = class_names
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        conditional = getattr(self.model, "num_classes", None) is not None
-        codes = self.model.encode(self.x, self.labels if conditional else None)
+        codes = self.model.encode(self.x, self.labels if self.model.conditional else None)
         with written_whole(self.folder / "embeddings.tsv") as path:
             np.savetxt(path, codes, fmt="%.6g", delimiter="\t")
         images.write_png(self.folder / "sprite.png", self._sprite())

@@ -73,7 +73,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = (self._done - self._epoch_done) * self.batch_size / max(self._seconds, 1e-9)
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
-        shown = "  ".join(f"{n} {v:.2f}" for n, v in values.items() if is_main(n))
+        shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items() if is_main(n))
         line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {shown}  "
         tqdm.tqdm.write("", end="")  # clears the bar
         self.say(f"{line}{rate:,.0f} images/s")
@@ -88,4 +88,4 @@ class ProgressBar(keras.callbacks.Callback):
 
 def is_main(name: str) -> bool:
     """Whether a value belongs into the one line of an epoch; all of them are in TensorBoard."""
-    return not name.startswith("val_") or name == "val_loss"
+    return not name.startswith("val_") or name in ("val_loss", "val_accuracy", "val_fd")

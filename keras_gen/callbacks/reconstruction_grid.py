@@ -40,7 +40,7 @@ class ReconstructionGrid(PictureCallback):
 
     def picture(self) -> np.ndarray:
         real = images.to_uint8(self.x)
-        labels = self.labels if getattr(self.model, "num_classes", None) else None
+        labels = self.labels if self.model.conditional else None
         reconstructed = images.to_uint8(self.model.reconstruct(self.x, labels))
         full = len(real) // self.columns * self.columns
         shape = (-1, self.columns, *real.shape[1:])

@@ -45,11 +45,6 @@ class SampleGrid(PictureCallback):
         self.seed = seed
 
     def picture(self) -> np.ndarray:
-        num_classes = getattr(self.model, "num_classes", None)
-        if num_classes is None:
-            return images.grid(self.model.generate(self.num_samples, seed=self.seed))
-        labels = np.repeat(np.arange(num_classes), self.samples_per_class)
-        generated = self.model.generate(len(labels), seed=self.seed, labels=labels)
-        names = self.class_names or getattr(self.model, "class_names", None)
-        names = names or [str(label) for label in range(num_classes)]
-        return images.grid(generated, self.samples_per_class, names)
+        return images.sample_picture(
+            self.model, self.num_samples, self.samples_per_class, self.class_names, self.seed
+        )

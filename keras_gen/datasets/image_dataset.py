@@ -1,7 +1,8 @@
 """What `load_dataset` gives: two `tf.data` pipelines and the facts that a model needs to be built."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -54,6 +55,27 @@ class ImageDataset:
     def steps_per_epoch(self) -> int:
         """Number of training batches in an epoch."""
         return self.num_train // self.batch_size
+
+    def test_images(self, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The first `most` test images (all by default), and their labels where there are any."""
+        most = self.num_test if most is None else min(most, self.num_test)
+        x, y = self._arrays(self.test.take(-(-most // self.batch_size)))
+        return x[:most], None if y is None else y[:most]
+
+    def training_chunks(self, most: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """The training images (but those that do not fill a batch) and labels, about `most` at a time.
+
+        In the order of the first epoch; the passes over `train` are not disturbed.
+        """
+        batches = iter(self.train_from(0))
+        while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
+            yield self._arrays(chunk)
+
+    def _arrays(self, batches: Iterable) -> tuple[np.ndarray, np.ndarray | None]:
+        if self.class_names is None:
+            return np.concatenate(list(batches)), None
+        x, y = zip(*batches, strict=True)
+        return np.concatenate(x), np.concatenate(y)
 
 
 def shuffled_batches(

@@ -24,8 +24,8 @@ from keras import layers
 
 from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob, spherical_interpolation
 from keras_gen.models import checks
-from keras_gen.models.base import GenerativeModel
-from keras_gen.models.networks import Builder, build_decoder, build_encoder, in_float32
+from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.networks import Builder, build_decoder, build_encoder, plain_copy
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -74,8 +74,7 @@ class Autoencoder(GenerativeModel):
         **kwargs: Any,
     ):
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
-        checks.at_least("the number of widths", len(widths), 1)
-        checks.at_least("each of widths", min(widths), 1)
+        checks.widths(widths)
         checks.at_least("hidden_units", hidden_units, 1)
         checks.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
         self.widths = tuple(widths)
@@ -213,19 +212,6 @@ class Autoencoder(GenerativeModel):
         factor = tf.linalg.cholesky(covariance)
         return self.code_mean + tf.matmul(noise, factor, transpose_b=True)
 
-    def _of_pixels(self, function: Callable, images: Any, labels: Any, **options: Any) -> Any:
-        """Applies `function(images, one_hot_labels)` to what a user passed, after checking it."""
-        checks.images(images, self.image_shape)
-        if self.num_classes is not None:
-            checks.labels(labels, self.num_classes, len(images))
-        one_hot = self.to_one_hot(labels)
-
-        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, **options: Any) -> Any:
-            return function(self.to_images(x), labels, **options)
-
-        from_pixels.__name__ = f"{function.__name__}_of_pixels"
-        return self.in_chunks(from_pixels, np.asarray(images), one_hot, **options)
-
     def encode(self, images: Any, labels: Any = None) -> np.ndarray:
         """Images -> codes (n, latent_dim), float32; the mean where the encoder is a distribution.
 
@@ -233,7 +219,7 @@ class Autoencoder(GenerativeModel):
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
             labels: Integers (n,) or one-hot, where the model is conditional.
         """
-        return self._of_pixels(self.codes, images, labels)[self.encoder_outputs[0]]
+        return self.of_pixels(self.codes, images, labels)[self.encoder_outputs[0]]
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
         """Codes (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1]."""
@@ -246,7 +232,7 @@ class Autoencoder(GenerativeModel):
 
     def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
         """Images -> the images that decoding their codes gives, float32 in [0, 1], same shape."""
-        return self._of_pixels(self.reconstructions, images, labels)
+        return self.of_pixels(self.reconstructions, images, labels)
 
     def interpolate(self, z_start: Any, z_end: Any, num_steps: int = 10, labels: Any = None) -> np.ndarray:
         """Images on the great arcs between codes: what lies between two garments.
@@ -269,13 +255,12 @@ class Autoencoder(GenerativeModel):
         images = self.decode(z.reshape(-1, self.latent_dim), labels)
         return images.reshape(len(z_start), num_steps, *self.image_shape)
 
-    def decoding_network(self) -> keras.Model:
+    def portable_network(self) -> keras.Model:
         """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export.
 
         In float32 whatever the model trained in, since other runtimes know no mixed precision.
         """
-        decoder = keras.models.clone_model(self.decoder, clone_function=in_float32)
-        decoder.set_weights(self.decoder.get_weights())
+        decoder = plain_copy(self.decoder)
         decoded = decoder(decoder.inputs)
         if self.likelihood == "bernoulli":
             images = layers.Activation("sigmoid", dtype="float32", name="images")(decoded)
@@ -294,15 +279,14 @@ class Autoencoder(GenerativeModel):
         def decode(z, labels=None):  # type: ignore[no-untyped-def]
             return {"images": self.images_from_latents(z, self.to_one_hot(labels))}
 
-        images = {"images": tf.TensorSpec((None, *self.image_shape), tf.float32, "images")}
         z = {"z": tf.TensorSpec((None, self.latent_dim), tf.float32, "z")}
         return {
             **super().signatures(),
             "decode": (decode, {**z, **self.label_spec()}),
-            "encode": (of_images(self.codes), {**images, **self.label_spec()}),
+            "encode": (of_images(self.codes), {**self.image_spec(), **self.label_spec()}),
             "reconstruct": (
                 of_images(self.reconstructions, "images"),
-                {**images, **self.label_spec()},
+                {**self.image_spec(), **self.label_spec()},
             ),
         }
 

@@ -22,6 +22,18 @@ def at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
 
 
+def widths(value: Sequence[int]) -> None:
+    """Refuses a stack without layers, or a layer without units."""
+    at_least("the number of widths", len(value), 1)
+    at_least("each of widths", min(value), 1)
+
+
+def fraction(name: str, value: float) -> None:
+    """Refuses what is not from 0 to less than 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be from 0 to less than 1. Received: {value}")
+
+
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
     """Refuses a name that is not among those allowed."""
     if value not in allowed:
@@ -107,6 +119,32 @@ def labels(y: Any, num_classes: int, num_images: int) -> None:
         raise ValueError(
             f"Labels must be integers from 0 to {num_classes - 1}. Received: from {y.min()} to {y.max()}"
         )
+
+
+def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuses a callback that acts on a number which `fit` does not log before it.
+
+    Where a callback leaves it to Keras which direction is better, and Keras could not tell, it is told.
+    """
+    known = {name: direction(name) for name in [*names, "learning_rate"]}
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        acts = getattr(callback, "save_best_only", True)  # a ModelCheckpoint may only name its files by it
+        if isinstance(monitor, str) and acts:
+            if monitor not in known:
+                raise ValueError(
+                    f"{type(callback).__name__} monitors {monitor!r}, which fit does not log before it: "
+                    f"expected one of {', '.join(known)}. Names with val_ need validation_data, or an "
+                    "Evaluation callback earlier in the list."
+                )
+            if getattr(callback, "mode", "") == "auto":
+                callback.mode = known[monitor]
+        known.update(getattr(callback, "log_names", {}))
+
+
+def direction(name: str) -> str:
+    """Keras' word for which values of a logged number are better."""
+    return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
 def first_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:

@@ -30,8 +30,8 @@ class Builder:
     def dense(self, units: int, **options: Any) -> layers.Dense:
         return layers.Dense(units, **self._options(**options))
 
-    def conv(self, filters: int, **options: Any) -> layers.Conv2D:
-        return layers.Conv2D(filters, 3, strides=2, padding="same", **self._options(**options))
+    def conv(self, filters: int, strides: int = 2, **options: Any) -> layers.Conv2D:
+        return layers.Conv2D(filters, 3, strides, padding="same", **self._options(**options))
 
     def conv_transpose(self, filters: int, size: int, **options: Any) -> layers.Conv2DTranspose:
         options = self._options(**options)
@@ -111,6 +111,14 @@ def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
     return layers.Cropping2D(((0, extra[0]), (0, extra[1])), dtype=build.dtype)(x)
 
 
-def in_float32(layer: keras.Layer) -> keras.Layer:
-    """A layer like the given one that computes in float32."""
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+def plain_copy(network: keras.Model) -> keras.Model:
+    """A copy of a network for others to run: Keras' own layers only, all in float32."""
+    copy = keras.models.clone_model(network, clone_function=plain_layer)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def plain_layer(layer: keras.Layer) -> keras.Layer:
+    """The layer of Keras that one of ours extends, or one like the given; in float32."""
+    plain: Any = next(cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras_gen."))
+    return plain.from_config({**layer.get_config(), "dtype": "float32"})

@@ -26,7 +26,7 @@ from keras_gen.layers import Sampling
 from keras_gen.losses import gaussian_kl, gaussian_log_prob
 from keras_gen.models import checks
 from keras_gen.models.autoencoder import Autoencoder, join
-from keras_gen.models.base import GenerativeModel
+from keras_gen.models.generative_model import GenerativeModel
 
 
 class ActiveUnits(keras.metrics.Metric):
@@ -242,9 +242,22 @@ class VAE(Autoencoder):
             ValueError: Images or labels do not fit, or `num_samples` is less than 1.
         """
         checks.at_least("num_samples", num_samples, 1)
-        return self._of_pixels(
+        return self.of_pixels(
             self.importance_weighted_bound, images, labels, num_samples=num_samples, seed=seed
         )
+
+    def elbo(self, images: Any, labels: Any = None, seed: int = 0) -> np.ndarray:
+        """Evidence lower bound of log p(x), in nats per image: `log_prob` with one sample.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: Integers (n,) or one-hot, where the model is conditional.
+            seed: Integer that determines the samples.
+
+        Returns:
+            (n,), float32.
+        """
+        return self.log_prob(images, 1, labels, seed)
 
     def importance_weighted_bound(
         self,

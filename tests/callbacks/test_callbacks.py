@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_gen import callbacks
-from keras_gen.models import VAE
+from keras_gen.models import VAE, CNNClassifier
 
 
 @pytest.fixture
@@ -144,3 +144,19 @@ def test_progress_bar_says_a_line_for_each_epoch(model, garments):
     assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
     assert "loss" in lines[0] and lines[0].endswith(" images/s")
     assert bar._done == 16
+
+
+def test_confusion_matrix_against_scikit_learn(garments, tmp_path):
+    reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    images, labels = garments
+    classifier = CNNClassifier(widths=(4,), hidden_units=8, seed=0, class_names=list("abcdefghij"))
+    classifier.compile()
+    matrix = callbacks.ConfusionMatrix(tmp_path, images, labels)
+    classifier.fit(images, labels, epochs=2, verbose=0, callbacks=[matrix])
+    taken_for = classifier.classify(images).argmax(axis=1)
+    np.testing.assert_array_equal(
+        matrix.counts(), reference.confusion_matrix(labels, taken_for, labels=range(10))
+    )
+    picture = np.asarray(PIL.Image.open(tmp_path / "confusion" / "epoch-0002.png"))
+    np.testing.assert_array_equal(picture, matrix.picture())
+    assert picture.shape == (700, 700, 3)

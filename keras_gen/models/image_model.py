@@ -1,9 +1,10 @@
-"""What every image model of the zoo has in common: data in, images out, state, compiling, export."""
+"""What every image model of the zoo has in common: data, state, compiling, fitting, export."""
 
 import os
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -12,23 +13,22 @@ import tensorflow as tf
 from keras_gen import exporting
 from keras_gen.models import checks
 from keras_gen.optimizers import Adam
+from keras_gen.presets import saving
 
 CHUNK = 256  # images in one call of a network, so that memory stays bounded whatever is asked for
 
 
-class GenerativeModel(keras.Model):
-    """Base of the image models.
+class ImageModel(keras.Model):
+    """Base of the models that learn from images.
 
     A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`,
-    `call` and `images_from_latents`. It inherits the conventions: pixels are uint8 in [0, 255] or
-    floating point in [0, 1], labels are integers or one-hot, `generate` gives float32 in [0, 1],
-    and all of the state (weights, optimizer, random generators) is in `.keras` and `save_weights`.
+    `call` and `signatures`. It inherits the conventions: pixels are uint8 in [0, 255] or floating
+    point in [0, 1], labels are integers or one-hot, and all of the state (weights, optimizer,
+    random generators) is in `.keras` and `save_weights`.
 
     Args:
         image_shape: (height, width, channels).
-        latent_dim: Length of the latent vector.
-        num_classes: Number of classes for a conditional model; None for an unconditional one,
-            which ignores labels.
+        num_classes: Number of classes, for a model that uses labels; None for one that ignores them.
         seed: Integer that determines the initial weights and all noise; random by default.
         class_names: What the classes are called, for pictures and for `--labels`; kept in `.keras`.
         **kwargs: `name` and `dtype`, as for any Keras model.
@@ -40,14 +40,12 @@ class GenerativeModel(keras.Model):
     def __init__(
         self,
         image_shape: Sequence[int],
-        latent_dim: int,
         num_classes: int | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         checks.image_shape(image_shape)
-        checks.at_least("latent_dim", latent_dim, 1)
         if num_classes is not None:
             checks.at_least("num_classes", num_classes, 2)
         if class_names is not None and len(class_names) != num_classes:
@@ -58,18 +56,20 @@ class GenerativeModel(keras.Model):
         self.autocast = False  # the networks cast for themselves; losses need float32 pixels
         height, width, channels = image_shape
         self.image_shape = (int(height), int(width), int(channels))
-        self.latent_dim = latent_dim
-        self.num_classes = num_classes
+        self.num_classes: Any = num_classes  # an integer wherever labels are used
         self.class_names = None if class_names is None else tuple(class_names)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)  # for `generate` without a seed
         self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
+
+    @property
+    def conditional(self) -> bool:
+        """Whether labels are an input of the networks."""
+        return self.num_classes is not None
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
             "num_classes": self.num_classes,
             "seed": self.seed,
             "class_names": self.class_names,
@@ -178,11 +178,16 @@ class GenerativeModel(keras.Model):
         for images, labels in ((x, y), (*validation, None)[:2]):
             if images is not None or images is x:
                 checks.first_batch(images, labels, self.image_shape, self.num_classes)
+        callbacks = keras.tree.flatten(kwargs.get("callbacks") or [])
+        names = [metric.name for metric in self.metrics]
+        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
+            names += [f"val_{name}" for name in names]
+        checks.monitors(callbacks, names)
         if hasattr(x, "set_epoch"):
             # The order of the data belongs to the epoch's number, whoever runs it.
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda k, _: x.set_epoch(k))
-            callbacks = kwargs.get("callbacks") or []
-            kwargs["callbacks"] = [set_epoch, *keras.tree.flatten(callbacks)]
+            callbacks.insert(0, set_epoch)
+        kwargs["callbacks"] = callbacks
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not
         return super().fit(x, y, **kwargs)
@@ -192,7 +197,7 @@ class GenerativeModel(keras.Model):
 
     # === Inside train_step and test_step ===
 
-    def prepare(self, data: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def prepare(self, data: Any) -> tuple[tf.Tensor, Any]:
         """What `fit` hands to a step -> images float32 in [0, 1] (n, h, w, c), one-hot labels."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.to_images(x), self.to_one_hot(y)
@@ -253,57 +258,7 @@ class GenerativeModel(keras.Model):
         steps = self._non_finite_steps.numpy().tolist()
         return {name: step for name, step in zip(self._loss_names, steps, strict=True) if step >= 0}
 
-    # === Generating ===
-
-    def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """Latent vectors (n, latent_dim), one-hot labels -> float32 images in [0, 1] (n, h, w, c)."""
-        raise NotImplementedError
-
-    def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Latent vectors (num_samples, latent_dim) of the prior, from an integer seed."""
-        return tf.random.stateless_normal((num_samples, self.latent_dim), seed=(seed, 0))
-
-    def generate(self, num_samples: int = 1, seed: int | None = None, labels: Any = None) -> np.ndarray:
-        """Draws new images.
-
-        Args:
-            num_samples: How many, 1 or more.
-            seed: Integer. The same weights and seed give the same images; without one, each call
-                gives others.
-            labels: For a conditional model: integers from 0 to num_classes - 1, or one-hot rows;
-                repeated in order up to `num_samples`. Random labels where none are given.
-
-        Returns:
-            float32 in [0, 1], (num_samples, height, width, channels).
-
-        Raises:
-            ValueError: `num_samples` is less than 1; labels are out of range, or given to an
-                unconditional model.
-        """
-        checks.at_least("num_samples", num_samples, 1)
-        if seed is None:
-            seed = int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
-        z = self.latents(num_samples, seed)
-        return self.in_chunks(
-            self.images_from_latents, z, self.generation_labels(num_samples, seed, labels)
-        )
-
-    def generation_labels(self, num_samples: int, seed: int, labels: Any) -> tf.Tensor | None:
-        """One-hot labels (num_samples, num_classes) for `generate`; None where unconditional."""
-        if self.num_classes is None:
-            if labels is not None:
-                raise ValueError(
-                    f"{self.name} is unconditional (num_classes=None) and takes no labels. "
-                    f"Received: labels={labels!r}"
-                )
-            return None
-        if labels is None:
-            labels = tf.random.stateless_uniform((num_samples,), (seed, 1), 0, self.num_classes, tf.int32)
-        else:
-            labels = np.atleast_1d(np.asarray(labels))
-            checks.labels(labels, self.num_classes, len(labels))
-            labels = labels[np.arange(num_samples) % len(labels)]
-        return self.to_one_hot(labels)
+    # === Computing on arrays ===
 
     def in_chunks(self, function: Callable, *inputs: Any, **options: Any) -> Any:
         """Applies a compiled `function` to CHUNK rows of the inputs at a time; NumPy arrays back.
@@ -332,31 +287,37 @@ class GenerativeModel(keras.Model):
         ]
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
+    def of_pixels(self, function: Callable, images: Any, labels: Any = None, **options: Any) -> Any:
+        """Applies `function(images, one_hot_labels)` to what a user passed, after checking it."""
+        checks.images(images, self.image_shape)
+        one_hot = None
+        if self.conditional:
+            checks.labels(labels, self.num_classes, len(images))
+            one_hot = self.to_one_hot(labels)
+
+        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, **options: Any) -> Any:
+            return function(self.to_images(x), labels, **options)
+
+        from_pixels.__name__ = f"{function.__name__}_of_pixels"
+        return self.in_chunks(from_pixels, np.asarray(images), one_hot, **options)
+
     # === Export ===
 
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
         """What a SavedModel of this model offers: name -> (function, its inputs by name)."""
+        raise NotImplementedError
 
-        def generate(seed, num_samples, labels=None):  # type: ignore[no-untyped-def]
-            one_hot = None
-            if labels is not None:
-                repeated = tf.gather(labels, tf.range(num_samples) % tf.shape(labels)[0])
-                one_hot = self.to_one_hot(repeated)
-            return {"images": self.images_from_latents(self.latents(num_samples, seed), one_hot)}
+    def portable_network(self) -> keras.Model:
+        """What other runtimes than TensorFlow get of this model: one plain Keras network."""
+        raise ValueError(f"{self.name} has no network that another runtime could use.")
 
-        inputs = {
-            "seed": tf.TensorSpec((), tf.int32, "seed"),
-            "num_samples": tf.TensorSpec((), tf.int32, "num_samples"),
-        }
-        return {"serving_default": (generate, {**inputs, **self.label_spec()})}
-
-    def decoding_network(self) -> keras.Model:
-        """Latent vectors (and one-hot labels) -> images in [0, 1], as one plain Keras network."""
-        raise ValueError(f"{self.name} has no decoder that another runtime could use.")
+    def image_spec(self) -> dict[str, tf.TensorSpec]:
+        """The input of signatures that take images: float32 in [0, 1]."""
+        return {"images": tf.TensorSpec((None, *self.image_shape), tf.float32, "images")}
 
     def label_spec(self) -> dict[str, tf.TensorSpec]:
         """The input that conditional signatures have besides."""
-        if self.num_classes is None:
+        if not self.conditional:
             return {}
         return {"labels": tf.TensorSpec((None,), tf.int32, "labels")}
 
@@ -367,9 +328,10 @@ class GenerativeModel(keras.Model):
 
         Args:
             filepath: The directory to make (a file for `"onnx"` and `"litert"`). It must not exist.
-            format: `"tf_saved_model"` with the signatures `serving_default` (which generates),
-                and as the model has them, `decode`, `encode` and `reconstruct`; or `"onnx"`,
-                `"litert"`, `"openvino"` for `decode`.
+            format: `"tf_saved_model"` with all of the model's signatures: `serving_default` (which
+                generates, or classifies) and, as the model has them, `decode`, `encode`,
+                `reconstruct`, `features`; or `"onnx"`, `"litert"`, `"openvino"` for the network
+                that decodes, or classifies.
             verbose: Print the signatures.
 
         Raises:
@@ -377,3 +339,28 @@ class GenerativeModel(keras.Model):
             ImportError: The package that writes the format is not installed.
         """
         exporting.export(self, filepath, format, verbose)
+
+    def save_preset(
+        self,
+        directory: str | os.PathLike,
+        card: dict[str, Any] | None = None,
+        picture: np.ndarray | None = None,
+        weights: Literal["auto", "float16", "float32"] = "auto",
+    ) -> Path:
+        """Writes a preset, which `keras_gen.from_preset` and every command load.
+
+        Args:
+            directory: The folder to make. It must not exist.
+            card: What `card.json` says beyond what the model tells of itself: `data`, `metrics`,
+                `licence`, ...; anything that JSON has.
+            picture: uint8 (height, width, 3) for `samples.png`; generated images by default.
+            weights: `"float16"`, half the size; `"float32"`; or `"auto"`, float16 where no output
+                changes by more than 1e-2.
+
+        Returns:
+            The folder: `model.keras` (without the optimizer's state), `card.json`, `samples.png`.
+
+        Raises:
+            ValueError: There is something at `directory`, or float16 would change the outputs.
+        """
+        return saving.save_preset(self, directory, card, picture, weights)

@@ -1,0 +1,70 @@
+"""What a classifier takes for what, after every epoch."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.backends.backend_agg
+import matplotlib.figure
+import numpy as np
+
+from keras_gen.callbacks.picture_callback import PictureCallback
+
+
+class ConfusionMatrix(PictureCallback):
+    """Shows, for test images of each class, the part that the model takes for each class.
+
+    Args:
+        log_dir: TensorBoard's directory; the pictures are its run `confusion`.
+        x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
+        labels: Their classes, integers (n,).
+        class_names: What to write beside the rows; the model's own names by default.
+        **kwargs: `image_dir`, `every`: see `PictureCallback`.
+
+    Example:
+
+    >>> import tempfile
+    >>> x, labels = np.zeros((20, 28, 28, 1), "uint8"), np.zeros(20, int)
+    >>> matrix = ConfusionMatrix(tempfile.mkdtemp(), x, labels)
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        x: np.ndarray,
+        labels: Any,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(log_dir, "confusion", **kwargs)
+        self.x = np.asarray(x)
+        self.labels = np.asarray(labels)
+        self.class_names = class_names
+
+    def counts(self) -> np.ndarray:
+        """(num_classes, num_classes): row i, column j is how many of class i are taken for j."""
+        taken_for = self.model.classify(self.x).argmax(axis=1)
+        counts = np.zeros((self.model.num_classes,) * 2, int)
+        np.add.at(counts, (self.labels, taken_for), 1)
+        return counts
+
+    def picture(self) -> np.ndarray:
+        counts = self.counts()
+        matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        right = np.trace(counts) / len(self.x)
+        names = self.class_names or self.model.class_names or range(len(matrix))
+        side = 2.5 + 0.45 * len(matrix)
+        figure = matplotlib.figure.Figure((side, side), dpi=100, layout="constrained")
+        canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(matrix)), [str(name) for name in names], rotation=45, ha="right")
+        axes.set_yticks(range(len(matrix)), [str(name) for name in names])
+        axes.set(xlabel="taken for", ylabel="class")
+        axes.set_title(f"{right:.1%} of {len(self.x):,} test images right", fontsize=11)
+        for row, column in zip(*np.nonzero(matrix >= 0.005), strict=True):
+            value = matrix[row, column]
+            colour = "white" if value > 0.5 else "black"
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=8)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3]

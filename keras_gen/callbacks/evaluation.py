@@ -1,0 +1,93 @@
+"""Numbers that tell how good the generated images are, while the model trains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_gen.datasets import ImageDataset
+from keras_gen.metrics import SetMetrics, default_extractor, load_extractor
+from keras_gen.metrics.set_metrics import SET_METRICS
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Adds `val_fd`, `val_kid`, `val_precision`, `val_recall`, ... to the logs of epochs.
+
+    The images always come from the same noise. With fewer images distances are larger: these numbers
+    are for comparing epochs, those of `keras-gen evaluate` for comparing models.
+
+    Other callbacks can act on them, if they come later in the list:
+
+        ModelCheckpoint("best.keras", monitor="val_fd", save_best_only=True)
+
+    Args:
+        data: Whose test images the generated ones are held against.
+        num: Number of generated and of test images.
+        every: Measure after the first epoch, then every so many, 1 or more; in between the logs
+            repeat the last values, so that what monitors them always finds them.
+        metrics: Which ones, of `fd`, `kid`, `precision`, `recall`, `density`, `coverage`,
+            `prediction_entropy`, `class_entropy`, `label_accuracy`.
+        extractor: See `keras_gen.metrics.load_extractor`; by default the one for the data.
+        seed: Integer that determines the noise.
+
+    Raises:
+        ValueError: A number is out of range, a metric is unknown, or there are too few images for the
+            number of features.
+
+    Example:
+
+    >>> import keras_gen as kg
+    >>> data = kg.load_dataset("fashion_mnist_12k")
+    >>> callback = Evaluation(data, num=500, metrics=("fd", "recall"))
+    >>> callback.log_names
+    {'val_fd': 'min', 'val_recall': 'max'}
+    """
+
+    def __init__(
+        self,
+        data: ImageDataset,
+        num: int = 2000,
+        every: int = 1,
+        metrics: Sequence[str] = ("fd", "kid", "precision", "recall"),
+        extractor: Any = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        for name, value in (("num", num), ("every", every)):
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more. Received: {value}")
+        x, self._labels = data.test_images(num)
+        extractor = load_extractor(default_extractor(data.name) if extractor is None else extractor)
+        self.measures = SetMetrics(extractor, x, metrics)
+        self.measures.check_count(num)
+        self.num = num
+        self.every = every
+        self.seed = seed
+        self._values: dict[str, float] = {}
+
+    @property
+    def log_names(self) -> dict[str, str]:
+        """What it adds to the logs, and which is better, `min` or `max`."""
+        modes = {"lower": "min", "higher": "max"}
+        return {f"val_{name}": modes[SET_METRICS[name]] for name in self.measures.metrics}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if "label_accuracy" in self.measures.metrics and not self.model.conditional:
+            raise ValueError("label_accuracy is for conditional models, and this one takes no labels.")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if not self._values or (epoch + 1) % self.every == 0:
+            self._values = self._measure()
+        if logs is not None:
+            logs.update(self._values)
+
+    def _measure(self) -> dict[str, float]:
+        labels = None
+        if self.model.conditional and self._labels is not None:
+            labels = np.resize(self._labels, self.num)
+        images = self.model.generate(self.num, seed=self.seed, labels=labels)
+        if not np.isfinite(images).all():
+            return dict.fromkeys(self.log_names, float("nan"))
+        values = self.measures.measure(images, labels)
+        return {f"val_{name}": value for name, (value, _) in values.items()}

@@ -1,0 +1,34 @@
+"""Dropout whose noise differs between replicas."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_gen.layers.sampling import replica_seed
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Dropout(keras.layers.Dropout):
+    """Keras' dropout [1], which on several replicas would drop the same units on all of them.
+
+    Args:
+        rate: Part of the inputs that is dropped, from 0 to 1.
+        seed: Integer that determines the noise; random by default.
+
+    References:
+        1. Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting.
+
+    Example:
+
+    >>> y = Dropout(0.5, seed=0)(tf.ones((4, 1000)), training=True)
+    >>> sorted(set(y.numpy().ravel().tolist())), bool(abs(tf.reduce_mean(y) - 1.0) < 0.05)
+    ([0.0, 2.0], True)
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        if not training or self.rate == 0:
+            return inputs
+        seed = replica_seed(self.seed_generator)
+        kept = tf.random.stateless_uniform(tf.shape(inputs), seed) >= self.rate
+        return tf.where(kept, inputs / (1.0 - self.rate), 0.0)

@@ -1,0 +1,47 @@
+"""How good a model is: numbers over sets of real and generated images, and over test images."""
+
+from keras_gen.metrics.classification import (
+    ClassifierEntropy,
+    class_entropy,
+    label_accuracy,
+    prediction_entropy,
+)
+from keras_gen.metrics.evaluation import evaluate
+from keras_gen.metrics.extractors import FeatureExtractor, default_extractor, load_extractor
+from keras_gen.metrics.frechet_distance import (
+    FrechetDistance,
+    frechet_distance,
+    gaussian_frechet_distance,
+)
+from keras_gen.metrics.kernel_distance import kernel_distance
+from keras_gen.metrics.likelihood import bits_per_dim, importance_weighted_bound, reconstruction_error
+from keras_gen.metrics.originality import NearestNeighbour, Originality, copying
+from keras_gen.metrics.precision_recall import density_coverage, precision_recall
+from keras_gen.metrics.report import Report, Result
+from keras_gen.metrics.set_metrics import SetMetrics
+
+__all__ = [
+    "ClassifierEntropy",
+    "FeatureExtractor",
+    "FrechetDistance",
+    "NearestNeighbour",
+    "Originality",
+    "Report",
+    "Result",
+    "SetMetrics",
+    "bits_per_dim",
+    "class_entropy",
+    "copying",
+    "default_extractor",
+    "density_coverage",
+    "evaluate",
+    "frechet_distance",
+    "gaussian_frechet_distance",
+    "importance_weighted_bound",
+    "kernel_distance",
+    "label_accuracy",
+    "load_extractor",
+    "precision_recall",
+    "prediction_entropy",
+    "reconstruction_error",
+]

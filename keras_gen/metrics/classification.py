@@ -1,0 +1,134 @@
+"""What a classifier says of generated images: is each clearly something, are all classes there?
+
+References:
+    1. Salimans et al. 2016, Improved Techniques for Training GANs, arXiv 1606.03498 (whose
+       Inception Score is exp(class entropy - prediction entropy)).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def prediction_entropy(probabilities: Any) -> float:
+    """Mean entropy of each image's class probabilities, in nats: low where images are clear.
+
+    Args:
+        probabilities: (n, num_classes); rows sum to 1.
+
+    Returns:
+        From 0 to log(num_classes); lower is better.
+
+    Raises:
+        ValueError: These are no probabilities.
+
+    Example:
+
+    >>> prediction_entropy([[1.0, 0.0], [0.5, 0.5]])  # log(2) / 2
+    0.347
+    """
+    return float(_entropies(_checked(probabilities)).mean())
+
+
+def class_entropy(probabilities: Any) -> float:
+    """Entropy of the classes over all images, in nats: high where no class is missing.
+
+    Args:
+        probabilities: (n, num_classes); rows sum to 1.
+
+    Returns:
+        From 0 to log(num_classes); higher is better.
+
+    Raises:
+        ValueError: These are no probabilities.
+
+    Example:
+
+    >>> class_entropy([[1.0, 0.0], [0.0, 1.0]])  # log(2)
+    0.693
+    """
+    return float(_entropies(_checked(probabilities).mean(axis=0)))
+
+
+def label_accuracy(probabilities: Any, labels: Any) -> float:
+    """The part of the images that the classifier takes for the class that they were asked to be.
+
+    Args:
+        probabilities: (n, num_classes).
+        labels: Integers (n,).
+
+    Returns:
+        From 0 to 1; higher is better.
+
+    Raises:
+        ValueError: These are no probabilities, or not as many labels.
+
+    Example:
+
+    >>> label_accuracy([[0.9, 0.1], [0.8, 0.2]], [0, 1])
+    0.5
+    """
+    probabilities, labels = _checked(probabilities), np.asarray(labels)
+    if labels.shape != (len(probabilities),):
+        raise ValueError(f"Expected {len(probabilities)} labels, one an image. Received: {labels.shape}")
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class ClassifierEntropy(keras.metrics.Metric):
+    """Prediction entropy and class entropy of probabilities that come in batches, in nats.
+
+    Args:
+        num_classes: Number of classes.
+        name: Of the metric.
+
+    Example:
+
+    >>> metric = ClassifierEntropy(num_classes=2)
+    >>> metric.update_state([[1.0, 0.0]])
+    >>> metric.update_state([[0.0, 1.0]])
+    >>> {name: round(float(value), 3) for name, value in metric.result().items()}
+    {'prediction_entropy': 0.0, 'class_entropy': 0.693}
+    """
+
+    def __init__(self, num_classes: int, name: str = "classifier_entropy"):
+        super().__init__(name=name)
+        self.num_classes = num_classes
+        self.count = self.add_variable((), "zeros", name="count")
+        self.entropies = self.add_variable((), "zeros", name="entropies")
+        self.classes = self.add_variable((num_classes,), "zeros", name="classes")
+
+    def update_state(self, probabilities: Any) -> None:
+        """Adds probabilities (n, num_classes)."""
+        p = keras.ops.convert_to_tensor(probabilities, "float32")
+        self.count.assign_add(keras.ops.cast(keras.ops.shape(p)[0], "float32"))
+        self.entropies.assign_add(keras.ops.sum(-p * keras.ops.log(keras.ops.maximum(p, 1e-30))))
+        self.classes.assign_add(keras.ops.sum(p, axis=0))
+
+    def result(self) -> dict:
+        count = keras.ops.maximum(self.count, 1.0)
+        mean = self.classes / count
+        return {
+            "prediction_entropy": self.entropies / count,
+            "class_entropy": keras.ops.sum(-mean * keras.ops.log(keras.ops.maximum(mean, 1e-30))),
+        }
+
+    def get_config(self) -> dict:
+        return {"num_classes": self.num_classes, "name": self.name}
+
+
+def _entropies(probabilities: np.ndarray) -> np.ndarray:
+    logs = np.log(np.maximum(probabilities, 1e-30))
+    return -np.sum(probabilities * logs, axis=-1)
+
+
+def _checked(probabilities: Any) -> np.ndarray:
+    probabilities = np.asarray(probabilities, np.float64)
+    rows = probabilities.sum(axis=-1) if probabilities.ndim == 2 else np.zeros(1)
+    if not len(rows) or not np.allclose(rows, 1.0, atol=1e-3) or probabilities.min() < 0:
+        raise ValueError(
+            "probabilities must be (n, num_classes), 0 or more, and each row sum to 1. "
+            f"Received: shape {probabilities.shape}"
+        )
+    return probabilities

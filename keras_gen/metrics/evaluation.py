@@ -1,0 +1,210 @@
+"""`evaluate`: every number that a model of the zoo can be measured by.
+
+Generated images are held against test images. A number alone says little, so each comes with the same
+number for real images: what as many training images score in the place of the generated ones.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_gen.datasets import ImageDataset
+from keras_gen.metrics.classification import label_accuracy
+from keras_gen.metrics.distances import need_samples
+from keras_gen.metrics.extractors import default_extractor
+from keras_gen.metrics.likelihood import bits_per_dim, reconstruction_error
+from keras_gen.metrics.originality import Originality
+from keras_gen.metrics.report import Report, Result
+from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
+
+MOST_IMAGES = 10_000  # of each kind, where nobody says how many
+GENERATED_AT_ONCE = 500
+TRAINING_AT_ONCE = 2000
+NUM_ORIGINALITY = 1000  # generated images, and test images, whose nearest training image is sought
+NUM_BOUND = 2000  # test images of the importance-weighted bound, which takes 64 passes
+
+# What shows how far an evaluation is: it gets a stage, and how many of how many images are done.
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    model: Any,
+    data: ImageDataset,
+    *,
+    num: int | None = None,
+    extractor: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Measures a model by everything that it can do: generate, tell likelihoods, reconstruct, classify.
+
+    Args:
+        model: A model of the zoo, or any with its verbs (`generate`, `log_prob`, `reconstruct`, ...).
+        data: The test images, and the training images that originality and the floors are found by.
+        num: Number of generated images, and of test images where there are as many; by default that
+            of the test images, at most 10,000.
+        extractor: See `load_extractor`; by default the one for the data.
+        seed: Integer that determines the generated images.
+        progress: Shows how far it is.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: There are too few images for the number of features, or the model does not fit the
+            data.
+
+    Example:
+
+    >>> import keras_gen as kg
+    >>> data = kg.load_dataset("fashion_mnist_12k")
+    >>> report = evaluate(kg.from_preset("vae_fashion_mnist"), data, num=500)
+    >>> report["fd"] > report.results["fd"].floor > 0
+    True
+    """
+    if model.image_shape != data.image_shape:
+        raise ValueError(
+            f"The model's images are {model.image_shape}, those of {data.name} {data.image_shape}."
+        )
+    progress = progress or (lambda stage, done, total: None)
+    start = time.monotonic()
+    wanted = min(MOST_IMAGES, data.num_test) if num is None else num
+    need_samples("An evaluation", "images (num)", wanted, 1)
+    x, y = data.test_images(wanted)
+    labels = y if model.conditional else None
+    results: list[Result] = []
+    neighbours = None
+    if hasattr(model, "generate"):
+        measured, neighbours = compare(model, data, x, y, wanted, extractor, seed, progress)
+        results += measured
+    results += test_results(model, x, y, labels, progress)
+    return Report(
+        {result.name: result for result in results},
+        data.name,
+        seed,
+        time.monotonic() - start,
+        neighbours,
+    )
+
+
+# === Generated images ===
+
+
+def compare(
+    model: Any,
+    data: ImageDataset,
+    x: np.ndarray,
+    y: np.ndarray | None,
+    num: int,
+    extractor: Any,
+    seed: int,
+    progress: Progress,
+) -> tuple[list[Result], np.ndarray]:
+    """Set metrics and originality of what the model generates, and the picture of neighbours."""
+    metrics = SetMetrics(default_extractor(data.name) if extractor is None else extractor, x)
+    metrics.check_count(num)
+    generated, labels = generate(model, num, y, seed, progress)
+    features, probabilities = metrics.extractor(generated)
+    few = slice(0, NUM_ORIGINALITY)
+    originality = Originality(generated[few], features[few], x[few], metrics.real_features[few])
+    stand_ins: list[tuple] = []  # training images' features, probabilities, labels
+    done = 0
+    for train_x, train_y in data.training_chunks(TRAINING_AT_ONCE):
+        train_features, train_probabilities = metrics.extractor(train_x)
+        originality.update(train_x, train_features)
+        if done < num:
+            stand_ins.append((train_features, train_probabilities, train_y))
+        done += len(train_x)
+        progress("nearest training images", done, data.num_train)
+    floor = [
+        None if part[0] is None else np.concatenate(part)[:num] for part in zip(*stand_ins, strict=True)
+    ]
+    progress("distances", 0, 2)
+    values = metrics.measure_features(features, probabilities, labels)
+    progress("distances", 1, 2)
+    floors = metrics.measure_features(floor[0], floor[1], None if labels is None else floor[2])
+    progress("distances", 2, 2)
+    facts: dict[str, Any] = {
+        "extractor": metrics.extractor.name,
+        "extractor_sha256": metrics.extractor.sha256,
+    }
+    results = [
+        Result(
+            name,
+            set_label(name, metrics.extractor.name),
+            value,
+            SET_METRICS[name],
+            "test",
+            len(x),
+            num,
+            floor=floors[name][0],
+            spread=spread,
+            **facts,
+        )
+        for name, (value, spread) in values.items()
+    ]
+    return results + originality.results(facts), originality.picture()
+
+
+def generate(
+    model: Any, num: int, y: np.ndarray | None, seed: int, progress: Progress
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`num` generated images, and the labels that a conditional model was asked for: the test images'."""
+    labels = None
+    if model.conditional:
+        assert y is not None
+        labels = y[np.arange(num) % len(y)]
+    parts = []
+    for number, start in enumerate(range(0, num, GENERATED_AT_ONCE)):
+        rows = slice(start, min(start + GENERATED_AT_ONCE, num))
+        some = None if labels is None else labels[rows]
+        # Each part has noise of its own, which no other seed has.
+        part_seed = (seed * 100_003 + number) % (2**31 - 1)
+        parts.append(model.generate(rows.stop - rows.start, seed=part_seed, labels=some))
+        progress("generating", rows.stop, num)
+    return np.concatenate(parts), labels
+
+
+# === Test images ===
+
+
+def test_results(
+    model: Any, x: np.ndarray, y: np.ndarray | None, labels: np.ndarray | None, progress: Progress
+) -> list[Result]:
+    """Likelihoods, reconstruction error and accuracy, as far as the model has the verbs."""
+    results = []
+
+    def add(name: str, label: str, value: float, better: str, count: int = len(x)) -> None:
+        results.append(Result(name, label, value, better, "test", count))
+
+    num_dims = int(np.prod(model.image_shape))
+    if hasattr(model, "elbo"):
+        progress("likelihoods", 0, 2)
+        add("elbo", "ELBO (nats per image)", float(np.mean(model.elbo(x, labels=labels))), "higher")
+    if hasattr(model, "log_prob"):
+        few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
+        progress("likelihoods", 1, 2)
+        log_prob = model.log_prob(few, labels=few_labels)
+        add("log_prob", "log p(x) (nats per image)", float(np.mean(log_prob)), "higher", len(few))
+        levels = 256 if getattr(model, "likelihood", "") == "gaussian" else 1
+        bits = bits_per_dim(log_prob, num_dims, levels)
+        add("bits_per_dim", "bits per dimension", bits, "lower", len(few))
+        progress("likelihoods", 2, 2)
+    if hasattr(model, "reconstruct"):
+        error = reconstruction_error(x, model.reconstruct(x, labels))
+        add("reconstruction_error", "reconstruction error (MSE)", error, "lower")
+    if hasattr(model, "classify"):
+        if y is None:
+            raise ValueError("A classifier is evaluated with labels, and the data has none.")
+        probabilities = model.classify(x)
+        add("accuracy", "accuracy", label_accuracy(probabilities, y), "higher")
+        nats = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))
+        add("loss", "loss (cross-entropy, nats)", float(np.mean(nats)), "lower")
+        for number, name in enumerate(model.class_names or range(model.num_classes)):
+            own = y == number
+            if own.any():
+                accuracy = label_accuracy(probabilities[own], y[own])
+                add(f"accuracy_{name}", f"accuracy: {name}", accuracy, "higher", int(own.sum()))
+    return results

@@ -1,0 +1,182 @@
+"""Feature extractors: what images are compared by.
+
+`fashion_mnist` is embedded: the last layer but one of a `CNNClassifier` that was trained on full
+Fashion-MNIST; its hash and accuracy are in `assets/fashion_mnist.json`, beside the script that made
+it. `inception` is Keras' InceptionV3 [1]. Any Keras model will do, a classifier of one's own data best.
+
+References:
+    1. Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ASSETS = Path(__file__).parent / "assets"
+BATCH = 250
+INCEPTION_SHAPE = (299, 299, 3)
+
+
+class FeatureExtractor:
+    """A network and what it takes: it makes features (n, d), and maybe class probabilities, of images.
+
+    Images of another size are resized with antialiasing, grey ones are repeated for three channels, and
+    coloured ones made grey for one.
+
+    Args:
+        network: Images -> features, or -> [features, logits]. One that gives maps (n, h, w, d) has
+            them averaged over the map.
+        name: What results are called after.
+        pixel_range: What the network takes for black and white.
+
+    Raises:
+        ValueError: The network does not take one batch of images.
+
+    Example:
+
+    >>> extractor = FeatureExtractor(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]))
+    >>> features, probabilities = extractor(np.zeros((2, 28, 28, 3), "uint8"))
+    >>> features.shape, probabilities is None
+    ((2, 64), True)
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        name: str | None = None,
+        pixel_range: tuple[float, float] = (0.0, 1.0),
+    ):
+        inputs = getattr(network, "inputs", None) or []
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or None in inputs[0].shape[1:]:
+            raise ValueError(
+                "The extractor must be a keras.Model with one input (height, width, channels). "
+                f"Received: {network!r} with inputs {[tuple(x.shape) for x in inputs]}"
+            )
+        self.network = network
+        self.name = name or network.name
+        self.image_shape = tuple(inputs[0].shape[1:])
+        self.pixel_range = pixel_range
+        outputs = [tuple(tensor.shape[1:]) for tensor in network.outputs]
+        if len(outputs[0]) not in (1, 3) or len(outputs) > 2:
+            raise ValueError(
+                "The extractor must give features (n, d) or (n, h, w, d), and maybe logits "
+                f"(n, num_classes). Received outputs: {outputs}"
+            )
+        self.num_features = outputs[0][-1]
+        self.num_classes = outputs[1][0] if len(outputs) == 2 else None
+        self.sha256 = network_hash(network)
+        self._compiled: dict[tuple, Any] = {}  # by the images' shape
+
+    def __call__(self, images: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features (n, num_features) and probabilities (n, num_classes), or None, both float32.
+
+        Args:
+            images: (n, height, width, channels), uint8 in [0, 255] or floating point in [0, 1].
+        """
+        parts = []
+        for start in range(0, len(images), BATCH):
+            x = tf.image.convert_image_dtype(images[start : start + BATCH], tf.float32)
+            parts.append([part.numpy() for part in self._function(x)(x)])
+        features, *probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return features, probabilities[0] if probabilities else None
+
+    def _function(self, images: tf.Tensor) -> Any:
+        shape = tuple(images.shape[1:])
+        if shape not in self._compiled:
+            spec = tf.TensorSpec((None, *shape), tf.float32)
+            self._compiled[shape] = tf.function(self._compute).get_concrete_function(spec)
+        return self._compiled[shape]
+
+    def _compute(self, images: tf.Tensor) -> list[tf.Tensor]:
+        low, high = self.pixel_range
+        x = self.fitted(images) * (high - low) + low
+        outputs = self.network(x, training=False)
+        features, *logits = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        features = tf.cast(features, tf.float32)
+        if features.shape.rank == 4:
+            features = tf.reduce_mean(features, axis=(1, 2))
+        return [features, *[tf.nn.softmax(tf.cast(x, tf.float32)) for x in logits]]
+
+    def fitted(self, images: tf.Tensor) -> tf.Tensor:
+        """Float32 images in [0, 1] as the network takes them: (n, *image_shape)."""
+        height, width, channels = self.image_shape
+        if images.shape[3] == 1 and channels == 3:
+            images = tf.image.grayscale_to_rgb(images)
+        elif images.shape[3] == 3 and channels == 1:
+            images = tf.image.rgb_to_grayscale(images)
+        if tuple(images.shape[1:3]) != (height, width):
+            images = tf.image.resize(images, (height, width), antialias=True)
+            images = tf.clip_by_value(images, 0.0, 1.0)
+        return images
+
+
+def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> FeatureExtractor:
+    """The feature extractor of that name or file, or a Keras model as one.
+
+    Args:
+        source: `"fashion_mnist"` (embedded), `"inception"` (downloaded at its first use), the path of a
+            `.keras` file, a Keras model, or a `FeatureExtractor`, which is given back.
+        name: What results are called after, for a model; its own name by default.
+
+    Raises:
+        ValueError: There is none of that name, or the model does not fit.
+        ConnectionError: Inception could not be downloaded.
+
+    Example:
+
+    >>> extractor = load_extractor("fashion_mnist")
+    >>> extractor.image_shape, extractor.num_features, extractor.num_classes
+    ((28, 28, 1), 128, 10)
+    """
+    if isinstance(source, FeatureExtractor):
+        return source
+    if isinstance(source, keras.Model):
+        # A classifier of the zoo has its features and logits in one network.
+        return FeatureExtractor(getattr(source, "network", source), name or source.name)
+    if source == "fashion_mnist":
+        path = ASSETS / "fashion_mnist.keras"
+        return FeatureExtractor(keras.saving.load_model(path, compile=False), "fashion_mnist")
+    if source == "inception":
+        return FeatureExtractor(inception(), "inception", pixel_range=(-1.0, 1.0))
+    path = Path(os.fspath(source))
+    if path.suffix != ".keras" or not path.exists():
+        raise ValueError(
+            "Unknown extractor: expected fashion_mnist, inception, or an existing .keras file. "
+            f"Received: {os.fspath(source)!r}"
+        )
+    model = keras.saving.load_model(path, compile=False)
+    return FeatureExtractor(getattr(model, "network", model), path.stem)
+
+
+def default_extractor(data_name: str) -> str:
+    """The extractor for a data set where nobody chooses: one that knows garments, or Inception."""
+    return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception"
+
+
+def inception() -> keras.Model:
+    """InceptionV3 up to its average pooling: (n, 299, 299, 3) in [-1, 1] -> (n, 2048)."""
+    try:
+        return keras.applications.InceptionV3(
+            include_top=False, weights="imagenet", input_shape=INCEPTION_SHAPE, pooling="avg"
+        )
+    except Exception as error:
+        raise ConnectionError(
+            f"Inception could not be downloaded, or what came is not it ({type(error).__name__}: "
+            f"{error}). Choose another extractor: fashion_mnist, or a classifier that you train, which "
+            "needs no network."
+        ) from error
+
+
+def network_hash(network: keras.Model) -> str:
+    """SHA-256 of a network's layers and weights, whatever file they are in."""
+    digest = hashlib.sha256()
+    for layer in network.layers:
+        digest.update(type(layer).__name__.encode())
+    for weight in network.get_weights():
+        digest.update(str(weight.shape).encode() + np.ascontiguousarray(weight, "<f4").tobytes())
+    return digest.hexdigest()

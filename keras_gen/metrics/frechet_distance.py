@@ -1,0 +1,138 @@
+"""Fréchet distance between two sets' features, each taken for a normal distribution.
+
+    FD = |m_r - m_g|^2 + tr(C_r + C_g - 2 (C_r C_g)^(1/2))
+
+with means m and covariances C [1]. It is called FID where the features are Inception's, and depends
+on the extractor and on the number of samples: compare only what was computed alike [2].
+
+References:
+    1. Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+       Equilibrium, arXiv 1706.08500.
+    2. Chong & Forsyth 2019, Effectively Unbiased FID and Inception Score, arXiv 1911.07023.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_gen.metrics.distances import check_features, need_samples
+
+
+def frechet_distance(real_features: Any, generated_features: Any) -> float:
+    """Fréchet distance of two sets of features.
+
+    Args:
+        real_features: (n, d).
+        generated_features: (m, d).
+
+    Returns:
+        0 or more; lower is better.
+
+    Raises:
+        ValueError: The sets do not fit, or one has no more than d samples, so that its covariance
+            would be singular.
+
+    Example:
+
+    >>> features = np.random.default_rng(0).normal(size=(1000, 8))
+    >>> frechet_distance(features, features + 2.0)  # 8 * 2^2
+    32.0
+    """
+    real, generated = check_features(real_features=real_features, generated_features=generated_features)
+    for name, features in (("real samples", real), ("generated samples", generated)):
+        needed = features.shape[1] + 1
+        what = f"The Fréchet distance of {features.shape[1]} features"
+        need_samples(what, name, len(features), needed)
+    return gaussian_frechet_distance(*moments(real), *moments(generated))
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and unbiased covariance (d, d), float64."""
+    features = np.asarray(features, np.float64)
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def gaussian_frechet_distance(
+    mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
+) -> float:
+    """Fréchet distance of two normal distributions.
+
+    Args:
+        mean: (d,).
+        covariance: (d, d), symmetric.
+        other_mean: (d,).
+        other_covariance: (d, d), symmetric.
+
+    Example:
+
+    >>> gaussian_frechet_distance(np.zeros(2), np.eye(2), np.ones(2), 4.0 * np.eye(2))
+    4.0
+    """
+    # tr((A B)^(1/2)) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2).
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    product = np.linalg.eigvalsh(root @ other_covariance @ root)
+    trace = np.trace(covariance) + np.trace(other_covariance)
+    trace -= 2.0 * np.sqrt(np.maximum(product, 0.0)).sum()
+    return float(max(np.sum(np.square(mean - other_mean)) + trace, 0.0))
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class FrechetDistance(keras.metrics.Metric):
+    """The Fréchet distance of features that come in batches.
+
+    Args:
+        num_features: d.
+        name: Of the metric.
+
+    Example:
+
+    >>> metric = FrechetDistance(num_features=2)
+    >>> features = np.random.default_rng(0).normal(size=(100, 2))
+    >>> for batch in np.split(features, 4):
+    ...     metric.update_state(batch, batch + 3.0)
+    >>> round(metric.result(), 4)  # 2 * 3^2
+    18.0
+    """
+
+    def __init__(self, num_features: int, name: str = "frechet_distance"):
+        super().__init__(name=name, dtype="float64")
+        self.num_features = num_features
+        self._sides = []
+        for side in ("real", "generated"):
+            d = num_features
+            shapes: dict[str, tuple[int, ...]] = {"count": (), "total": (d,), "products": (d, d)}
+            self._sides.append(
+                {
+                    key: self.add_variable(shape, "zeros", dtype="float64", name=f"{side}_{key}")
+                    for key, shape in shapes.items()
+                }
+            )
+
+    def update_state(self, real_features: Any, generated_features: Any) -> None:
+        """Adds features (n, d) and (m, d); either may be None."""
+        for side, features in zip(self._sides, (real_features, generated_features), strict=True):
+            if features is not None:
+                x = keras.ops.cast(features, "float64")
+                side["count"].assign_add(keras.ops.cast(keras.ops.shape(x)[0], "float64"))
+                side["total"].assign_add(keras.ops.sum(x, axis=0))
+                side["products"].assign_add(keras.ops.matmul(keras.ops.transpose(x), x))
+
+    def result(self) -> float:
+        """The distance so far.
+
+        Raises:
+            ValueError: A side has no more than d samples.
+        """
+        statistics = []
+        for name, side in zip(("real", "generated"), self._sides, strict=True):
+            count, total, products = (side[key].numpy() for key in ("count", "total", "products"))
+            what = f"The Fréchet distance of {self.num_features} features"
+            need_samples(what, f"{name} samples", int(count), self.num_features + 1)
+            mean = total / count
+            statistics += [mean, (products - count * np.outer(mean, mean)) / (count - 1.0)]
+        return gaussian_frechet_distance(*statistics)
+
+    def get_config(self) -> dict:
+        return {"num_features": self.num_features, "name": self.name}

@@ -1,0 +1,94 @@
+"""How probable test images are to a model, and how well it draws them again.
+
+References:
+    1. Burda et al. 2015, Importance Weighted Autoencoders, arXiv 1509.00519.
+    2. Theis et al. 2015, A note on the evaluation of generative models, arXiv 1511.01844.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def importance_weighted_bound(log_weights: Any) -> np.ndarray:
+    """Lower bound of log p(x) from samples z_k ~ q(z | x) [1], which tightens with their number K.
+
+        log (1/K) sum_k w_k,  w_k = p(x | z_k) p(z_k) / q(z_k | x)
+
+    Args:
+        log_weights: log w_k, (n, K).
+
+    Returns:
+        (n,), nats; its mean over samples with K = 1 is the ELBO.
+
+    Raises:
+        ValueError: The shape is another.
+
+    Example:
+
+    >>> importance_weighted_bound([[0.0, math.log(3.0)]])  # log((1 + 3) / 2)
+    array([0.693])
+    """
+    log_weights = np.asarray(log_weights, np.float64)
+    if log_weights.ndim != 2 or not log_weights.shape[1]:
+        raise ValueError(f"log_weights must be (n, K), K 1 or more. Received: {log_weights.shape}")
+    largest = log_weights.max(axis=1, keepdims=True)
+    return largest[:, 0] + np.log(np.mean(np.exp(log_weights - largest), axis=1))
+
+
+def bits_per_dim(log_prob: Any, num_dims: int, levels: int = 1) -> float:
+    """Bits that an ideal code built on the model spends on each pixel and channel.
+
+    Args:
+        log_prob: log p(x) in nats, (n,): probabilities of pixels, or densities over [0, 1].
+        num_dims: Pixels times channels.
+        levels: Values of a pixel, 256 for uint8, where `log_prob` is a density: over [0, 1] it is
+            so many times the probability of one value [2]. 1 for probabilities.
+
+    Returns:
+        Lower is better; 8 is what uint8 pixels take uncompressed.
+
+    Raises:
+        ValueError: `num_dims` or `levels` is less than 1.
+
+    Example:
+
+    >>> bits_per_dim([0.0], num_dims=784, levels=256)  # a uniform density
+    8.0
+    """
+    if num_dims < 1 or levels < 1:
+        raise ValueError(f"num_dims and levels must be 1 or more. Received: {num_dims} and {levels}")
+    return float(-np.mean(log_prob) / (num_dims * math.log(2.0)) + math.log2(levels))
+
+
+def reconstruction_error(images: Any, reconstructions: Any) -> float:
+    """Mean squared difference of pixels in [0, 1].
+
+    Args:
+        images: uint8, or floating point in [0, 1]; any shape.
+        reconstructions: The same.
+
+    Returns:
+        From 0 to 1; lower is better.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Example:
+
+    >>> reconstruction_error(np.full((2, 4), 255, "uint8"), np.full((2, 4), 0.5))
+    0.25
+    """
+    images, reconstructions = _unit_range(images), _unit_range(reconstructions)
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            f"images and reconstructions must have one shape. Received: {images.shape} and "
+            f"{reconstructions.shape}"
+        )
+    return float(np.mean(np.square(images - reconstructions), dtype=np.float64))
+
+
+def _unit_range(images: Any) -> np.ndarray:
+    images = np.asarray(images)
+    return images / np.float32(255.0) if images.dtype == np.uint8 else images

@@ -1,0 +1,167 @@
+"""Are generated images new, or copies of training images?
+
+Each generated image's distance to its nearest training image is held against the same of test
+images, which are as new as can be. A generator that memorizes is nearer than they are [1, 2].
+
+References:
+    1. Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models,
+       arXiv 2004.05675.
+    2. Mann & Whitney 1947, On a Test of Whether one of Two Random Variables is Stochastically
+       Larger than the Other.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from keras_gen import images
+from keras_gen.metrics.distances import check_features, distance_blocks
+from keras_gen.metrics.report import Result
+
+
+class NearestNeighbour:
+    """The nearest of all references, which come in batches, to each query.
+
+    Args:
+        queries: (n, d): pixels or features.
+
+    Example:
+
+    >>> nearest = NearestNeighbour([[0.0, 0.0], [5.0, 5.0]])
+    >>> _ = nearest.update([[3.0, 4.0]])
+    >>> _ = nearest.update([[9.0, 9.0], [5.0, 4.0]])
+    >>> nearest.distances.tolist(), nearest.indices.tolist()
+    ([5.0, 1.0], [0, 2])
+    """
+
+    def __init__(self, queries: Any):
+        self.queries = np.asarray(queries, np.float32)
+        self.distances = np.full(len(self.queries), np.inf, np.float32)
+        self.indices = np.full(len(self.queries), -1)
+        self._seen = 0
+
+    def update(self, references: Any) -> np.ndarray:
+        """Adds references (m, d); gives those queries (n,), bool, whose nearest is among them."""
+        queries, references = check_features(
+            queries=self.queries, references=np.asarray(references, np.float32)
+        )
+        nearer = np.zeros(len(queries), bool)
+        for rows, blocked in distance_blocks(queries, references):
+            found = blocked.argmin(axis=1)
+            # Computed anew, since a block's small distances are rounded.
+            distances = np.linalg.norm(queries[rows] - references[found], axis=1)
+            nearer[rows] = distances < self.distances[rows]
+            self.distances[rows] = np.minimum(distances, self.distances[rows])
+            self.indices[rows] = np.where(nearer[rows], found + self._seen, self.indices[rows])
+        self._seen += len(references)
+        return nearer
+
+
+def copying(generated_distances: Any, test_distances: Any) -> float:
+    """Probability that a generated image is nearer to a training image than a test image is.
+
+    Args:
+        generated_distances: Distances to the nearest training image, (n,).
+        test_distances: The same of test images, (m,).
+
+    Returns:
+        From 0 to 1. Near 1/2 for images as new as the test images, near 1 for copies; below 1/2
+        where generated images are farther from all real ones.
+
+    Raises:
+        ValueError: A set is empty.
+
+    Example:
+
+    >>> copying([0.0, 0.0, 3.0], [1.0, 2.0])  # 4 of 6 pairs
+    0.667
+    """
+    generated, test = np.asarray(generated_distances), np.sort(test_distances)
+    if not len(generated) or not len(test):
+        raise ValueError("Expected at least one distance of each kind. Received: none")
+    # Mann and Whitney's U over the number of pairs; ties count half.
+    greater = len(test) - np.searchsorted(test, generated, side="right")
+    ties = np.searchsorted(test, generated, side="right") - np.searchsorted(test, generated, side="left")
+    return float(np.mean(greater + 0.5 * ties) / len(test))
+
+
+class Originality:
+    """Nearest training images, by pixels and by features, of generated images and of test images.
+
+    Args:
+        generated: (n, height, width, channels), uint8 or floating point in [0, 1].
+        generated_features: (n, d).
+        test: Test images, (m, height, width, channels).
+        test_features: (m, d).
+    """
+
+    def __init__(self, generated: Any, generated_features: Any, test: Any, test_features: Any):
+        self.images = images.to_uint8(generated)
+        self.generated = {
+            "pixels": NearestNeighbour(flat_pixels(generated)),
+            "features": NearestNeighbour(generated_features),
+        }
+        self.test = {
+            "pixels": NearestNeighbour(flat_pixels(test)),
+            "features": NearestNeighbour(test_features),
+        }
+        self.nearest = {space: np.zeros_like(self.images) for space in self.generated}
+        self._seen = 0
+
+    def update(self, train: np.ndarray, train_features: np.ndarray) -> None:
+        """Adds training images (k, height, width, channels) and their features (k, d)."""
+        references = {"pixels": flat_pixels(train), "features": train_features}
+        for space, vectors in references.items():
+            self.test[space].update(vectors)
+            nearer = self.generated[space].update(vectors)
+            found = self.generated[space].indices[nearer] - self._seen
+            self.nearest[space][nearer] = images.to_uint8(train[found])
+        self._seen += len(train)
+
+    def results(self, facts: dict[str, Any]) -> list[Result]:
+        """For both spaces the mean distance, and how often it is less than a test image's."""
+        found = []
+        for space in self.generated:
+            distances = [side[space].distances for side in (self.generated, self.test)]
+            own = facts if space == "features" else {}  # pixels need no extractor
+            counts: dict[str, Any] = {
+                "split": "test",
+                "num_real": len(distances[1]),
+                "num_generated": len(distances[0]),
+            }
+            mean, real_mean = (float(side.mean()) for side in distances)
+            found += [
+                Result(
+                    f"nearest_{space}",
+                    f"nearest training image ({space})",
+                    mean,
+                    "",
+                    floor=real_mean,
+                    **counts,
+                    **own,
+                ),
+                Result(
+                    f"copying_{space}",
+                    f"nearer than test images ({space})",
+                    copying(*distances),
+                    "",
+                    floor=0.5,
+                    **counts,
+                    **own,
+                ),
+            ]
+        return found
+
+    def picture(self, columns: int = 10) -> np.ndarray:
+        """Generated images over their nearest training images, uint8 (height, width, 3)."""
+        rows = [self.images, self.nearest["pixels"], self.nearest["features"]]
+        stacked = np.concatenate([row[:columns] for row in rows])
+        names = ["generated", "by pixels", "by features"]
+        return images.grid(stacked, min(columns, len(self.images)), names)
+
+
+def flat_pixels(x: Any) -> np.ndarray:
+    """Images of any accepted type -> float32 pixels in [0, 1], (n, pixels * channels)."""
+    x = np.asarray(x)
+    flat = np.asarray(x.reshape(len(x), -1), np.float32)
+    return flat / np.float32(255) if x.dtype == np.uint8 else flat

@@ -1,0 +1,103 @@
+"""What an evaluation found: each number with everything that it depends on."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One number, and everything that it depends on.
+
+    Args:
+        name: The key, as `fd`.
+        label: What to call it, as `FD-fashion_mnist`.
+        value: The number.
+        better: `lower`, `higher`, or nothing where neither is.
+        split: The part of the data that the real images are of.
+        num_real: Number of real images.
+        num_generated: Number of generated images, where there are any.
+        floor: The same number for training images in the place of the generated ones.
+        spread: Its standard deviation, where it is known.
+        extractor: Name of the feature extractor, where one was used.
+        extractor_sha256: The extractor's hash.
+    """
+
+    name: str
+    label: str
+    value: float
+    better: str
+    split: str
+    num_real: int
+    num_generated: int | None = None
+    floor: float | None = None
+    spread: float | None = None
+    extractor: str | None = None
+    extractor_sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `evaluate` gives.
+
+    Args:
+        results: By their names.
+        data: Name of the data.
+        seed: Of the generated images.
+        seconds: What it took.
+        neighbours: Generated images over their nearest training images, uint8 (height, width, 3), or
+            None for a model that generates nothing.
+    """
+
+    results: dict[str, Result]
+    data: str
+    seed: int
+    seconds: float
+    neighbours: np.ndarray | None = dataclasses.field(default=None, repr=False)
+
+    def __getitem__(self, name: str) -> float:
+        return self.results[name].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: everything but the picture."""
+        results = {name: dataclasses.asdict(result) for name, result in self.results.items()}
+        return {
+            "data": self.data,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 1),
+            "results": results,
+        }
+
+    def table(self) -> str:
+        """For a terminal."""
+        rows = [("metric", "value", "real images", "better")]
+        for result in self.results.values():
+            spread = "" if result.spread is None else f" ± {shown(result.spread)}"
+            floor = "" if result.floor is None else shown(result.floor)
+            rows.append((result.label, shown(result.value) + spread, floor, result.better))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            f"{label:<{widths[0]}}  {value:>{widths[1]}}  {floor:>{widths[2]}}  {better}".rstrip()
+            for label, value, floor, better in rows
+        ]
+        return "\n".join([*self._heading(), "", *lines])
+
+    def _heading(self) -> Iterator[str]:
+        for result in self.results.values():
+            if result.extractor is not None:
+                yield (
+                    f"{result.num_generated:,} generated images (seed {self.seed}) against "
+                    f"{result.num_real:,} {result.split} images of {self.data}"
+                )
+                yield f"extractor {result.extractor}, SHA-256 {result.extractor_sha256}"
+                yield "real images: what as many training images score in the generated ones' place"
+                return
+        yield f"{next(iter(self.results.values())).num_real:,} test images of {self.data}"
+
+
+def shown(value: float) -> str:
+    """Four digits that count, and never an exponent."""
+    digits = 2 if abs(value) >= 100 else 3 if abs(value) >= 10 else 4
+    return f"{value:,.{digits}f}"

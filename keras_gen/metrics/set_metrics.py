@@ -1,0 +1,97 @@
+"""The metrics that hold a set of generated images against a set of real ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_gen.metrics.classification import class_entropy, label_accuracy, prediction_entropy
+from keras_gen.metrics.distances import need_samples
+from keras_gen.metrics.extractors import FeatureExtractor, load_extractor
+from keras_gen.metrics.frechet_distance import frechet_distance
+from keras_gen.metrics.kernel_distance import kernel_distance
+from keras_gen.metrics.precision_recall import density_coverage, precision_recall
+
+# Each metric, and in which direction it is better.
+SET_METRICS = {
+    "fd": "lower",
+    "kid": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "prediction_entropy": "lower",
+    "class_entropy": "higher",
+    "label_accuracy": "higher",
+}
+PAIRS = {("precision", "recall"): precision_recall, ("density", "coverage"): density_coverage}
+CLASS_METRICS = ("prediction_entropy", "class_entropy", "label_accuracy")
+
+
+class SetMetrics:
+    """Measures sets of images against one set of real images, whose features are computed once.
+
+    Args:
+        extractor: See `load_extractor`.
+        real_images: (n, height, width, channels), uint8 or floating point in [0, 1].
+        metrics: Which ones; all that the extractor allows by default.
+
+    Raises:
+        ValueError: A metric is unknown or needs a classifier as extractor, or there are too few images
+            for the number of features; the message says how many are needed.
+    """
+
+    def __init__(self, extractor: Any, real_images: Any, metrics: Sequence[str] | None = None):
+        self.extractor: FeatureExtractor = load_extractor(extractor)
+        known = [name for name in SET_METRICS if self.extractor.num_classes or name not in CLASS_METRICS]
+        self.metrics = tuple(known if metrics is None else metrics)
+        for name in self.metrics:
+            if name not in known:
+                why = " (the others need an extractor with classes)" if name in CLASS_METRICS else ""
+                raise ValueError(f"metrics must be among {', '.join(known)}{why}. Received: {name!r}")
+        self.check_count(len(real_images))
+        self.real_features, _ = self.extractor(real_images)
+
+    def check_count(self, count: int) -> None:
+        """Raises a ValueError where there are too few images for the number of features."""
+        d = self.extractor.num_features
+        needed = d + 1 if "fd" in self.metrics else 6
+        what = f"A comparison by {d} features ({self.extractor.name})"
+        need_samples(what, "images of each kind (num)", count, needed)
+
+    def measure(self, images: Any, labels: Any = None) -> dict[str, tuple[float, float | None]]:
+        """Each metric's value, and its spread or None.
+
+        Args:
+            images: (m, height, width, channels), uint8 or floating point in [0, 1].
+            labels: The classes that they were asked to be, integers (m,), where they were.
+        """
+        self.check_count(len(images))
+        return self.measure_features(*self.extractor(images), labels)
+
+    def measure_features(
+        self, features: Any, probabilities: np.ndarray | None, labels: Any = None
+    ) -> dict[str, tuple[float, float | None]]:
+        """`measure`, of what the extractor makes of images."""
+        values: dict[str, tuple[float, float | None]] = {}
+        if "fd" in self.metrics:
+            values["fd"] = frechet_distance(self.real_features, features), None
+        if "kid" in self.metrics:
+            values["kid"] = kernel_distance(self.real_features, features)
+        for names, function in PAIRS.items():
+            if set(names) & set(self.metrics):
+                pair = function(self.real_features, features)
+                values.update({name: (value, None) for name, value in zip(names, pair, strict=True)})
+        if probabilities is not None:
+            values["prediction_entropy"] = prediction_entropy(probabilities), None
+            values["class_entropy"] = class_entropy(probabilities), None
+            if labels is not None and self.extractor.num_classes == probabilities.shape[1]:
+                values["label_accuracy"] = label_accuracy(probabilities, labels), None
+        return {name: values[name] for name in self.metrics if name in values}
+
+
+def set_label(name: str, extractor: str) -> str:
+    """What a metric of sets is called: FID is Inception's own name."""
+    if name == "fd":
+        return "FID" if extractor == "inception" else f"FD-{extractor}"
+    return {"kid": "KID"}.get(name, name.replace("_", " "))

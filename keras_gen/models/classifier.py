@@ -1,0 +1,222 @@
+"""What the classifiers have in common: the zoo's eyes, which tell how good generated images are.
+
+    loss = -log p(label | image),  p = softmax(logits),  logits = dense(features(image))
+
+A classifier's features, what its last layer decides by, are also what images are compared by (see
+`keras_gen.metrics`). Training images can be mirrored and shifted at random [1].
+
+References:
+    1. Shorten & Khoshgoftaar 2019, A survey on Image Data Augmentation for Deep Learning.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from keras_gen.layers import Dropout, replica_seed
+from keras_gen.models import checks
+from keras_gen.models.image_model import ImageModel
+from keras_gen.models.networks import Builder, plain_copy
+
+
+class Classifier(ImageModel):
+    """Base of the classifiers: a subclass builds the backbone, which makes features of images.
+
+    It logs `loss` (cross-entropy in nats) and `accuracy`.
+
+    Args:
+        image_shape: (height, width, channels).
+        num_classes: 2 or more.
+        dropout: Part of the features that is dropped in training, from 0 to less than 1.
+        flip: Mirror every other training image. Not for digits and letters.
+        shift: Pixels, 0 or more, that training images are moved by at most, each way.
+        label_smoothing: Probability that a label's class shares with all others, from 0 to less than 1.
+        backbone: Your own network in place of the default: images (height, width, channels) ->
+            features (d,).
+        seed: Integer that determines the initial weights and all noise; random by default.
+        **kwargs: `class_names`, `name` and `dtype`.
+
+    Raises:
+        ValueError: A number is out of range, or the backbone's shapes do not fit.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_classes: int,
+        dropout: float,
+        flip: bool,
+        shift: int,
+        label_smoothing: float,
+        backbone: keras.Model | None,
+        seed: int | None,
+        **kwargs: Any,
+    ):
+        checks.at_least("shift", shift, 0)
+        checks.fraction("dropout", dropout)
+        checks.fraction("label_smoothing", label_smoothing)
+        super().__init__(image_shape, num_classes, seed, **kwargs)
+        self.dropout = dropout
+        self.flip = flip
+        self.shift = shift
+        self.label_smoothing = label_smoothing
+        self._own_backbone = backbone
+        self.augmentation_seed = keras.random.SeedGenerator(seed)
+        build = Builder(seed, self.dtype_policy)
+        if backbone is None:
+            backbone = self.build_backbone(build)
+        else:
+            checks.network("backbone", backbone, [self.image_shape], [backbone.output_shape[1:]])
+        self.network = self._with_head(backbone, build)
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
+        self.built = True
+
+    def build_backbone(self, build: Builder) -> keras.Model:
+        """The default network: images -> features (n, d)."""
+        raise NotImplementedError
+
+    def _with_head(self, backbone: keras.Model, build: Builder) -> keras.Model:
+        """Images -> [features (n, d), logits (n, num_classes)], both float32."""
+        if len(backbone.output_shape) != 2:
+            raise ValueError(f"backbone must give features (n, d). Received: {backbone.output_shape}")
+        features = layers.Activation("linear", dtype="float32", name="features")(backbone.output)
+        x = Dropout(self.dropout, seed=self.seed, dtype=build.dtype)(backbone.output)
+        logits = build.dense(self.num_classes, dtype="float32", name="logits")(x)
+        return keras.Model(backbone.inputs, [features, logits], name="network")
+
+    @property
+    def conditional(self) -> bool:
+        return False  # labels are what it answers with
+
+    def get_config(self) -> dict:
+        backbone = self._own_backbone
+        return {
+            **super().get_config(),
+            "dropout": self.dropout,
+            "flip": self.flip,
+            "shift": self.shift,
+            "label_smoothing": self.label_smoothing,
+            "backbone": None if backbone is None else keras.saving.serialize_keras_object(backbone),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Classifier":
+        config = dict(config)
+        if config.get("backbone") is not None:
+            config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**config)
+
+    # === Training ===
+
+    @property
+    def metrics(self) -> list:
+        return [self.loss_tracker, self.accuracy_tracker]
+
+    def train_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        images = self.augment(images)
+        with tf.GradientTape() as tape:
+            _, logits = self.network(images, training=True)
+            smooth = labels * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
+            objective = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(smooth, logits))
+            scaled_objective = self.scale_loss(objective)
+        gradients = tape.gradient(scaled_objective, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._report(labels, logits)
+
+    def test_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        return self._report(labels, self.network(images, training=False)[1])
+
+    def _report(self, labels: tf.Tensor, logits: tf.Tensor) -> dict:
+        right = tf.argmax(logits, axis=1) == tf.argmax(labels, axis=1)
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+        values = {
+            "loss": tf.reduce_mean(loss),
+            "accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+        }
+        self.track(values, tf.shape(labels)[0])
+        return self.logs()
+
+    def augment(self, images: tf.Tensor) -> tf.Tensor:
+        """Float32 images (n, h, w, c), each mirrored or not and shifted at random."""
+        if not (self.flip or self.shift):
+            return images
+        n, height, width = tf.shape(images)[0], *self.image_shape[:2]
+        seeds = tf.random.experimental.stateless_split(replica_seed(self.augmentation_seed), 2)
+        shifts = tf.random.stateless_uniform((n, 2), seeds[0], -self.shift, self.shift + 1, tf.int32)
+        # Beyond an edge comes the edge again.
+        rows = tf.clip_by_value(tf.range(height) + shifts[:, :1], 0, height - 1)
+        columns = tf.clip_by_value(tf.range(width) + shifts[:, 1:], 0, width - 1)
+        if self.flip:
+            flipped = tf.random.stateless_uniform((n, 1), seeds[1]) < 0.5
+            columns = tf.where(flipped, width - 1 - columns, columns)
+        images = tf.gather(images, rows, batch_dims=1)
+        images = tf.transpose(images, (0, 2, 1, 3))
+        images = tf.gather(images, columns, batch_dims=1)
+        return tf.transpose(images, (0, 2, 1, 3))
+
+    # === Verbs ===
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Images -> probabilities (n, num_classes)."""
+        return self.probabilities(self.to_images(inputs))
+
+    def probabilities(self, images: tf.Tensor) -> tf.Tensor:
+        """Float32 images -> probabilities (n, num_classes)."""
+        return tf.nn.softmax(self.network(images, training=False)[1])
+
+    def classify(self, images: Any) -> np.ndarray:
+        """Images -> each class's probability.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+
+        Returns:
+            (n, num_classes), float32; rows sum to 1.
+
+        Raises:
+            ValueError: The images have another shape, type or range.
+        """
+
+        def classify(images: tf.Tensor, labels: None) -> tf.Tensor:
+            return self.probabilities(images)
+
+        return self.of_pixels(classify, images)
+
+    def features(self, images: Any) -> np.ndarray:
+        """Images -> what the last layer decides by: (n, d), float32.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+        """
+
+        def features(images: tf.Tensor, labels: None) -> tf.Tensor:
+            return self.network(images, training=False)[0]
+
+        return self.of_pixels(features, images)
+
+    # === Export ===
+
+    def signatures(self) -> dict:
+        def classify(images):  # type: ignore[no-untyped-def]
+            return {"probabilities": self.probabilities(self.to_images(images))}
+
+        def features(images):  # type: ignore[no-untyped-def]
+            return {"features": self.network(self.to_images(images), training=False)[0]}
+
+        return {
+            "serving_default": (classify, self.image_spec()),
+            "features": (features, self.image_spec()),
+        }
+
+    def portable_network(self) -> keras.Model:
+        """Images -> probabilities, as one plain Keras network in float32."""
+        network = plain_copy(self.network)
+        probabilities = layers.Softmax(dtype="float32", name="probabilities")(network.outputs[1])
+        return keras.Model(network.inputs[0], probabilities, name="classify")

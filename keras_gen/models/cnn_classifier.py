@@ -1,0 +1,89 @@
+"""Convolutional network: small filters that look for the same thing all over an image.
+
+Each stage is a convolution, batch normalization, ReLU and pooling, which halves the image; a dense
+layer makes the features. Objective and training are in `classifier.py`.
+
+References:
+    1. LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition.
+    2. Simonyan & Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image
+       Recognition, arXiv 1409.1556.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_gen.models import checks
+from keras_gen.models.classifier import Classifier
+from keras_gen.models.networks import Builder
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class CNNClassifier(Classifier):
+    """Classifier of convolutions with batch normalization and pooling.
+
+    Args:
+        image_shape: (height, width, channels); any size.
+        num_classes: 2 or more.
+        widths: Filters of the stages, each of which halves the image.
+        hidden_units: Number of features: units of the dense layer above the stages.
+        dropout: Part of the features that is dropped in training, from 0 to less than 1.
+        flip: Mirror every other training image. Not for digits and letters.
+        shift: Pixels, 0 or more, that training images are moved by at most, each way.
+        label_smoothing: Probability that a label's class shares with all others, from 0 to less than 1.
+        backbone: Your own network in place of the default: images (height, width, channels) ->
+            features (d,).
+        seed: Integer that determines the initial weights and all noise; random by default.
+
+    Raises:
+        ValueError: A number is out of range, or the backbone's shapes do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = CNNClassifier(image_shape=(28, 28, 1), widths=(8, 16), hidden_units=32, seed=0)
+    >>> images = np.zeros((2, 28, 28), "uint8")
+    >>> model.classify(images).shape, model.features(images).shape
+    ((2, 10), (2, 32))
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        num_classes: int = 10,
+        widths: Sequence[int] = (32, 64, 128),
+        hidden_units: int = 128,
+        dropout: float = 0.3,
+        flip: bool = False,
+        shift: int = 0,
+        label_smoothing: float = 0.0,
+        backbone: keras.Model | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        checks.widths(widths)
+        checks.at_least("hidden_units", hidden_units, 1)
+        self.widths = tuple(widths)
+        self.hidden_units = hidden_units
+        super().__init__(
+            image_shape, num_classes, dropout, flip, shift, label_smoothing, backbone, seed, **kwargs
+        )
+
+    def build_backbone(self, build: Builder) -> keras.Model:
+        images = keras.Input(self.image_shape, name="images")
+        x = images
+        for width in self.widths:
+            x = build.activated(build.conv(width, strides=1, use_bias=False)(x))  # (h, w, width)
+            x = layers.MaxPooling2D(padding="same", dtype=build.dtype)(x)  # (h / 2, w / 2, width)
+        x = layers.Flatten(dtype=build.dtype)(x)
+        x = build.activated(build.dense(self.hidden_units, use_bias=False)(x))  # (hidden_units,)
+        return keras.Model(images, x, name="backbone")
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "widths": self.widths,
+            "hidden_units": self.hidden_units,
+        }

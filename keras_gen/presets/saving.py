@@ -1,0 +1,145 @@
+"""Making a preset of a trained model."""
+
+import datetime
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_gen import images
+from keras_gen.files import written_whole
+from keras_gen.hardware import hardware_info
+
+LARGEST_DIFFERENCE = 1e-2  # of outputs, for weights to be stored in float16
+NUM_COMPARED = 16
+
+
+def save_preset(
+    model: Any,
+    directory: str | os.PathLike,
+    card: dict[str, Any] | None,
+    picture: np.ndarray | None,
+    weights: Literal["auto", "float16", "float32"],
+) -> Path:
+    """Writes a preset's folder, whole or not at all: see `ImageModel.save_preset`."""
+    if weights not in ("auto", "float16", "float32"):
+        raise ValueError(f"weights must be auto, float16 or float32. Received: {weights!r}")
+    directory = Path(directory)
+    if directory.exists():
+        raise ValueError(f"{directory} exists already, and a preset replaces nothing. Choose another.")
+    with written_whole(directory) as draft:
+        draft.mkdir()
+        path = draft / "model.keras"
+        fresh = trained_copy(model)
+        fresh.save(path)
+        difference = 0.0
+        if weights != "float32":
+            difference = store_in_float16(path, fresh)
+        if not difference <= LARGEST_DIFFERENCE:
+            if weights == "float16":
+                raise ValueError(
+                    f"With float16 weights the model's outputs differ by {difference:.2g}, more than "
+                    f"{LARGEST_DIFFERENCE}. Pass weights='float32'."
+                )
+            fresh.save(path)
+        if picture is None and hasattr(model, "generate"):
+            picture = images.sample_picture(model)
+        if picture is not None:
+            images.write_png(draft / "samples.png", picture)
+        text = json.dumps({**facts(model, draft), **(card or {})}, indent=2) + "\n"
+        (draft / "card.json").write_text(text)
+    return directory
+
+
+def trained_copy(model: Any) -> Any:
+    """The model with its weights alone: no optimizer, no metrics of its last epoch."""
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def store_in_float16(path: Path, model: Any) -> float:
+    """Rewrites a `.keras` file with float16 weights; gives the largest difference in what it computes."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights_path = path.with_suffix(".weights.h5")
+    weights_path.write_bytes(parts["model.weights.h5"])
+    with h5py.File(weights_path) as old, h5py.File(path.with_suffix(".h5"), "w") as new:
+        copy_in_float16(old, new)
+    parts["model.weights.h5"] = path.with_suffix(".h5").read_bytes()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    for extra in (weights_path, path.with_suffix(".h5")):
+        extra.unlink()
+    stored = keras.saving.load_model(path)
+    differences = [np.abs(a - b).max() for a, b in zip(outputs(model), outputs(stored), strict=True)]
+    return float(max(differences))
+
+
+def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
+    """Copies a group; floating-point arrays of more than one number in half the size."""
+    new.attrs.update(old.attrs)
+    for key, item in old.items():
+        if isinstance(item, h5py.Group):
+            copy_in_float16(item, new.create_group(key))
+        else:
+            array = item[()]
+            if array.dtype == np.float32 and array.ndim:
+                with np.errstate(over="ignore"):  # what is infinite now shows in the outputs
+                    array = array.astype(np.float16)
+            copied = new.create_dataset(key, data=array)
+            copied.attrs.update(item.attrs)
+
+
+def outputs(model: Any) -> list[np.ndarray]:
+    """What a model computes, from noise that is always the same."""
+    random = np.random.default_rng(0)
+    noise = random.uniform(size=(NUM_COMPARED, *model.image_shape)).astype(np.float32)
+    classes = None if model.num_classes is None else np.arange(NUM_COMPARED) % model.num_classes
+    labels = classes if model.conditional else None
+    computed = []
+    if hasattr(model, "generate"):
+        computed.append(model.generate(NUM_COMPARED, seed=0, labels=labels))
+    if hasattr(model, "reconstruct"):
+        computed.append(model.reconstruct(noise, labels))
+    if hasattr(model, "classify"):
+        computed.append(model.classify(noise))
+    return computed
+
+
+def facts(model: Any, folder: Path) -> dict[str, Any]:
+    """The part of a card that the model itself tells."""
+    from keras_gen import __version__
+
+    files = {
+        path.name: {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(folder.iterdir())
+    }
+    info = hardware_info()
+    gpus = [gpu["name"] for gpu in info["gpus"] or []]
+    return {
+        "model": type(model).__name__,
+        "parameters": model.count_params(),
+        "image_shape": model.image_shape,
+        "seed": model.seed,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
+        "versions": {
+            "keras_gen": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+        },
+        "hardware": {"cpu": info["cpu"]["name"], "cores": info["cpu"]["physical_cores"], "gpus": gpus},
+        "files": files,
+    }

@@ -1,0 +1,84 @@
+"""A run's hyperparameters and results where runs are compared: TensorBoard's HParams tab, and MLflow."""
+
+import contextlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+from tensorboard.plugins.hparams import api as hparams
+
+from keras_gen.files import written_whole
+
+
+@contextlib.contextmanager
+def hparams_session(directory: Path, values: dict[str, Any]) -> Iterator[None]:
+    """Shows a run in TensorBoard's HParams tab, where its metrics stand beside `values`.
+
+    Args:
+        directory: The run, whose `logs` hold the metrics.
+        values: Hyperparameters by name.
+    """
+    session = hparams.KerasCallback(str(directory / "logs"), plain(values), trial_id=str(directory))
+    session.on_train_begin()
+    yield
+    session.on_train_end()
+
+
+class MLflowRun:
+    """A run of MLflow's beside a run directory; the same one again where the run is resumed.
+
+    Args:
+        directory: The run directory.
+        uri: Of the tracking server or store; MLflow's own default (`MLFLOW_TRACKING_URI`, or a local
+            store) where empty.
+
+    Raises:
+        ImportError: mlflow is not installed.
+    """
+
+    def __init__(self, directory: Path, uri: str):
+        if importlib.util.find_spec("mlflow") is None:
+            raise ImportError(
+                "--mlflow needs the package mlflow, which is not installed. "
+                'Install it with: pip install "keras_gen[mlflow]"'
+            )
+        self.directory = directory
+        self.uri = uri
+
+    @contextlib.contextmanager
+    def started(self, values: dict[str, Any]) -> Iterator[list[keras.callbacks.Callback]]:
+        """Starts or continues it, and gives the callbacks that log losses and metrics to it.
+
+        When the block ends, sample pictures are logged, and the trained model where there is one.
+        """
+        import mlflow
+        import mlflow.keras
+
+        if self.uri:
+            mlflow.set_tracking_uri(self.uri)
+        known = self.directory / "mlflow.json"
+        run_id = json.loads(known.read_text())["run_id"] if known.exists() else None
+        with mlflow.start_run(run_id=run_id, run_name=self.directory.name) as run:
+            with written_whole(known) as path:
+                path.write_text(json.dumps({"run_id": run.info.run_id}) + "\n")
+            mlflow.log_params(plain(values))
+            try:
+                yield [mlflow.keras.MlflowCallback()]
+            finally:
+                if (self.directory / "samples").exists():
+                    mlflow.log_artifacts(str(self.directory / "samples"), "samples")
+                if (self.directory / "model.keras").exists():
+                    mlflow.log_artifact(str(self.directory / "model.keras"))
+                    mlflow.log_artifact(str(self.directory / "config.json"))
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs differ: no unset options, none of this machine alone; lists as text."""
+    return {
+        name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+        for name, value in values.items()
+        if value is not None and name not in ("data_dir", "mlflow")
+    }

@@ -1,0 +1,237 @@
+"""Trains the recipes on full Fashion-MNIST, measures them, and writes README's tables.
+
+    python scripts/reproduce.py [MODEL ...] [--minutes 15] [--data-dir FOLDER] [--presets]
+
+Each model is trained with its recipe's settings and seed 0 until its epochs or the minutes are over, and
+measured by what `keras-gen evaluate` does. Rows go into `.readme/results.json`, strips of samples beside
+it, and both into README. A run that is there already is resumed, or measured again where it is finished.
+With --presets the trained models become the package's own presets.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+import keras_gen as kg
+from keras_gen import evaluating, images, training
+from keras_gen.files import written_whole
+from keras_gen.metrics import Report
+from keras_gen.presets.folders import ASSETS
+from keras_gen.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / ".readme" / "results.json"
+SEED = 0
+NUM_TIMED = 4000  # images, for samples per second
+NUM_SHOWN = 8  # images in a strip
+START, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def main() -> None:
+    names = [name for name, recipe in RECIPES.items() if recipe.dataset.startswith("fashion_mnist")]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(names)} (default: all)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of training each (default: 15)")
+    parser.add_argument("--data-dir", help="folder with Fashion-MNIST's own files")
+    parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="where the runs are kept")
+    parser.add_argument("--presets", action="store_true", help="make the package's presets of them")
+    arguments = parser.parse_args()
+    unknown = set(arguments.models) - set(names)
+    if unknown:
+        parser.error(f"unknown models: expected some of {', '.join(names)}. Received: {sorted(unknown)}")
+    for name in arguments.models or names:
+        run = train(name, arguments)
+        row = measure(name, run)
+        row["minutes_allowed"] = arguments.minutes
+        write_results(name, row)
+        if arguments.presets:
+            make_preset(name, run, row)
+        print(f"{name}: {json.dumps(row)}", flush=True)
+
+
+def train(name: str, arguments: argparse.Namespace) -> Path:
+    """The finished run of a recipe, or what it came to in its minutes."""
+    run = arguments.runs / name
+
+    def progress(data, epochs, epoch, step):
+        return kg.callbacks.ProgressBar(epochs, data.steps_per_epoch, data.batch_size, epoch, step)
+
+    try:
+        if (run / "config.json").exists():
+            spent = seconds_of(run) / 60
+            if spent < arguments.minutes:
+                training.resume(run, arguments.minutes - spent, progress)
+        else:
+            training.train(
+                name,
+                data="fashion_mnist",
+                data_dir=arguments.data_dir,
+                max_minutes=arguments.minutes,
+                seed=SEED,
+                out=str(run),
+                progress=progress,
+            )
+    except training.StoppedEarly as stopped:
+        print(f"{name}: {stopped}", flush=True)
+    return run
+
+
+def seconds_of(run: Path) -> float:
+    """What training has taken, validation and pictures included."""
+    path = run / "time.json"
+    return json.loads(path.read_text())["training_seconds"] if path.exists() else 0.0
+
+
+def measure(name: str, run: Path) -> dict:
+    """A row of the table."""
+    config = json.loads((run / "config.json").read_text())
+    report = evaluating.evaluate_source(run)
+    model = kg.load_model(run)
+    seconds = seconds_of(run)
+    trained_on = int(model.optimizer.iterations.numpy()) * config["batch_size"]
+    row = {
+        "parameters": model.count_params(),
+        "epochs": round(trained_on / 60_000, 1),
+        "minutes": round(seconds / 60, 1),
+        "images_per_second": round(trained_on / seconds),
+        "hardware": hardware(config),
+        "metrics": numbers(report),
+        "extractor_sha256": next(
+            (r.extractor_sha256 for r in report.results.values() if r.extractor), None
+        ),
+    }
+    if hasattr(model, "generate"):
+        row["floor"] = {key: r.floor for key, r in report.results.items() if r.floor is not None}
+        row["samples_per_second"] = round(samples_per_second(model))
+        strip = images.grid(model.generate(NUM_SHOWN, seed=SEED), NUM_SHOWN)
+        images.write_png(RESULTS.parent / f"{name}.png", strip)
+    return row
+
+
+def numbers(report: Report) -> dict[str, float]:
+    return {name: result.value for name, result in report.results.items()}
+
+
+def hardware(config: dict) -> str:
+    cpu, gpus = config["run"]["hardware"]["cpu"], config["run"]["hardware"]["gpus"]
+    return gpus[0]["name"] if gpus else f"{cpu['physical_cores']} cores of {cpu['name']}"
+
+
+def samples_per_second(model: kg.GenerativeModel) -> float:
+    model.generate(NUM_TIMED, seed=0)  # traces
+    start = time.monotonic()
+    model.generate(NUM_TIMED, seed=1)
+    return NUM_TIMED / (time.monotonic() - start)
+
+
+# === Presets ===
+
+
+def make_preset(name: str, run: Path, row: dict) -> None:
+    """The package's preset of a run; its card has the numbers of the preset itself."""
+    folder = ASSETS / f"{name}_fashion_mnist"
+    if folder.exists():
+        shutil.rmtree(folder)
+    config = json.loads((run / "config.json").read_text())
+    card = {
+        "recipe": name,
+        "data": "fashion_mnist",
+        "epochs": row["epochs"],
+        "minutes": row["minutes"],
+        "made_by": f"python scripts/reproduce.py {name} --minutes {row['minutes_allowed']:g} --presets",
+        "hyperparameters": {key: config[key] for key in RECIPES[name].hyperparameters},
+        "licence": "MIT; trained on Fashion-MNIST (Zalando SE, MIT)",
+        "metrics": {},
+    }
+    model = kg.load_model(run)
+    picture = None if hasattr(model, "generate") else final_picture(run)
+    model.save_preset(folder, card, picture)
+    report = evaluating.evaluate_source(folder, data_dir=config["data_dir"])
+    path = folder / "card.json"
+    card = {**json.loads(path.read_text()), "metrics": numbers(report)}
+    with written_whole(path) as draft:
+        draft.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def final_picture(run: Path):
+    import numpy as np
+    import PIL.Image
+
+    return np.asarray(PIL.Image.open(run / "samples" / "final.png").convert("RGB"))
+
+
+# === README ===
+
+
+def write_results(name: str, row: dict) -> None:
+    """Puts a row into the file, and all rows into README."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    rows[name] = row
+    rows = {known: rows[known] for known in RECIPES if known in rows}
+    with written_whole(RESULTS) as path:
+        path.write_text(json.dumps(rows, indent=2) + "\n")
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    before, rest = text.split(START)
+    after = rest.split(END)[1]
+    with written_whole(readme) as path:
+        path.write_text(f"{before}{START}\n{tables(rows)}\n{END}{after}")
+
+
+def tables(rows: dict[str, dict]) -> str:
+    """README's tables, of generative models and of classifiers."""
+    generative = {name: row for name, row in rows.items() if "fd" in row["metrics"]}
+    classifiers = {name: row for name, row in rows.items() if "accuracy" in row["metrics"]}
+    lines = []
+    if generative:
+        lines += [
+            "| model | parameters | minutes | images/s | FD | KID | precision | recall | -log p(x), nats | "
+            "samples/s | samples |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+            *[generative_line(name, row) for name, row in generative.items()],
+            floor_line(next(iter(generative.values()))["floor"]),
+        ]
+    if classifiers:
+        lines += [
+            "",
+            "| classifier | parameters | minutes | images/s | accuracy |",
+            "|---|---|---|---|---|",
+            *[
+                f"| {name} | {row['parameters']:,} | {row['minutes']:.1f} | {row['images_per_second']:,} | "
+                f"{row['metrics']['accuracy']:.2%} |"
+                for name, row in classifiers.items()
+            ],
+        ]
+    return "\n".join(lines)
+
+
+def generative_line(name: str, row: dict) -> str:
+    metrics = row["metrics"]
+    nats = f"{-metrics['log_prob']:.2f}" if "log_prob" in metrics else ""
+    cells = [
+        name,
+        f"{row['parameters']:,}",
+        f"{row['minutes']:.1f}",
+        f"{row['images_per_second']:,}",
+        *distances(metrics),
+        nats,
+        f"{row['samples_per_second']:,}",
+        f"![{name}](.readme/{name}.png)",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def floor_line(floor: dict[str, float]) -> str:
+    """What real images score."""
+    return f"| *training images* | | | | {' | '.join(distances(floor))} | | | |"
+
+
+def distances(metrics: dict[str, float]) -> list[str]:
+    names = {"fd": ".2f", "kid": ".4f", "precision": ".3f", "recall": ".3f"}
+    return [f"{metrics[name]:{form}}" for name, form in names.items()]
+
+
+if __name__ == "__main__":
+    main()

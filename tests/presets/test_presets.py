@@ -1,0 +1,216 @@
+"""Presets: made, loaded by name, path and URL, and refused where they are not what their card says."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import keras_gen as kg
+from keras_gen.metrics import label_accuracy
+from keras_gen.models import VAE, CNNClassifier
+from keras_gen.presets import find_preset, list_presets, read_card
+from keras_gen.presets.folders import ASSETS
+
+every_preset = pytest.mark.parametrize("name", list_presets())
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    return VAE(latent_dim=3, widths=(4,), hidden_units=8, seed=0)
+
+
+@pytest.fixture
+def preset(model, tmp_path):
+    return model.save_preset(tmp_path / "mine", {"data": "fashion_mnist_12k", "licence": "MIT"})
+
+
+# === Those in the package ===
+
+
+@every_preset
+def test_packaged_preset_is_what_its_card_says(name):
+    card = list_presets()[name]
+    assert card["data"] == "fashion_mnist" and card["licence"].startswith("MIT")
+    assert {"recipe", "seed", "versions", "hardware", "minutes", "metrics", "made_by"} <= card.keys()
+    assert (ASSETS / name / "model.keras").stat().st_size < 4e6
+    loaded = kg.from_preset(name)
+    assert type(loaded).__name__ == card["model"] and loaded.count_params() == card["parameters"]
+    assert not loaded.compiled
+    for file, known in card["files"].items():
+        assert hashlib.sha256((ASSETS / name / file).read_bytes()).hexdigest() == known["sha256"]
+
+
+@every_preset
+def test_packaged_numbers_hold_on_the_embedded_fifth_of_the_test_set(name):
+    """Card's numbers are of 10,000 test images; 2,000 of them must come near."""
+    card, model = list_presets()[name], kg.from_preset(name)
+    x, y = kg.load_dataset("fashion_mnist_12k").test_images()
+    metrics = card["metrics"]
+    if hasattr(model, "reconstruct"):
+        error = kg.metrics.reconstruction_error(x[:500], model.reconstruct(x[:500]))
+        assert error == pytest.approx(metrics["reconstruction_error"], rel=0.1)
+        generated = kg.metrics.SetMetrics("fashion_mnist", x, ("precision",))
+        measured = generated.measure(model.generate(1000, seed=0))["precision"][0]
+        assert measured == pytest.approx(metrics["precision"], abs=0.15)
+    if hasattr(model, "elbo"):
+        assert model.elbo(x).mean() == pytest.approx(metrics["elbo"], rel=0.02)
+    if hasattr(model, "classify"):
+        assert label_accuracy(model.classify(x), y) == pytest.approx(metrics["accuracy"], abs=0.025)
+
+
+def test_there_is_one_of_each_kind():
+    assert {"vae_fashion_mnist", "autoencoder_fashion_mnist", "cnn_classifier_fashion_mnist"} <= set(
+        list_presets()
+    )
+
+
+# === Making and loading ===
+
+
+def test_round_trip_in_float16(model, preset, garments):
+    card = read_card(preset)
+    assert card["model"] == "VAE" and card["parameters"] == model.count_params() and card["seed"] == 0
+    assert card["licence"] == "MIT" and card["data"] == "fashion_mnist_12k"
+    assert sorted(path.name for path in preset.iterdir()) == ["card.json", "model.keras", "samples.png"]
+    again = kg.from_preset(preset)
+    assert all(weight.dtype == "float32" for weight in again.weights)
+    for one, other in (
+        (again.generate(20, seed=3), model.generate(20, seed=3)),
+        (again.reconstruct(garments[0][:20]), model.reconstruct(garments[0][:20])),
+    ):
+        assert 0 < np.abs(one - other).max() < 1e-2
+    full = model.save_preset(preset.parent / "full", weights="float32")
+    np.testing.assert_array_equal(kg.from_preset(full).generate(9, seed=3), model.generate(9, seed=3))
+    assert (preset / "model.keras").stat().st_size < (full / "model.keras").stat().st_size
+
+
+def test_leaves_out_the_optimizer_and_trains_on(garments, tmp_path):
+    model = CNNClassifier(widths=(4,), hidden_units=8, seed=0)
+    model.compile()
+    model.fit(*garments, verbose=0)
+    folder = model.save_preset(tmp_path / "preset")
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.keras"]  # no samples
+    again = kg.from_preset(folder)
+    np.testing.assert_allclose(again.classify(garments[0]), model.classify(garments[0]), atol=1e-2)
+    again.compile()
+    again.fit(*garments, verbose=0)
+
+
+def test_weights_that_float16_would_break_stay_in_float32(tmp_path, garments):
+    model = CNNClassifier(widths=(4,), hidden_units=8, seed=0)
+    kernel = model.network.get_layer("logits").kernel
+    kernel.assign(kernel * 1e6)  # beyond float16's largest number
+    with pytest.raises(ValueError, match="With float16 weights the model's outputs differ"):
+        model.save_preset(tmp_path / "half", weights="float16")
+    assert not (tmp_path / "half").exists()
+    again = kg.from_preset(model.save_preset(tmp_path / "auto"))
+    np.testing.assert_array_equal(again.classify(garments[0]), model.classify(garments[0]))
+
+
+def test_nothing_is_overwritten_and_nothing_half_is_left(model, preset, tmp_path):
+    with pytest.raises(ValueError, match="exists already, and a preset replaces nothing"):
+        model.save_preset(preset)
+    with pytest.raises(ValueError, match="weights must be auto, float16 or float32"):
+        model.save_preset(tmp_path / "other", weights="int8")
+    with pytest.raises(TypeError):
+        model.save_preset(tmp_path / "other", {"unjson": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_changed_file_is_refused(preset):
+    content = bytearray((preset / "model.keras").read_bytes())
+    content[100] ^= 1
+    (preset / "model.keras").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model.keras is damaged or was changed: expected SHA-256"):
+        kg.from_preset(preset)
+    (preset / "model.keras").unlink()
+    with pytest.raises(ValueError, match=r"is not complete: model.keras is missing"):
+        kg.from_preset(preset)
+    (preset / "card.json").write_text("{}")
+    with pytest.raises(ValueError, match="is not a preset: expected a folder with model.keras"):
+        kg.from_preset(preset)
+
+
+def test_unknown_names_are_refused_with_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="Unknown preset: expected one of .*vae_fashion_mnist"):
+        kg.from_preset("vae_imagenet")
+    assert find_preset("vae_imagenet") is None
+
+
+# === Over HTTP ===
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """Serves `tmp_path` on loopback, and counts the requests; the cache is in `tmp_path`, too."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def cached(tmp_path) -> list:
+    return list((tmp_path / "home").rglob("*.*"))
+
+
+def test_a_url_is_downloaded_once(model, preset, host):
+    address, asked = host
+    for _ in range(2):
+        loaded = kg.from_preset(f"{address}/mine")
+        np.testing.assert_allclose(loaded.generate(4, seed=0), model.generate(4, seed=0), atol=1e-2)
+    assert asked == ["/mine/card.json", "/mine/model.keras", "/mine/samples.png"]
+
+
+def test_a_url_with_a_checksum(preset, host, tmp_path):
+    address, _ = host
+    right = hashlib.sha256((preset / "card.json").read_bytes()).hexdigest()
+    assert kg.load_model(f"{address}/mine/#sha256={right}").latent_dim == 3
+    with pytest.raises(ValueError, match="is not the preset that was asked for: expected a card.json"):
+        kg.from_preset(f"{address}/mine#sha256={'0' * 64}")
+    with pytest.raises(ValueError, match="Expected #sha256= and 64 digits"):
+        kg.from_preset(f"{address}/mine#md5=1")
+
+
+def test_what_comes_damaged_or_not_at_all_leaves_nothing(preset, host, tmp_path):
+    address, _ = host
+    card = json.loads((preset / "card.json").read_text())
+    card["files"]["model.keras"]["sha256"] = "0" * 64
+    (preset / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=r"/mine/model.keras is damaged or was changed"):
+        kg.from_preset(f"{address}/mine")
+    with pytest.raises(ConnectionError, match="card.json could not be downloaded .*404"):
+        kg.from_preset(f"{address}/nothing")
+    (preset / "card.json").write_text("<html>Sign in</html>")
+    with pytest.raises(ValueError, match="/mine is not a preset"):
+        kg.from_preset(f"{address}/mine")
+    assert cached(tmp_path) == []
+
+
+def test_a_transfer_that_breaks_off_leaves_nothing(preset, host, tmp_path, monkeypatch):
+    address, _ = host
+    real = http.server.SimpleHTTPRequestHandler.copyfile
+
+    def copyfile(self, source, outputfile):
+        if self.path.endswith("model.keras"):
+            outputfile.write(source.read(500))  # of the length that the header promised
+            self.close_connection = True
+        else:
+            real(self, source, outputfile)
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "copyfile", copyfile)
+    with pytest.raises(ConnectionError, match="model.keras could not be downloaded .*IncompleteRead"):
+        kg.from_preset(f"{address}/mine")
+    assert cached(tmp_path) == []
