@@ -1,6 +1,8 @@
 """What a newcomer types: README, setup.cfg and win_env.yml agree."""
 
 import configparser
+import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -92,3 +94,18 @@ def test_readme_names_options_and_files_that_exist():
         assert (ROOT / path).exists(), path
     for path in re.findall(r"\]\(([\w./]+)\)", readme):
         assert (ROOT / path).exists(), path
+
+
+def test_readmes_tables_are_those_of_the_results_file():
+    """What scripts/reproduce.py wrote, and nobody changed by hand."""
+    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "scripts" / "reproduce.py")
+    reproduce = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reproduce)
+    rows = json.loads((ROOT / ".readme" / "results.json").read_text())
+    shown = (ROOT / "README.md").read_text().split(reproduce.START)[1].split(reproduce.END)[0]
+    assert shown.strip() == reproduce.tables(rows)
+    for name, row in rows.items():
+        if "floor" in row:
+            assert (ROOT / ".readme" / f"{name}.png").exists()
+            card = json.loads((ROOT / "keras_gen/metrics/assets/fashion_mnist.json").read_text())
+            assert row["extractor_sha256"] == card["sha256_of_weights"], "measured with another extractor"

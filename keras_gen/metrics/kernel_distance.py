@@ -17,6 +17,7 @@ from keras_gen.metrics.distances import check_features, need_samples
 
 LARGEST_SUBSET = 1000
 
+
 def kernel_distance(
     real_features: Any,
     generated_features: Any,

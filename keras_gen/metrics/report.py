@@ -93,6 +93,7 @@ class Report:
                 )
                 yield f"extractor {result.extractor}, SHA-256 {result.extractor_sha256}"
                 yield "real images: what as many training images score in the generated ones' place"
+                yield "(and of the nearest training image: what test images score)"
                 return
         yield f"{next(iter(self.results.values())).num_real:,} test images of {self.data}"
 
