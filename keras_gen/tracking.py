@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class MLflowRun:
 
     Raises:
         ImportError: mlflow is not installed.
+        ConnectionError: The store could not be opened.
     """
 
     def __init__(self, directory: Path, uri: str):
@@ -45,8 +47,20 @@ class MLflowRun:
                 "--mlflow needs the package mlflow, which is not installed. "
                 'Install it with: pip install "keras_gen[mlflow]"'
             )
+        # MLflow's own seven retries would keep a mistyped address waiting for minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        import mlflow
+
         self.directory = directory
-        self.uri = uri
+        if uri:
+            mlflow.set_tracking_uri(uri)
+        try:
+            mlflow.search_experiments(max_results=1)
+        except Exception as error:
+            raise ConnectionError(
+                f"MLflow's store {mlflow.get_tracking_uri()} could not be opened: expected a server's "
+                f"URL, or sqlite:///FILE ({type(error).__name__}: {str(error).splitlines()[0]})"
+            ) from error
 
     @contextlib.contextmanager
     def started(self, values: dict[str, Any]) -> Iterator[list[keras.callbacks.Callback]]:
@@ -57,8 +71,6 @@ class MLflowRun:
         import mlflow
         import mlflow.keras
 
-        if self.uri:
-            mlflow.set_tracking_uri(self.uri)
         known = self.directory / "mlflow.json"
         run_id = json.loads(known.read_text())["run_id"] if known.exists() else None
         with mlflow.start_run(run_id=run_id, run_name=self.directory.name) as run:

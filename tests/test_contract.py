@@ -60,13 +60,17 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 
 # A recipe that differs from an earlier one in its sizes alone has nothing else to prove.
 distinct = list({(r.model, r.uses_labels): name for name, r in reversed(RECIPES.items())}.values())
-every_model = pytest.mark.parametrize("name", distinct)
-generators = [
-    name
-    for name, recipe in RECIPES.items()
-    if issubclass(getattr(models, recipe.model), models.GenerativeModel)
-]
-every_generator = pytest.mark.parametrize("name", generators)
+# These share all but a network or a loss with a sibling, so that the fast suite can do without them.
+SLOW = ("autoencoder", "mlp_classifier")
+
+
+def marked(names: list[str]) -> list:
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
+
+
+every_model = pytest.mark.parametrize("name", marked(distinct))
+generators = [n for n in distinct if issubclass(getattr(models, RECIPES[n].model), models.GenerativeModel)]
+every_generator = pytest.mark.parametrize("name", marked(generators))
 images_of_noise = np.random.default_rng(0).random((3, 28, 28, 1), "float32")
 
 

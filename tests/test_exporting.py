@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen import exporting
-from keras_gen.models import VAE
+from keras_gen.models import VAE, CNNClassifier
 
 SAVED_MODEL_CLI = Path(sys.executable).parent / "saved_model_cli"
 
@@ -124,9 +124,13 @@ def test_saved_model_cli(model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), model.generate(3, seed=9), atol=1e-5)
 
 
-@pytest.fixture(params=("unconditional", "conditional"))
-def case(request, model, conditional):
-    """A model, and inputs and outputs of its `decode`."""
+@pytest.fixture(params=("unconditional", "conditional", "classifier"))
+def case(request, model, conditional, garments):
+    """A model, and inputs and outputs of its portable network."""
+    if request.param == "classifier":
+        classifier = CNNClassifier(widths=(4, 8), hidden_units=12, seed=0)
+        x = garments[0][:5, ..., np.newaxis] / np.float32(255)
+        return classifier, {"images": x}, classifier.classify(x)
     z = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     if request.param == "unconditional":
         return model, {"z": z}, model.decode(z)
@@ -135,7 +139,7 @@ def case(request, model, conditional):
     return conditional, {"z": z, "labels": one_hot}, conditional.decode(z, labels)
 
 
-def test_onnx_runtime_reads_decode(case, tmp_path):
+def test_onnx_runtime_reads_it(case, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     pytest.importorskip("tf2onnx", reason="extra onnx is not installed")
     model, inputs, expected = case
@@ -146,7 +150,7 @@ def test_onnx_runtime_reads_decode(case, tmp_path):
     np.testing.assert_allclose(session.run(None, inputs)[0], expected, atol=1e-5)
 
 
-def test_openvino_reads_decode(case, tmp_path):
+def test_openvino_reads_it(case, tmp_path):
     openvino = pytest.importorskip("openvino", reason="extra onnx is not installed")
     model, inputs, expected = case
     path = exporting.export_next_version(model, tmp_path, "openvino")
@@ -156,18 +160,18 @@ def test_openvino_reads_decode(case, tmp_path):
     np.testing.assert_allclose(compiled(inputs)[0], expected, atol=1e-5)
 
 
-def test_litert_reads_decode(case, tmp_path):
+def test_litert_reads_it(case, tmp_path):
     model, inputs, expected = case
     path = exporting.export_next_version(model, tmp_path, "litert")
     with pytest.warns() as _:  # the interpreter's own notice that it moves to another package
         interpreter = tf.lite.Interpreter(str(path))
     details = interpreter.get_input_details()
     for detail in details:
-        name = "labels" if "labels" in detail["name"] else "z"
+        name = "labels" if "labels" in detail["name"] else next(iter(inputs))
         interpreter.resize_tensor_input(detail["index"], inputs[name].shape)
     interpreter.allocate_tensors()
     for detail in details:
-        name = "labels" if "labels" in detail["name"] else "z"
+        name = "labels" if "labels" in detail["name"] else next(iter(inputs))
         interpreter.set_tensor(detail["index"], inputs[name])
     interpreter.invoke()
     images = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

@@ -64,6 +64,15 @@ def test_mlflow_has_the_run_and_goes_on_with_it(options, tmp_path, monkeypatch):
     assert "samples/final.png" in pictures
 
 
+@pytest.mark.skipif(not mlflow_installed, reason="the extra mlflow is not installed")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("uri", ("http://127.0.0.1:9", "gopher://nowhere"))
+def test_a_store_that_cannot_be_opened_is_named_before_training(options, tmp_path, uri):
+    with pytest.raises(ConnectionError, match=f"store {uri}.* could not be opened: expected a server's"):
+        train("vae", **options, out=str(tmp_path / "run"), mlflow=uri)
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_mlflow_the_error_says_what_to_install(options, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "keras_gen\[mlflow\]"'):

@@ -17,6 +17,7 @@ import pytest
 from keras_gen import training
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.loading import load_model
+from keras_gen.recipes import RECIPES
 from keras_gen.training import StoppedEarly, resume, train
 
 SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
@@ -91,6 +92,26 @@ def test_run_directory(small_data, tmp_path):
     assert resume(run) == run  # finished: nothing to do
 
 
+def test_run_directory_of_a_classifier(small_data, tmp_path):
+    sizes = {"widths": (4,), "hidden_units": 8}
+    run = train("cnn_classifier", **options(small_data, tmp_path / "run", hyperparameters=sizes))
+    assert (run / "metrics.csv").read_text().startswith("epoch,accuracy,loss,val_accuracy,val_loss,")
+    for name in ("train", "validation", "confusion", "hardware"):
+        assert list((run / "logs" / name).glob("events.*")), name
+    assert (run / "samples" / "final.png").exists()
+    assert json.loads((run / "time.json").read_text())["training_seconds"] > 0
+    assert load_model(run).class_names == tuple("0123456789")
+
+
+def test_the_time_of_a_resumed_run_is_that_of_its_parts(small_data, tmp_path):
+    with pytest.raises(StoppedEarly):
+        train("vae", **options(small_data, tmp_path / "run"), max_minutes=1e-6)
+    kept = tmp_path / "run" / "time.json"
+    kept.write_text('{"training_seconds": 1000.0}')
+    resume(tmp_path / "run")
+    assert 1000 < json.loads(kept.read_text())["training_seconds"] < 1100
+
+
 def test_a_data_sets_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
     """As in `load_dataset`: what is asked for is the data set, wherever the command is typed."""
     monkeypatch.chdir(tmp_path)
@@ -146,7 +167,7 @@ class StopAfter:
         return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
-@pytest.mark.parametrize("recipe", ("autoencoder", "cvae"))
+@pytest.mark.parametrize("recipe", ("autoencoder", "cvae", "cnn_classifier"))
 @pytest.mark.parametrize("steps", (1, 4, 6))
 def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, recipe, steps):
     """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
@@ -158,9 +179,10 @@ def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, 
         return model
 
     monkeypatch.setattr(training.Run, "build", build)
-    straight = train(recipe, **options(small_data, tmp_path / "straight"))
+    sizes = {"hyperparameters": RECIPES[recipe].smoke}  # a classifier's have dropout and augmentation
+    straight = train(recipe, **options(small_data, tmp_path / "straight", **sizes))
     with pytest.raises(StoppedEarly, match="interrupted by SIGTERM"):
-        train(recipe, **options(small_data, tmp_path / "stopped"), progress=StopAfter(steps))
+        train(recipe, **options(small_data, tmp_path / "stopped", **sizes), progress=StopAfter(steps))
     stopped = tmp_path / "stopped"
     _, epoch, step = newest_checkpoint(stopped / "checkpoints")
     assert 4 * epoch + step == steps

@@ -68,6 +68,8 @@ def evaluate(
         raise ValueError(
             f"The model's images are {model.image_shape}, those of {data.name} {data.image_shape}."
         )
+    if model.num_classes not in (None, data.num_classes):
+        raise ValueError(f"The model has {model.num_classes} classes, {data.name} has {data.num_classes}.")
     progress = progress or (lambda stage, done, total: None)
     start = time.monotonic()
     wanted = min(MOST_IMAGES, data.num_test) if num is None else num
@@ -109,22 +111,14 @@ def compare(
     features, probabilities = metrics.extractor(generated)
     few = slice(0, NUM_ORIGINALITY)
     originality = Originality(generated[few], features[few], x[few], metrics.real_features[few])
-    stand_ins: list[tuple] = []  # training images' features, probabilities, labels
-    done = 0
-    for train_x, train_y in data.training_chunks(TRAINING_AT_ONCE):
-        train_features, train_probabilities = metrics.extractor(train_x)
-        originality.update(train_x, train_features)
-        if done < num:
-            stand_ins.append((train_features, train_probabilities, train_y))
-        done += len(train_x)
-        progress("nearest training images", done, data.num_train)
-    floor = [
-        None if part[0] is None else np.concatenate(part)[:num] for part in zip(*stand_ins, strict=True)
-    ]
+    real, real_probabilities, real_labels = training_pass(data, metrics, originality, num, progress)
     progress("distances", 0, 2)
     values = metrics.measure_features(features, probabilities, labels)
     progress("distances", 1, 2)
-    floors = metrics.measure_features(floor[0], floor[1], None if labels is None else floor[2])
+    floors = {}
+    if len(real) >= metrics.needed:
+        asked = None if labels is None else real_labels
+        floors = metrics.measure_features(real, real_probabilities, asked)
     progress("distances", 2, 2)
     facts: dict[str, Any] = {
         "extractor": metrics.extractor.name,
@@ -139,7 +133,7 @@ def compare(
             "test",
             len(x),
             num,
-            floor=floors[name][0],
+            floor=floors[name][0] if name in floors else None,
             spread=spread,
             **facts,
         )
@@ -148,13 +142,28 @@ def compare(
     return results + originality.results(facts), originality.picture()
 
 
+def training_pass(
+    data: ImageDataset, metrics: SetMetrics, originality: Originality, num: int, progress: Progress
+) -> list[Any]:
+    """One pass over the training images, for originality; features, probabilities and labels of `num`."""
+    parts: list[tuple] = []
+    done = 0
+    for x, y in data.training_chunks(TRAINING_AT_ONCE):
+        features, probabilities = metrics.extractor(x)
+        originality.update(x, features)
+        if done < num:
+            parts.append((features, probabilities, y))
+        done += len(x)
+        progress("nearest training images", done, data.num_train)
+    return [None if side[0] is None else np.concatenate(side)[:num] for side in zip(*parts, strict=True)]
+
+
 def generate(
-    model: Any, num: int, y: np.ndarray | None, seed: int, progress: Progress
+    model: Any, num: int, y: Any, seed: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """`num` generated images, and the labels that a conditional model was asked for: the test images'."""
     labels = None
     if model.conditional:
-        assert y is not None
         labels = y[np.arange(num) % len(y)]
     parts = []
     for number, start in enumerate(range(0, num, GENERATED_AT_ONCE)):
@@ -196,8 +205,7 @@ def test_results(
         error = reconstruction_error(x, model.reconstruct(x, labels))
         add("reconstruction_error", "reconstruction error (MSE)", error, "lower")
     if hasattr(model, "classify"):
-        if y is None:
-            raise ValueError("A classifier is evaluated with labels, and the data has none.")
+        assert y is not None  # the model has as many classes as the data
         probabilities = model.classify(x)
         add("accuracy", "accuracy", label_accuracy(probabilities, y), "higher")
         nats = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))

@@ -49,15 +49,15 @@ class SetMetrics:
             if name not in known:
                 why = " (the others need an extractor with classes)" if name in CLASS_METRICS else ""
                 raise ValueError(f"metrics must be among {', '.join(known)}{why}. Received: {name!r}")
+        # A covariance of d features needs more than d samples, a ball of 5 neighbours 6.
+        self.needed = self.extractor.num_features + 1 if "fd" in self.metrics else 6
         self.check_count(len(real_images))
         self.real_features, _ = self.extractor(real_images)
 
     def check_count(self, count: int) -> None:
         """Raises a ValueError where there are too few images for the number of features."""
-        d = self.extractor.num_features
-        needed = d + 1 if "fd" in self.metrics else 6
-        what = f"A comparison by {d} features ({self.extractor.name})"
-        need_samples(what, "images of each kind (num)", count, needed)
+        what = f"A comparison by {self.extractor.num_features} features ({self.extractor.name})"
+        need_samples(what, "images of each kind (num)", count, self.needed)
 
     def measure(self, images: Any, labels: Any = None) -> dict[str, tuple[float, float | None]]:
         """Each metric's value, and its spread or None.

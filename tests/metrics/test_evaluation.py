@@ -157,6 +157,22 @@ def test_refuses_another_image_shape(data):
         evaluate(VAE(image_shape=(8, 8, 1), latent_dim=2, widths=(4,), hidden_units=8), data)
 
 
+def test_refuses_other_classes(data):
+    classifier = CNNClassifier(widths=(4,), hidden_units=8, num_classes=7)
+    with pytest.raises(ValueError, match="model has 7 classes, fashion_mnist_12k has 10"):
+        evaluate(classifier, data)
+
+
+def test_too_few_training_images_give_no_floor(data, garments, tmp_path):
+    np.savez(tmp_path / "few.npz", x_train=garments[0][:100], x_test=garments[0][100:300])
+    few = load_dataset(tmp_path / "few.npz", batch_size=50)
+    report = evaluate(
+        VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0), few, extractor="fashion_mnist"
+    )
+    assert report["fd"] > 0 and report.results["fd"].floor is None
+    assert "label_accuracy" not in report.results  # there are no labels
+
+
 def test_refuses_metrics_that_the_extractor_cannot_tell(data):
     x, _ = data.test_images(200)
     with pytest.raises(ValueError, match="metrics must be among fd, kid.*Received: 'fid'"):
