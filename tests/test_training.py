@@ -133,7 +133,7 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae. Received: 'gun'"),
+        ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae, .*Received: 'gun'"),
         ({"epochs": 0}, "epochs must be 1 or more"),
         ({"max_minutes": -1}, "max_minutes must be more than 0"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
@@ -271,9 +271,9 @@ def test_load_model_says_what_is_wrong(tmp_path):
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "damaged.keras").write_bytes(b"PK\x03\x04 half a file")
     for source, message in (
-        (tmp_path / "none.keras", "does not exist: expected a run directory or a .keras file"),
+        (tmp_path / "none.keras", "does not exist: expected a run directory, a .keras file or a preset"),
         (tmp_path / "empty", "neither model.keras nor a checkpoint"),
-        (tmp_path / "a.txt", "Expected a run directory or a .keras file"),
+        (tmp_path / "a.txt", "Expected a run directory, a .keras file or a preset"),
         (tmp_path / "damaged.keras", "could not be loaded: it is damaged"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -219,4 +219,4 @@ class Classifier(ImageModel):
         """Images -> probabilities, as one plain Keras network in float32."""
         network = plain_copy(self.network)
         probabilities = layers.Softmax(dtype="float32", name="probabilities")(network.outputs[1])
-        return keras.Model(network.inputs[0], probabilities, name="classify")
+        return keras.Model(network.inputs, probabilities, name="classify")

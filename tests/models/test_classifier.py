@@ -90,7 +90,7 @@ def test_portable_network_is_of_keras_alone(garments):
     network = model.portable_network()
     assert all(type(layer).__module__.startswith("keras.") for layer in network.layers)
     x = garments[0][:5, ..., np.newaxis] / np.float32(255)
-    np.testing.assert_allclose(network(x), model.classify(x), atol=1e-6)
+    np.testing.assert_allclose(network([x]), model.classify(x), atol=1e-6)
 
 
 def test_own_backbone_is_kept(tmp_path, garments):
