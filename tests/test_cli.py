@@ -26,7 +26,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_help_and_lists_answer_at_once_without_tensorflow():
-    for arguments in (["--help"], ["list", "models"], ["list", "datasets"], ["--version"]):
+    lists = (["list", what] for what in ("models", "datasets", "presets"))
+    for arguments in (["--help"], ["--version"], *lists):
         result = subprocess.run([KERAS_GEN, *arguments], capture_output=True, text=True, check=True)
         assert result.stdout and not result.stderr
     code = """
@@ -43,6 +44,8 @@ def test_lists(capsys):
     assert "vae " in capsys.readouterr().out
     assert cli.main(["list", "datasets"]) == 0
     assert "cifar10 " in capsys.readouterr().out
+    assert cli.main(["list", "presets"]) == 0
+    assert "vae_fashion_mnist " in (shown := capsys.readouterr().out) and "FD " in shown
 
 
 def test_hardware(capsys):
