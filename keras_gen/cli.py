@@ -331,7 +331,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from keras_gen import evaluating
 
-    with stages() as show:
+    # Keras says on stdout what it downloads, where it would spoil the JSON.
+    with stages() as show, contextlib.redirect_stdout(sys.stderr):
         report = evaluating.evaluate_source(
             arguments.source,
             data=arguments.data,

@@ -70,7 +70,22 @@ def test_a_trained_classifier_is_an_extractor(runs, capsys):
 
 def test_a_classifier(runs, capsys):
     table = evaluate(capsys, runs / "cnn")
-    assert "accuracy" in table and "FD" not in table
+    assert "accuracy" in table and "FD" not in table and "real images" not in table
+
+
+def test_what_keras_says_of_downloads_stays_out_of_the_json(runs, capsys, monkeypatch):
+    from keras_gen import evaluating
+
+    real = evaluating.load_dataset
+
+    def load_dataset(*arguments, **options):
+        print("Downloading data from https://host/train.gz")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
+    assert cli.main(["evaluate", str(runs / "cnn"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["seed"] == 0 and "Downloading" in printed.err
 
 
 def test_a_file_needs_to_be_told_its_data_and_keeps_nothing(runs, tmp_path, capsys, monkeypatch):

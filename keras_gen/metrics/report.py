@@ -77,6 +77,8 @@ class Report:
             spread = "" if result.spread is None else f" ± {shown(result.spread)}"
             floor = "" if result.floor is None else shown(result.floor)
             rows.append((result.label, shown(result.value) + spread, floor, result.better))
+        if not any(floor for _, _, floor, _ in rows[1:]):
+            rows = [(label, value, "", better) for label, value, _, better in rows]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
             f"{label:<{widths[0]}}  {value:>{widths[1]}}  {floor:>{widths[2]}}  {better}".rstrip()
