@@ -29,7 +29,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         on_maps = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
-        plain = self.scale and self.center and not (self.synchronized or self.renorm)
+        plain = self.scale and self.center and not (self.synchronized or getattr(self, "renorm", False))
         if not (training and self.trainable and on_maps and plain):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

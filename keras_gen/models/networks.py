@@ -121,4 +121,8 @@ def plain_copy(network: keras.Model) -> keras.Model:
 def plain_layer(layer: keras.Layer) -> keras.Layer:
     """The layer of Keras that one of ours extends, or one like the given; in float32."""
     plain: Any = next(cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras_gen."))
-    return plain.from_config({**layer.get_config(), "dtype": "float32"})
+    config = {**layer.get_config(), "dtype": "float32"}
+    if "kernel_initializer" in config:
+        # The weights come from the original; and older Keras cannot read newer initializers' options.
+        config["kernel_initializer"] = "zeros"
+    return plain.from_config(config)

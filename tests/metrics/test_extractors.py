@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import threading
+import zipfile
 
 import keras
 import numpy as np
@@ -34,6 +35,14 @@ def test_embedded_extractor_is_what_its_card_says(embedded):
     # A random fifth of the test set: within four standard errors.
     right = np.mean(probabilities.argmax(axis=1) == arrays["y_test"])
     assert right == pytest.approx(card["test_accuracy"], abs=4 * np.sqrt(0.07 * 0.93 / 2000))
+
+
+def test_the_oldest_keras_that_is_allowed_reads_it():
+    """Keras 3.12, the newest there is for Python 3.10, refuses options that came later."""
+    with zipfile.ZipFile(ASSETS / "fashion_mnist.keras") as archive:
+        config = archive.read("config.json").decode()
+    for option in ("renorm", "quantization_config", "input_axes", "keras_gen"):
+        assert option not in config, option
 
 
 def test_features_do_not_depend_on_the_batches(embedded, garments, monkeypatch):
