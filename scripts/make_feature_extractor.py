@@ -18,7 +18,6 @@ from keras_gen.files import written_whole
 from keras_gen.metrics.extractors import ASSETS, FeatureExtractor
 from keras_gen.models.networks import plain_copy
 
-
 # Written by Keras 3.15 for what the network does not use, and refused by Keras 3.12.
 NEWER_OPTIONS = ("quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
 
