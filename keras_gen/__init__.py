@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from keras_gen.hardware import hardware_info, hardware_report
     from keras_gen.loading import from_preset, load_model
     from keras_gen.models import (
+        CGAN,
+        GAN,
         VAE,
+        WGANGP,
         Autoencoder,
         CNNClassifier,
         GenerativeModel,
@@ -29,12 +32,15 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Autoencoder": "models",
+    "CGAN": "models",
     "CNNClassifier": "models",
+    "GAN": "models",
     "GenerativeModel": "models",
     "ImageDataset": "datasets",
     "ImageModel": "models",
     "MLPClassifier": "models",
     "VAE": "models",
+    "WGANGP": "models",
     "callbacks": "",
     "datasets": "",
     "hardware_info": "hardware",
@@ -50,7 +56,10 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "CGAN",
+    "GAN",
     "VAE",
+    "WGANGP",
     "Autoencoder",
     "CNNClassifier",
     "GenerativeModel",

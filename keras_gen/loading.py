@@ -94,7 +94,7 @@ def data_of(source: str | os.PathLike) -> dict[str, Any]:
         return {"name_or_path": card["data"]} if "data" in card else {}
     try:
         config = json.loads((Path(source) / "config.json").read_text())
-        names = ("data_dir", "image_size", "channels", "skip_broken")
-        return {"name_or_path": config["data"], **{name: config[name] for name in names}}
+        names = ("data_dir", "image_size", "channels", "label", "skip_broken")
+        return {"name_or_path": config["data"], **{name: config.get(name) for name in names}}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -1,6 +1,8 @@
 """Weightless maths that can be checked on paper. Tensors in, tensors out; float32 throughout."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -112,3 +114,157 @@ def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, fractions: tf.Tens
     from_end = tf.where(on_line, fractions + 0.0 * angle, tf.sin(fractions * angle) / safe_sine)
     length = (1.0 - fractions) * start_length + fractions * end_length
     return length * (from_start * start_direction + from_end * end_direction)
+
+
+# === Adversarial losses ===
+
+
+class AdversarialLosses(NamedTuple):
+    """What a discriminator's logits cost, each (n,): an image's loss, by what the discriminator is to say.
+
+    Args:
+        real: The discriminator's loss where the image is to be called real.
+        generated: The discriminator's loss where the image is to be called generated.
+        generator: The generator's loss for an image that it made.
+    """
+
+    real: tf.Tensor
+    generated: tf.Tensor
+    generator: tf.Tensor
+
+
+def non_saturating(logits: tf.Tensor) -> AdversarialLosses:
+    """-log D(x), -log(1 - D(x)), and for the generator -log D(G(z)): arXiv 1406.2661, section 3.
+
+    Args:
+        logits: (n,), D before its sigmoid.
+
+    Example:
+
+    >>> [round(float(loss), 4) for loss in non_saturating(tf.constant(0.0))]
+    [0.6931, 0.6931, 0.6931]
+    """
+    return AdversarialLosses(tf.nn.softplus(-logits), tf.nn.softplus(logits), tf.nn.softplus(-logits))
+
+
+def minimax(logits: tf.Tensor) -> AdversarialLosses:
+    """As `non_saturating`, but the generator minimizes log(1 - D(G(z))): arXiv 1406.2661, equation 1.
+
+    Its gradient vanishes where the discriminator is sure, so that it is here to be compared with.
+
+    Args:
+        logits: (n,), D before its sigmoid.
+    """
+    return AdversarialLosses(tf.nn.softplus(-logits), tf.nn.softplus(logits), -tf.nn.softplus(logits))
+
+
+def least_squares(logits: tf.Tensor) -> AdversarialLosses:
+    """Half the squared distance to 1 (real) or 0 (generated): arXiv 1611.04076, equation 9.
+
+    Args:
+        logits: (n,).
+    """
+    to_one, to_zero = 0.5 * tf.square(logits - 1.0), 0.5 * tf.square(logits)
+    return AdversarialLosses(to_one, to_zero, to_one)
+
+
+def hinge(logits: tf.Tensor) -> AdversarialLosses:
+    """Nothing beyond a margin of 1: Lim & Ye 2017, Geometric GAN, arXiv 1705.02894.
+
+    Args:
+        logits: (n,).
+    """
+    return AdversarialLosses(tf.nn.relu(1.0 - logits), tf.nn.relu(1.0 + logits), -logits)
+
+
+def wasserstein(logits: tf.Tensor) -> AdversarialLosses:
+    """The critic's scores, whose mean difference is the Wasserstein distance: arXiv 1701.07875.
+
+    Args:
+        logits: (n,).
+    """
+    return AdversarialLosses(-logits, logits, -logits)
+
+
+ADVERSARIAL_LOSSES: dict[str, Callable[[tf.Tensor], AdversarialLosses]] = {
+    "non_saturating": non_saturating,
+    "minimax": minimax,
+    "least_squares": least_squares,
+    "hinge": hinge,
+    "wasserstein": wasserstein,
+}
+
+
+def input_gradients(discriminator: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """The slope of each image's logit in its pixels.
+
+    Args:
+        discriminator: Images (n, h, w, c) -> logits, each of which depends on its own image alone.
+        images: (n, h, w, c).
+
+    Returns:
+        (n, h, w, c), float32.
+
+    Example:
+
+    >>> input_gradients(lambda x: 3.0 * sum_over_example(x), tf.zeros((1, 1, 1, 2))).numpy().tolist()
+    [[[[3.0, 3.0]]]]
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = discriminator(images)
+    return tf.cast(tape.gradient(logits, images), tf.float32)
+
+
+def gradient_penalty(
+    discriminator: Callable[[tf.Tensor], tf.Tensor],
+    real_images: tf.Tensor,
+    generated_images: tf.Tensor,
+    fractions: tf.Tensor,
+) -> tf.Tensor:
+    """(|slope| - 1)^2 on lines between real and generated images [1, algorithm 1].
+
+    Args:
+        discriminator: Images -> logits.
+        real_images: (n, h, w, c).
+        generated_images: (n, h, w, c).
+        fractions: (n, 1, 1, 1), where on each line: uniform in [0, 1].
+
+    Returns:
+        (n,), float32, 0 or more.
+
+    References:
+        1. Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028.
+
+    Example:
+
+    >>> x = tf.zeros((1, 1, 1, 1))
+    >>> gradient_penalty(lambda x: 3.0 * sum_over_example(x), x, x, x).numpy().round(4).tolist()
+    [4.0]
+    """
+    between = fractions * real_images + (1.0 - fractions) * generated_images
+    slopes = input_gradients(discriminator, between)
+    # The slope of the root at 0 is infinite, and times 0 it would be NaN.
+    norms = tf.sqrt(sum_over_example(tf.square(slopes)) + 1e-12)
+    return tf.square(norms - 1.0)
+
+
+def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor) -> tf.Tensor:
+    """|slope|^2 / 2 at real images [1, equation 9].
+
+    Args:
+        discriminator: Images -> logits.
+        real_images: (n, h, w, c).
+
+    Returns:
+        (n,), float32, 0 or more.
+
+    References:
+        1. Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv 1801.04406.
+
+    Example:
+
+    >>> r1_penalty(lambda x: 3.0 * sum_over_example(x), tf.zeros((1, 1, 1, 2))).numpy().tolist()
+    [9.0]
+    """
+    return 0.5 * sum_over_example(tf.square(input_gradients(discriminator, real_images)))

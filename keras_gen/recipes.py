@@ -15,7 +15,10 @@ class Recipe:
         dataset: What it trains on where nothing else is asked for.
         hyperparameters: Constructor arguments that differ from the class's defaults.
         epochs: Passes over the data, along which the learning rate falls to 0.
+        images: Training images in all, where the number of epochs is to follow from the data's size.
+        batch_size: Images in a training step.
         learning_rate: Of Adam, at the start.
+        discriminator_learning_rate: Of the discriminator's Adam, where it is not the generator's.
         smoke: Constructor arguments for tests: small, and not the defaults.
     """
 
@@ -24,8 +27,11 @@ class Recipe:
     uses_labels: bool = False
     dataset: str = "fashion_mnist_12k"
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
-    epochs: int = 32
+    epochs: int | None = 32
+    images: int | None = None
+    batch_size: int = 128
     learning_rate: float = 4e-3
+    discriminator_learning_rate: float | None = None
     smoke: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -52,6 +58,62 @@ RECIPES = {
         summary="variational autoencoder that draws the class you ask for (Sohn et al. 2015)",
         uses_labels=True,
         smoke={"latent_dim": 3, "widths": (4, 8), "hidden_units": 12},
+    ),
+    "gan": Recipe(
+        model="GAN",
+        summary="generative adversarial network (Goodfellow et al. 2014; Radford et al. 2015)",
+        epochs=None,
+        images=900_000,
+        batch_size=64,
+        learning_rate=4e-4,
+        smoke={
+            "latent_dim": 5,
+            "loss": "least_squares",
+            "generator_widths": (8, 4),
+            "discriminator_widths": (4, 8),
+            "dropout": 0.1,
+            "label_smoothing": 0.1,
+            "real_label_noise": 0.1,
+            "generated_label_flips": 0.05,
+            "instance_noise": 0.05,
+            "instance_noise_steps": 100,
+            "augment": "translation",
+            "r1_weight": 0.1,
+            "ema": 0.9,
+        },
+    ),
+    "wgan_gp": Recipe(
+        model="WGANGP",
+        summary="Wasserstein GAN with gradient penalty (Gulrajani et al. 2017)",
+        epochs=None,
+        images=900_000,
+        batch_size=64,
+        learning_rate=4e-4,
+        smoke={
+            "latent_dim": 5,
+            "generator_widths": (8, 4),
+            "discriminator_widths": (4, 8),
+            "discriminator_normalization": "spectral",
+            "discriminator_steps": 3,
+            "gradient_penalty_weight": 5.0,
+        },
+    ),
+    "cgan": Recipe(
+        model="CGAN",
+        summary="a GAN that draws the class you ask for (Mirza & Osindero 2014)",
+        uses_labels=True,
+        epochs=None,
+        images=900_000,
+        batch_size=64,
+        learning_rate=4e-4,
+        smoke={
+            "latent_dim": 5,
+            "base": "wgan_gp",
+            "conditioning": "projection",
+            "generator_widths": (8, 4),
+            "discriminator_widths": (4, 8),
+            "ema": 0.9,
+        },
     ),
     "mlp_classifier": Recipe(
         model="MLPClassifier",

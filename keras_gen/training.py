@@ -30,7 +30,6 @@ from keras_gen.distribution import is_chief, make_strategy
 from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
 from keras_gen.loading import load_model
-from keras_gen.optimizers import Adam
 from keras_gen.recipes import find_recipe
 
 NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
@@ -65,11 +64,13 @@ def train(
     data_dir: str | None = None,
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    label: str | None = None,
     skip_broken: bool = False,
     epochs: int | None = None,
     max_minutes: float | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
+    discriminator_learning_rate: float | None = None,
     learning_rate_decay: bool = True,
     seed: int = 0,
     out: str | None = None,
@@ -87,11 +88,15 @@ def train(
         data_dir: Folder with a named data set's own files, where there is no network.
         image_size: Height and width that a folder's images are resized and cropped to.
         channels: 1 or 3, for a folder whose images are grey and coloured.
+        label: CelebA's attribute that makes its classes, such as Blond_Hair.
         skip_broken: Leave out image files that do not decode.
-        epochs: Passes over the training images; the recipe's by default.
+        epochs: Passes over the training images; the recipe's by default, which for some models are so
+            many that they see a number of images that does not depend on the data.
         max_minutes: Stop after so many minutes; the run can be resumed.
-        batch_size: Images in a training step, over all replicas.
+        batch_size: Images in a training step, over all replicas; the recipe's by default.
         learning_rate: Of Adam, at the start; the recipe's by default.
+        discriminator_learning_rate: Of the discriminator's Adam, for models that have one; by default the
+            recipe's, or `learning_rate` where that is given.
         learning_rate_decay: Let the learning rate fall to 0 along half a cosine.
         seed: Determines initial weights, noise and the order of the data.
         out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
@@ -114,18 +119,26 @@ def train(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be 1 or more. Received: {value}")
-    for name, number in (("max_minutes", max_minutes), ("learning_rate", learning_rate)):
+    for name, number in (
+        ("max_minutes", max_minutes),
+        ("learning_rate", learning_rate),
+        ("discriminator_learning_rate", discriminator_learning_rate),
+    ):
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be more than 0. Received: {number}")
+    if discriminator_learning_rate is None and learning_rate is None:
+        discriminator_learning_rate = chosen.discriminator_learning_rate
     options: dict[str, Any] = {
         "data": data or chosen.dataset,
         "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
         "image_size": image_size,
         "channels": channels,
+        "label": label,
         "skip_broken": skip_broken,
         "epochs": epochs or chosen.epochs,
-        "batch_size": batch_size,
+        "batch_size": batch_size or chosen.batch_size,
         "learning_rate": learning_rate or chosen.learning_rate,
+        "discriminator_learning_rate": discriminator_learning_rate,
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
@@ -170,6 +183,13 @@ def resume(
 
 # === A run ===
 
+# What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
+OPTIONS: dict[str, Any] = {
+    name: default
+    for name, default in (train.__kwdefaults__ or {}).items()
+    if name not in ("max_minutes", "out", "hyperparameters", "progress")
+}
+
 
 class Run:
     """One run directory and what is in it."""
@@ -193,9 +213,8 @@ class Run:
         try:
             config = json.loads(path.read_text())
             recipe = config.pop("run")["recipe"]
-            names = set(train.__kwdefaults__ or ())
-            options = {key: value for key, value in config.items() if key in names}
-            hyperparameters = {key: value for key, value in config.items() if key not in names}
+            options = {name: config.pop(name, default) for name, default in OPTIONS.items()}
+            hyperparameters = config
             find_recipe(recipe)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
@@ -226,7 +245,7 @@ class Run:
     def train(self, max_minutes: float | None, progress: Progress | None) -> Path:
         """Trains from the newest checkpoint, or from the beginning, to the end."""
         options = self.options
-        mlflow = options.get("mlflow")
+        mlflow = options["mlflow"]
         mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
         strategy = make_strategy(options["strategy"])
         keras.utils.set_random_seed(options["seed"])
@@ -237,8 +256,12 @@ class Run:
             data_dir=options["data_dir"],
             image_size=options["image_size"],
             channels=options["channels"],
+            label=options["label"],
             skip_broken=options["skip_broken"],
         )
+        if options["epochs"] is None:
+            images_in_all = find_recipe(self.recipe).images or 0
+            options["epochs"] = max(1, round(images_in_all / data.num_train))
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
         with strategy.scope():
             model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
@@ -292,11 +315,17 @@ class Run:
             dtype=options["dtype_policy"],
             **arguments,
         )
-        rate = options["learning_rate"]
+        rates = [options["learning_rate"]]
+        if isinstance(model, models.GAN):
+            rates.append(options["discriminator_learning_rate"] or rates[0])
+        elif options["discriminator_learning_rate"]:
+            raise ValueError(
+                f"discriminator_learning_rate is for models with a discriminator: {self.recipe} has none."
+            )
         if options["learning_rate_decay"]:
             steps = options["epochs"] * data.steps_per_epoch
-            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        model.compile(Adam(rate))
+            rates = [keras.optimizers.schedules.CosineDecay(rate, steps) for rate in rates]
+        model.compile(*[model.default_optimizer(rate) for rate in rates])
         return model
 
     def watchers(self, data: ImageDataset) -> list[keras.callbacks.Callback]:
@@ -311,6 +340,8 @@ class Run:
             self.picture(data, every=every),
             callbacks.HardwareMonitor(logs, data.batch_size),
         ]
+        if issubclass(model, models.GAN):
+            found.append(callbacks.GANHealth(logs))
         if hasattr(model, "reconstruct"):
             few = None if y is None else y[:20]
             found.append(callbacks.ReconstructionGrid(logs, x[:20], few, every=every))

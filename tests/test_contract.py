@@ -49,7 +49,14 @@ def data(garments):
 
 
 def weights_of(model: keras.Model) -> list[np.ndarray]:
-    return [weight.numpy() for weight in model.variables + model.optimizer.variables]
+    variables = model.variables + [v for optimizer in optimizers_of(model) for v in optimizer.variables]
+    return [variable.numpy() for variable in variables]
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """A GAN has two; a model that is not compiled has as many places for one."""
+    names = ("optimizer", "discriminator_optimizer") if isinstance(model, models.GAN) else ("optimizer",)
+    return [getattr(model, name, None) for name in names]
 
 
 def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
@@ -97,7 +104,9 @@ def test_fits_arrays_and_tf_data_and_mixtures(name, data, garments):
     ):
         history = model.fit(x, y, validation_data=validation, verbose=0, epochs=2).history
         names = {metric.name for metric in model.metrics}
-        assert set(history) == names | {f"val_{metric}" for metric in names}
+        # Penalties, gradients and learning rates are of training only.
+        tested = {name for name in names if not name.endswith(("penalty", "_norm", "_rate"))}
+        assert set(history) == names | {f"val_{metric}" for metric in tested}
         assert np.isfinite(list(history.values())).all()
 
 
@@ -113,8 +122,9 @@ def test_logs_are_means_over_the_epoch(name, garments):
     ]
     whole = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
     # Evaluation draws noise by position: the second half alone is not the second half of the whole.
-    expected = np.mean([value["loss"] for value in values])
-    assert whole["loss"] == pytest.approx(expected, rel=5e-3)
+    loss = next(name for name in ("loss", "discriminator_loss") if name in whole)
+    expected = np.mean([value[loss] for value in values])
+    assert whole[loss] == pytest.approx(expected, rel=1e-2)
     again = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
     assert again == whole
 
@@ -123,10 +133,13 @@ def test_logs_are_means_over_the_epoch(name, garments):
 def test_every_network_learns(name, data):
     model = compiled(name)
     before = [weight.numpy() for weight in model.trainable_variables]
-    loss = model.fit(data.train, epochs=12, verbose=0).history["loss"]
+    history = model.fit(data.train, epochs=12, verbose=0).history
     for old, weight in zip(before, model.trainable_variables, strict=True):
+        if name in ("wgan_gp", "cgan") and weight.shape == (1,) and "dense" in weight.path:
+            continue  # what is added to a critic's every score makes no difference to it
         assert np.abs(weight.numpy() - old).max() > 0, weight.path
-    assert loss[-1] < loss[0]
+    if "loss" in history:  # two players' losses need not fall
+        assert history["loss"][-1] < history["loss"][0]
 
 
 @every_model
@@ -200,21 +213,31 @@ def test_mixed_precision_trains(name, policy, data):
     """Updates are as large as in float32: float16 without loss scaling would hardly move."""
     model = build(name, dtype=policy)
     model.compile()
-    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    assert scaled == (policy == "mixed_float16")
+    for optimizer in optimizers_of(model):
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scaled == (policy == "mixed_float16")
+
+    def plain(dtype: str) -> keras.optimizers.Optimizer:
+        optimizer = keras.optimizers.SGD(1e-5)
+        # The default scale of 2**15 takes some steps to come down to this.
+        if dtype == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=32.0)
+        return optimizer
+
     moved = {}
     for dtype in ("float32", policy):
         model = build(name, dtype=dtype)
-        optimizer = keras.optimizers.SGD(1e-5)
-        if dtype == "mixed_float16":
-            # The default scale of 2**15 takes some steps to come down to this.
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=32.0)
-        model.compile(optimizer, steps_per_execution=1)
-        before = [weight.numpy() for weight in model.trainable_variables]
+        model.compile(*[plain(dtype) for _ in optimizers_of(model)], steps_per_execution=1)
+        networks = [model.generator, model.discriminator] if isinstance(model, models.GAN) else [model]
+        before = [[weight.numpy() for weight in network.trainable_variables] for network in networks]
         logs = model.fit(data.test.take(2), verbose=0).history  # the same batches for both
         assert np.isfinite(list(logs.values())).all()
-        after = [weight.numpy() for weight in model.trainable_variables]
-        moved[dtype] = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before, strict=True)))
+        moved[dtype] = [
+            np.sqrt(
+                sum(np.sum((a - b) ** 2) for a, b in zip(network.trainable_variables, old, strict=True))
+            )
+            for network, old in zip(networks, before, strict=True)
+        ]
     assert moved[policy] == pytest.approx(moved["float32"], rel=0.02)
     assert answer(model).dtype == np.float32
 

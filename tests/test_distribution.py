@@ -21,11 +21,12 @@ OPTIONS += ("--hidden-units", "8", "--strategy", "multi_worker")
 # rounding, which Adam, unlike plain gradient descent, would amplify where gradients are near 0.
 SILENT = """
 import sys
-from keras_gen import cli, training
+from keras_gen import cli
 import keras
 from keras_gen.layers import Sampling
+from keras_gen.models import VAE
 
-training.Adam = lambda rate: keras.optimizers.SGD(1e-4)
+VAE.default_optimizer = lambda self, rate: keras.optimizers.SGD(1e-4)
 Sampling.call = lambda self, z_mean, z_log_var, seed=None: z_mean + 0.0 * z_log_var
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -82,7 +83,7 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
         "keras_gen.layers.Sampling.call",
         lambda self, mean, log_var, seed=None: mean + 0.0 * log_var,
     )
-    monkeypatch.setattr("keras_gen.training.Adam", lambda rate: keras.optimizers.SGD(1e-4))
+    monkeypatch.setattr(VAE, "default_optimizer", lambda self, rate: keras.optimizers.SGD(1e-4))
     one = training.train(
         "vae",
         data=str(data),

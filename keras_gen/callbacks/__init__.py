@@ -3,6 +3,7 @@
 from keras_gen.callbacks.confusion_matrix import ConfusionMatrix
 from keras_gen.callbacks.evaluation import Evaluation
 from keras_gen.callbacks.finite_guard import FiniteGuard
+from keras_gen.callbacks.gan_health import GANHealth
 from keras_gen.callbacks.hardware_monitor import HardwareMonitor
 from keras_gen.callbacks.latent_projector import LatentProjector
 from keras_gen.callbacks.picture_callback import PictureCallback
@@ -15,6 +16,7 @@ __all__ = [
     "ConfusionMatrix",
     "Evaluation",
     "FiniteGuard",
+    "GANHealth",
     "HardwareMonitor",
     "LatentProjector",
     "PictureCallback",

@@ -88,4 +88,6 @@ class ProgressBar(keras.callbacks.Callback):
 
 def is_main(name: str) -> bool:
     """Whether a value belongs into the one line of an epoch; all of them are in TensorBoard."""
-    return not name.startswith("val_") or name in ("val_loss", "val_accuracy", "val_fd")
+    if name.startswith("val_"):
+        return name in ("val_loss", "val_accuracy", "val_fd")
+    return not name.endswith(("_gradient_norm", "_learning_rate"))

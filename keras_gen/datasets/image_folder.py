@@ -35,28 +35,55 @@ def load_image_folder(
             )
     else:
         files, class_names = list_images(folder)
-        train_files, test_files = [], files
+        train_files, test_files = hold_out(files, test_fraction)
+    labels = None
+    if class_names is not None:
+        numbers = {name: number for number, name in enumerate(class_names)}
+        labels = {path: numbers[path.parent.name] for path in train_files + test_files}
+    return build_from_files(
+        str(folder),
+        train_files,
+        test_files,
+        labels,
+        class_names,
+        batch_size=batch_size,
+        seed=seed,
+        image_size=image_size,
+        channels=channels,
+        skip_broken=skip_broken,
+    )
+
+
+def build_from_files(
+    name: str,
+    train_files: list[Path],
+    test_files: list[Path],
+    labels: dict[Path, int] | None,
+    class_names: tuple[str, ...] | None,
+    *,
+    batch_size: int,
+    seed: int,
+    image_size: tuple[int, int] | None,
+    channels: int | None,
+    skip_broken: bool,
+) -> ImageDataset:
+    """Looks at every file, and builds the data set of those that decode."""
     files = train_files + test_files
     usable, shapes = inspect(files, skip_broken)
-    num_broken = len(files) - len(usable)
     if not usable:
-        raise ValueError(f"{folder}: every one of its {num_broken} images is broken.")
-    image_shape = common_shape(folder, usable, shapes, image_size, channels)
-    if train_files:
-        kept = set(usable)
-        train_files, test_files = ([f for f in part if f in kept] for part in (train_files, test_files))
-    else:
-        train_files, test_files = hold_out(usable, test_fraction)
+        raise ValueError(f"{name}: every one of its {len(files)} images is broken.")
+    image_shape = common_shape(name, usable, shapes, image_size, channels)
+    kept = set(usable)
+    train_files, test_files = ([f for f in part if f in kept] for part in (train_files, test_files))
+    if not train_files or not test_files:
+        raise ValueError(f"{name}: every image for {'testing' if train_files else 'training'} is broken.")
 
     def loader(paths: list[Path]) -> Loader:
-        labels = None
-        if class_names is not None:
-            numbers = {name: number for number, name in enumerate(class_names)}
-            labels = [numbers[path.parent.name] for path in paths]
-        return file_loader(paths, labels, image_shape, batch_size)
+        numbers = None if labels is None else [labels[path] for path in paths]
+        return file_loader(paths, numbers, image_shape, batch_size)
 
     return build_dataset(
-        str(folder),
+        name,
         loader(train_files),
         loader(test_files),
         num_train=len(train_files),
@@ -65,17 +92,17 @@ def load_image_folder(
         seed=seed,
         image_shape=image_shape,
         class_names=class_names,
-        num_broken=num_broken,
+        num_broken=len(files) - len(usable),
     )
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images that lie in a folder itself, in a fixed order."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
 
 
 def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
     """The images of a folder in a fixed order, and its classes where sub-folders hold them."""
-
-    def images_in(place: Path) -> list[Path]:
-        found = (p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
-        return sorted(found)
-
     direct = images_in(folder)
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "." and images_in(p))
     if direct and classes:
@@ -123,7 +150,7 @@ def image_shape_of(path: Path) -> tuple[int, int, int] | str:
 
 
 def common_shape(
-    folder: Path,
+    name: str,
     files: list[Path],
     shapes: list[tuple[int, int, int]],
     image_size: tuple[int, int] | None,
@@ -134,12 +161,12 @@ def common_shape(
     for file, shape in zip(files, shapes, strict=True):
         if channels is None and shape[2] != first[2]:
             raise ValueError(
-                f"{folder} has mixed channels: {files[0].name} has {first[2]} and {file.name} has "
+                f"{name} has mixed channels: {files[0].name} has {first[2]} and {file.name} has "
                 f"{shape[2]}. Choose with channels=1 (grey) or channels=3 (colour)."
             )
         if image_size is None and shape[:2] != first[:2]:
             raise ValueError(
-                f"{folder} has images of several sizes: {files[0].name} is {first[:2]} and "
+                f"{name} has images of several sizes: {files[0].name} is {first[:2]} and "
                 f"{file.name} is {shape[:2]} (height, width). Choose one with "
                 "image_size=(height, width); images are resized and cropped to it."
             )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gen.datasets import formats
+from keras_gen.datasets.celeba import load_celeba
 from keras_gen.datasets.image_dataset import ImageDataset, array_loader, build_dataset
 from keras_gen.datasets.image_folder import load_image_folder
 from keras_gen.datasets.names import CLASS_NAMES, DATASETS
@@ -26,6 +27,7 @@ def load_dataset(
     data_dir: str | os.PathLike | None = None,
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    label: str | None = None,
     test_fraction: float = 0.1,
     skip_broken: bool = False,
 ) -> ImageDataset:
@@ -33,17 +35,20 @@ def load_dataset(
 
     Args:
         name_or_path: A name, one of `"fashion_mnist_12k"` (embedded, needs no network),
-            `"fashion_mnist"`, `"mnist"`, `"cifar10"`; or the path of an `.npz` (arrays `x_train`
-            and, as there are, `y_train`, `x_test`, `y_test`, `class_names`; or `images` and
+            `"fashion_mnist"`, `"mnist"`, `"cifar10"`, `"celeba"`; or the path of an `.npz` (arrays
+            `x_train` and, as there are, `y_train`, `x_test`, `y_test`, `class_names`; or `images` and
             `labels`); or the path of a folder of images, whose sub-folders are the classes.
             Where a folder has `train` and `test`, they are the two parts.
         batch_size: Images in a batch. Training leaves out the last, smaller batch of an epoch.
         seed: Determines, with the epoch's number, the order of the training images.
         data_dir: A folder with the named data set's own files, for where there is no network: IDX
-            files (gzipped or not) or an `.npz` for the MNISTs, the batch files for CIFAR-10.
-        image_size: (height, width) that a folder's images are resized and cropped to. They keep
-            their own size by default, and must then be of one size.
+            files (gzipped or not) or an `.npz` for the MNISTs, the batch files for CIFAR-10, the images
+            and `list_attr_celeba.csv` for CelebA (which else comes from Kaggle, by its package).
+        image_size: (height, width) that a folder's or CelebA's images are resized and cropped to. They
+            keep their own size by default, and must then be of one size.
         channels: 1 or 3, for a folder whose images are grey and coloured.
+        label: The attribute of CelebA's that makes its two classes, such as `"Blond_Hair"`; none by
+            default.
         test_fraction: The part of the images held out, where the source has no test images.
         skip_broken: Leave out image files that do not decode, and count them in `num_broken`,
             instead of raising.
@@ -70,7 +75,7 @@ def load_dataset(
     check_options(batch_size, test_fraction, image_size, channels)
     name = os.fspath(name_or_path)
     path = Path(name)
-    if name not in DATASETS and path.is_dir():
+    if name not in DATASETS and path.is_dir() and label is None:
         return load_image_folder(
             path,
             batch_size=batch_size,
@@ -80,9 +85,22 @@ def load_dataset(
             test_fraction=test_fraction,
             skip_broken=skip_broken,
         )
+    if label is not None and name != "celeba":
+        raise ValueError(f"label is for celeba. Received: {name!r}")
+    if name == "celeba":
+        return load_celeba(
+            data_dir,
+            label=label,
+            batch_size=batch_size,
+            seed=seed,
+            image_size=image_size,
+            channels=channels,
+            test_fraction=test_fraction,
+            skip_broken=skip_broken,
+        )
     for option, value in (("image_size", image_size), ("channels", channels)):
         if value is not None:
-            raise ValueError(f"{option} is for folders of images. Received: {name!r}")
+            raise ValueError(f"{option} is for folders of images and celeba. Received: {name!r}")
     if name in DATASETS:
         arrays, class_names = load_named(name, data_dir), CLASS_NAMES.get(name)
     elif path.suffix == ".npz":

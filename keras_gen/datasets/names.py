@@ -5,6 +5,7 @@ DATASETS = {
     "fashion_mnist": "70,000 garments, 28 x 28, grey, 10 classes",
     "mnist": "70,000 handwritten digits, 28 x 28, grey, 10 classes",
     "cifar10": "60,000 photographs, 32 x 32, colour, 10 classes",
+    "celeba": "202,599 faces, 218 x 178, colour; two classes by one of 40 attributes, the label",
 }
 
 _GARMENTS = (

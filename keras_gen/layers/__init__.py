@@ -1,7 +1,8 @@
 """Layers with weights, masks or random state that models share."""
 
 from keras_gen.layers.batch_normalization import BatchNormalization
+from keras_gen.layers.diff_augment import DiffAugment
 from keras_gen.layers.dropout import Dropout
 from keras_gen.layers.sampling import Sampling, replica_seed
 
-__all__ = ["BatchNormalization", "Dropout", "Sampling", "replica_seed"]
+__all__ = ["BatchNormalization", "DiffAugment", "Dropout", "Sampling", "replica_seed"]

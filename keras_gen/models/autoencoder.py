@@ -22,10 +22,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob, spherical_interpolation
+from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob
 from keras_gen.models import checks
 from keras_gen.models.generative_model import GenerativeModel
-from keras_gen.models.networks import Builder, build_decoder, build_encoder, plain_copy
+from keras_gen.models.networks import Builder, build_decoder, build_encoder, join, plain_copy
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -120,25 +120,12 @@ class Autoencoder(GenerativeModel):
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
 
     def get_config(self) -> dict:
-        own = {
-            name: None if network is None else keras.saving.serialize_keras_object(network)
-            for name, network in self._own_networks.items()
-        }
         return {
             **super().get_config(),
             "widths": self.widths,
             "hidden_units": self.hidden_units,
             "likelihood": self.likelihood,
-            **own,
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Autoencoder":
-        config = dict(config)
-        for name in ("encoder", "decoder"):
-            if config.get(name) is not None:
-                config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
-        return cls(**config)
 
     # === Training ===
 
@@ -221,39 +208,9 @@ class Autoencoder(GenerativeModel):
         """
         return self.of_pixels(self.codes, images, labels)[self.encoder_outputs[0]]
 
-    def decode(self, z: Any, labels: Any = None) -> np.ndarray:
-        """Codes (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1]."""
-        z = np.asarray(z, "float32")
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z must have shape (n, {self.latent_dim}). Received: {z.shape}")
-        if self.num_classes is not None:
-            checks.labels(labels, self.num_classes, len(z))
-        return self.in_chunks(self.images_from_latents, z, self.to_one_hot(labels))
-
     def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
         """Images -> the images that decoding their codes gives, float32 in [0, 1], same shape."""
         return self.of_pixels(self.reconstructions, images, labels)
-
-    def interpolate(self, z_start: Any, z_end: Any, num_steps: int = 10, labels: Any = None) -> np.ndarray:
-        """Images on the great arcs between codes: what lies between two garments.
-
-        Args:
-            z_start: (n, latent_dim), for example `encode(images)`.
-            z_end: (n, latent_dim).
-            num_steps: Images on each way, both ends included; 2 or more.
-            labels: Integers (n,) or one-hot, one for each way, where the model is conditional.
-
-        Returns:
-            (n, num_steps, height, width, channels), float32 in [0, 1].
-        """
-        checks.at_least("num_steps", num_steps, 2)
-        z_start, z_end = np.asarray(z_start, "float32"), np.asarray(z_end, "float32")
-        fractions = tf.linspace(0.0, 1.0, num_steps)
-        z = spherical_interpolation(z_start, z_end, fractions).numpy()
-        if labels is not None:
-            labels = np.repeat(np.asarray(labels), num_steps, axis=0)
-        images = self.decode(z.reshape(-1, self.latent_dim), labels)
-        return images.reshape(len(z_start), num_steps, *self.image_shape)
 
     def portable_network(self) -> keras.Model:
         """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export.
@@ -276,21 +233,11 @@ class Autoencoder(GenerativeModel):
 
             return signature
 
-        def decode(z, labels=None):  # type: ignore[no-untyped-def]
-            return {"images": self.images_from_latents(z, self.to_one_hot(labels))}
-
-        z = {"z": tf.TensorSpec((None, self.latent_dim), tf.float32, "z")}
         return {
             **super().signatures(),
-            "decode": (decode, {**z, **self.label_spec()}),
             "encode": (of_images(self.codes), {**self.image_spec(), **self.label_spec()}),
             "reconstruct": (
                 of_images(self.reconstructions, "images"),
                 {**self.image_spec(), **self.label_spec()},
             ),
         }
-
-
-def join(x: tf.Tensor, labels: tf.Tensor | None) -> Any:
-    """A network's input: `x` alone, or with one-hot labels."""
-    return x if labels is None else [x, labels]

@@ -22,6 +22,12 @@ def at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
 
 
+def more_than(name: str, value: float, bound: float) -> None:
+    """Refuses a number that is not above a bound."""
+    if not value > bound:
+        raise ValueError(f"{name} must be more than {bound}. Received: {value}")
+
+
 def widths(value: Sequence[int]) -> None:
     """Refuses a stack without layers, or a layer without units."""
     at_least("the number of widths", len(value), 1)
@@ -32,6 +38,12 @@ def fraction(name: str, value: float) -> None:
     """Refuses what is not from 0 to less than 1."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be from 0 to less than 1. Received: {value}")
+
+
+def probability(name: str, value: float) -> None:
+    """Refuses what is not from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1. Received: {value}")
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
@@ -62,6 +74,27 @@ def network(
             raise ValueError(
                 f"{name} must have {side} of shapes {list(shapes)} (without the batch axis). "
                 f"Received: {received}"
+            )
+
+
+def gives_logits(name: str, value: keras.Model) -> None:
+    """Refuses a network of one's own that ends in a sigmoid, where the loss wants what is before it."""
+    activation = getattr(value.layers[-1], "activation", None)
+    if activation is keras.activations.sigmoid:
+        raise ValueError(
+            f"{name} must give logits: from a sigmoid's probabilities, losses saturate. Received: a "
+            f"network whose last layer, {value.layers[-1].name}, has a sigmoid. Take it away."
+        )
+
+
+def no_batch_normalization(critic: keras.Model) -> None:
+    """Refuses batch normalization under a gradient penalty."""
+    for layer in critic._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise ValueError(
+                "A critic under a gradient penalty must not have batch normalization: the penalty is on "
+                "the slope at each image, and with it an image's score depends on the others of its batch. "
+                f"Received: the layer {layer.name}. Use LayerNormalization, or none."
             )
 
 

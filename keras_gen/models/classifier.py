@@ -64,7 +64,7 @@ class Classifier(ImageModel):
         self.flip = flip
         self.shift = shift
         self.label_smoothing = label_smoothing
-        self._own_backbone = backbone
+        self._own_networks = {"backbone": backbone}
         self.augmentation_seed = keras.random.SeedGenerator(seed)
         build = Builder(seed, self.dtype_policy)
         if backbone is None:
@@ -94,22 +94,13 @@ class Classifier(ImageModel):
         return False  # labels are what it answers with
 
     def get_config(self) -> dict:
-        backbone = self._own_backbone
         return {
             **super().get_config(),
             "dropout": self.dropout,
             "flip": self.flip,
             "shift": self.shift,
             "label_smoothing": self.label_smoothing,
-            "backbone": None if backbone is None else keras.saving.serialize_keras_object(backbone),
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Classifier":
-        config = dict(config)
-        if config.get("backbone") is not None:
-            config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**config)
 
     # === Training ===
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.losses import spherical_interpolation
 from keras_gen.models import checks
 from keras_gen.models.image_model import ImageModel
 
@@ -15,7 +16,7 @@ class GenerativeModel(ImageModel):
     """Base of the models that generate images.
 
     A subclass writes `images_from_latents` beside what an `ImageModel` needs, and inherits
-    `generate`, which gives float32 in [0, 1].
+    `generate`, `decode` and `interpolate`, which give float32 in [0, 1].
 
     Args:
         image_shape: (height, width, channels).
@@ -97,6 +98,36 @@ class GenerativeModel(ImageModel):
             labels = labels[np.arange(num_samples) % len(labels)]
         return self.to_one_hot(labels)
 
+    def decode(self, z: Any, labels: Any = None) -> np.ndarray:
+        """Latent vectors (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1]."""
+        z = np.asarray(z, "float32")
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z must have shape (n, {self.latent_dim}). Received: {z.shape}")
+        if self.num_classes is not None:
+            checks.labels(labels, self.num_classes, len(z))
+        return self.in_chunks(self.images_from_latents, z, self.to_one_hot(labels))
+
+    def interpolate(self, z_start: Any, z_end: Any, num_steps: int = 10, labels: Any = None) -> np.ndarray:
+        """Images on the great arcs between latent vectors: what lies between two garments.
+
+        Args:
+            z_start: (n, latent_dim); where a model has `encode`, for example `encode(images)`.
+            z_end: (n, latent_dim).
+            num_steps: Images on each way, both ends included; 2 or more.
+            labels: Integers (n,) or one-hot, one for each way, where the model is conditional.
+
+        Returns:
+            (n, num_steps, height, width, channels), float32 in [0, 1].
+        """
+        checks.at_least("num_steps", num_steps, 2)
+        z_start, z_end = np.asarray(z_start, "float32"), np.asarray(z_end, "float32")
+        fractions = tf.linspace(0.0, 1.0, num_steps)
+        z = spherical_interpolation(z_start, z_end, fractions).numpy()
+        if labels is not None:
+            labels = np.repeat(np.asarray(labels), num_steps, axis=0)
+        images = self.decode(z.reshape(-1, self.latent_dim), labels)
+        return images.reshape(len(z_start), num_steps, *self.image_shape)
+
     # === Export ===
 
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
@@ -113,4 +144,12 @@ class GenerativeModel(ImageModel):
             "seed": tf.TensorSpec((), tf.int32, "seed"),
             "num_samples": tf.TensorSpec((), tf.int32, "num_samples"),
         }
-        return {"serving_default": (generate, {**inputs, **self.label_spec()})}
+
+        def decode(z, labels=None):  # type: ignore[no-untyped-def]
+            return {"images": self.images_from_latents(z, self.to_one_hot(labels))}
+
+        z = {"z": tf.TensorSpec((None, self.latent_dim), tf.float32, "z")}
+        return {
+            "serving_default": (generate, {**inputs, **self.label_spec()}),
+            "decode": (decode, {**z, **self.label_spec()}),
+        }

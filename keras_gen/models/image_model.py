@@ -59,6 +59,7 @@ class ImageModel(keras.Model):
         self.num_classes: Any = num_classes  # an integer wherever labels are used
         self.class_names = None if class_names is None else tuple(class_names)
         self.seed = seed
+        self._own_networks: dict[str, keras.Model | None] = {}  # what a subclass was given
         self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
 
     @property
@@ -67,13 +68,27 @@ class ImageModel(keras.Model):
         return self.num_classes is not None
 
     def get_config(self) -> dict:
+        own = {
+            name: None if network is None else keras.saving.serialize_keras_object(network)
+            for name, network in self._own_networks.items()
+        }
         return {
             **super().get_config(),
             "image_shape": self.image_shape,
             "num_classes": self.num_classes,
             "seed": self.seed,
             "class_names": self.class_names,
+            **own,
         }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ImageModel":
+        # Networks of a user's own are the arguments that are stored as objects of Keras.
+        def restored(value: Any) -> Any:
+            is_object = isinstance(value, dict) and "class_name" in value and "module" in value
+            return keras.saving.deserialize_keras_object(value, custom_objects) if is_object else value
+
+        return cls(**{name: restored(value) for name, value in config.items()})
 
     # === State that Keras leaves out ===
 
@@ -128,7 +143,7 @@ class ImageModel(keras.Model):
             auto_scale_loss=auto_scale_loss,
         )
         # A checkpoint's optimizer state is loaded only into variables that exist.
-        self.optimizer.build(self.trainable_variables)
+        self.optimizer.build(self.optimized_variables)
         self._loss_names = [tracker.name for tracker in self.metrics]
         self._non_finite_steps = tf.Variable(
             [-1] * len(self._loss_names),
@@ -137,9 +152,14 @@ class ImageModel(keras.Model):
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
-    def default_optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer that `compile()` uses where none is given."""
-        return Adam(3e-3)
+    @property
+    def optimized_variables(self) -> list[keras.Variable]:
+        """What `optimizer` trains."""
+        return self.trainable_variables
+
+    def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
+        """The optimizer that recipes use, and `compile()` where none is given."""
+        return Adam(learning_rate)
 
     def get_compile_config(self) -> dict:
         if not self.compiled:
@@ -231,9 +251,10 @@ class ImageModel(keras.Model):
         one_hot = labels.shape.rank == 2 and labels.shape[1] == self.num_classes
         return from_one_hot() if one_hot else from_integers()
 
-    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
+    def scale_loss(self, loss: tf.Tensor, optimizer: keras.optimizers.Optimizer | None = None) -> tf.Tensor:
         """Divides by the number of replicas, whose gradients are summed, and scales for float16."""
-        return self.optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
+        optimizer = optimizer or self.optimizer
+        return optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
 
     def track(self, values: dict[str, tf.Tensor], num_images: tf.Tensor) -> None:
         """Adds a batch's means to the trackers of the same names, each image counting once."""

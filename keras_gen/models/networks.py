@@ -23,25 +23,29 @@ class Builder:
         self.dtype = dtype
         self.seeds: Iterator[int | None] = itertools.repeat(None) if seed is None else itertools.count(seed)
 
+    def seed(self) -> int | None:
+        """The next layer's seed."""
+        return next(self.seeds)
+
     def _options(self, **options: Any) -> dict:
-        initializer = keras.initializers.GlorotUniform(seed=next(self.seeds))
+        initializer = keras.initializers.GlorotUniform(seed=self.seed())
         return {"kernel_initializer": initializer, "dtype": self.dtype, **options}
 
     def dense(self, units: int, **options: Any) -> layers.Dense:
         return layers.Dense(units, **self._options(**options))
 
-    def conv(self, filters: int, strides: int = 2, **options: Any) -> layers.Conv2D:
-        return layers.Conv2D(filters, 3, strides, padding="same", **self._options(**options))
+    def conv(self, filters: int, strides: int = 2, size: int = 3, **options: Any) -> layers.Conv2D:
+        return layers.Conv2D(filters, size, strides, padding="same", **self._options(**options))
 
     def conv_transpose(self, filters: int, size: int, **options: Any) -> layers.Conv2DTranspose:
         options = self._options(**options)
         return layers.Conv2DTranspose(filters, size, strides=2, padding="same", **options)
 
-    def activated(self, x: Any) -> Any:
+    def activated(self, x: Any, negative_slope: float = 0.0) -> Any:
         """Batch normalization and ReLU, after a layer without bias."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         x = BatchNormalization(momentum=0.9, synchronized=replicas > 1, dtype=self.dtype)(x)
-        return layers.ReLU(dtype=self.dtype)(x)
+        return layers.ReLU(negative_slope=negative_slope, dtype=self.dtype)(x)
 
 
 def feature_sizes(image_shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
@@ -126,3 +130,8 @@ def plain_layer(layer: keras.Layer) -> keras.Layer:
         # The weights come from the original; and older Keras cannot read newer initializers' options.
         config["kernel_initializer"] = "zeros"
     return plain.from_config(config)
+
+
+def join(x: Any, labels: Any) -> Any:
+    """A network's input: `x` alone, or with one-hot labels."""
+    return x if labels is None else [x, labels]

@@ -25,8 +25,9 @@ import tensorflow as tf
 from keras_gen.layers import Sampling
 from keras_gen.losses import gaussian_kl, gaussian_log_prob
 from keras_gen.models import checks
-from keras_gen.models.autoencoder import Autoencoder, join
+from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.networks import join
 
 
 class ActiveUnits(keras.metrics.Metric):

@@ -1,0 +1,218 @@
+"""Says which side of a GAN has overpowered the other, since when, and what to change."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+NEARLY_ALWAYS = 0.98  # the part of the images that an overpowering discriminator tells right
+HARDLY_EVER = 0.05  # the part of the generated images that a fooled discriminator tells right
+ALIKE = 0.5  # diversity, below which the generator has settled for a part of the data
+# A critic's score is right nearly always in a good run, too, and has no loss that goes to zero.
+WITHOUT_VERDICT = ("wasserstein",)
+
+
+class GANHealth(keras.callbacks.Callback):
+    """Reads the signs that practitioners read in a GAN's logs, and says what they mean.
+
+    - The discriminator has overpowered the generator: it is right nearly always, on real and on generated
+      images, and its loss goes to zero. The generator gets hardly a gradient; its samples vary, but poor.
+    - The generator has run ahead: its samples are alike (`diversity` below 0.5), a mode that the
+      discriminator does not hold against it; or the discriminator takes nearly all of them for real.
+
+    Each is said once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step it
+    began at and the model's options that act against it; and so is its end. A healthy run hears nothing.
+
+    Args:
+        log_dir: TensorBoard's directory; the texts are its run `health`. None for the terminal alone.
+        window: Training steps whose mean is looked at, 1 or more.
+        patience: Windows in a row that a sign must last, 1 or more.
+        say: What gets the texts; the terminal by default.
+
+    Raises:
+        ValueError: A number is less than 1.
+
+    Example:
+
+    >>> health = GANHealth(None, window=50)
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike | None,
+        window: int = 100,
+        patience: int = 3,
+        say: Callable[[str], Any] = tqdm.tqdm.write,
+    ):
+        super().__init__()
+        for name, value in (("window", window), ("patience", patience)):
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more. Received: {value}")
+        self.log_dir = None if log_dir is None else Path(log_dir)
+        self.window = window
+        self.patience = patience
+        self.say = say
+        self.ahead: str | None = None  # the side that has overpowered the other
+        self._seen: str | None = None  # the side that the last windows spoke of
+        self._windows = 0  # how many in a row
+        self._since = (0, 0)  # the step and epoch in which they began
+        self._writer: Any = None
+
+    # === Windows of steps, from the epoch's means so far ===
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._epoch = 0
+        self._start_window(int(self.model.optimizer.iterations.numpy()))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
+        if not self._window_steps:
+            self._window_epoch = epoch
+        self._done = 0  # steps of this epoch
+        self._sums: dict[str, float] = {}  # of the values of those steps
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        # The last call of an epoch may count steps that the epoch does not have.
+        done = min(batch + 1, (self.params or {}).get("steps") or batch + 1)
+        for name, mean in (logs or {}).items():
+            total = float(np.mean(mean)) * done
+            self._window_sums[name] = self._window_sums.get(name, 0.0) + total - self._sums.get(name, 0.0)
+            self._sums[name] = total
+        self._window_steps += done - self._done
+        self._done = done
+        if self._window_steps >= self.window:
+            means = {name: total / self._window_steps for name, total in self._window_sums.items()}
+            self._look(means, self._window_start)
+            self._start_window(self._window_start + self._window_steps)
+
+    def _start_window(self, step: int) -> None:
+        self._window_start, self._window_steps, self._window_epoch = step, 0, self._epoch
+        self._window_sums: dict[str, float] = {}
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _look(self, means: dict[str, float], step: int) -> None:
+        side = diagnose(means, getattr(self.model, "loss_name", ""))
+        if side != self._seen:
+            self._seen, self._windows, self._since = side, 0, (step, self._window_epoch)
+        self._windows += 1
+        if self._windows < self.patience or side == self.ahead:
+            return
+        before, self.ahead = self.ahead, side
+        if side is None:
+            self._tell(f"The {before} is no longer ahead, since {self._when()}.", step)
+        else:
+            signs, remedies = SIGNS[side](means), REMEDIES[side](self.model, means)
+            self._tell(
+                f"The {side} has overpowered the {OTHER[side]}, since {self._when()}: {signs}. "
+                f"Try, one at a time: {'; '.join(remedies)}.",
+                step,
+            )
+
+    def _when(self) -> str:
+        step, epoch = self._since
+        return f"step {step:,} (epoch {epoch + 1})"
+
+    def _tell(self, text: str, step: int) -> None:
+        self.say(f"GANHealth: {text}")
+        if self.log_dir is None:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir / "health"))
+        with self._writer.as_default():
+            tf.summary.text("health", text, step=step)
+        self._writer.flush()
+
+
+# === What the signs mean ===
+
+OTHER = {"discriminator": "generator", "generator": "discriminator"}
+
+
+def diagnose(means: dict[str, float], loss_name: str = "") -> str | None:
+    """The side that has overpowered the other, by the logged means of some steps; None in health.
+
+    Args:
+        means: `diversity`, `real_accuracy` and `generated_accuracy`, as the GANs log them.
+        loss_name: Of the adversarial loss.
+
+    Example:
+
+    >>> diagnose({"diversity": 1.0, "real_accuracy": 1.0, "generated_accuracy": 0.99}, "hinge")
+    'discriminator'
+    """
+    if means["diversity"] < ALIKE:
+        return "generator"
+    if loss_name in WITHOUT_VERDICT:
+        return None
+    if means["generated_accuracy"] < HARDLY_EVER:
+        return "generator"
+    right = min(means["real_accuracy"], means["generated_accuracy"])
+    return "discriminator" if right > NEARLY_ALWAYS else None
+
+
+def discriminator_signs(means: dict[str, float]) -> str:
+    return (
+        f"it tells {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of the "
+        f"generated images right (50% is a guess), its loss is {means['discriminator_loss']:.2g}, and "
+        f"samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
+    )
+
+
+def generator_signs(means: dict[str, float]) -> str:
+    alike = "alike, " if means["diversity"] < ALIKE else ""
+    return (
+        f"its samples are {alike}{means['diversity']:.2f} times as far from each other as real images are, "
+        f"and the discriminator tells {means['generated_accuracy']:.0%} of them right"
+    )
+
+
+def weaken_discriminator(model: Any, means: dict[str, float]) -> list[str]:
+    """Options that hold the discriminator back, with the values that they have and might have."""
+    config = model.get_config()
+    rate = means["discriminator_learning_rate"]
+    remedies = [
+        f"dropout={min(0.5, config['dropout'] + 0.25):g} (now {config['dropout']:g})",
+        f"a discriminator learning rate of {rate / 4:.1g} (now {rate:.1g})",
+        f"half of the discriminator's filters (now {list(config['discriminator_widths'])})",
+        f"real_label_noise=0.2 (now {config.get('real_label_noise', 0):g})",
+        f"real_label_flips=0.05 and generated_label_flips=0.05 (now {config.get('real_label_flips', 0):g})",
+    ]
+    if config["discriminator_steps"] > 1:
+        remedies.insert(0, f"discriminator_steps=1 (now {config['discriminator_steps']})")
+    return remedies
+
+
+def strengthen_discriminator(model: Any, means: dict[str, float]) -> list[str]:
+    """Options that help the discriminator, or hold the generator back."""
+    config = model.get_config()
+    rate = means["generator_learning_rate"]
+    remedies = [
+        f"a generator learning rate of {rate / 4:.1g} (now {rate:.1g})",
+        f"a discriminator learning rate above {means['discriminator_learning_rate']:.1g}",
+        f"twice the discriminator's filters (now {list(config['discriminator_widths'])})",
+        f"discriminator_steps={config['discriminator_steps'] + 1} (now {config['discriminator_steps']})",
+    ]
+    for name in ("dropout", *HINDRANCES):
+        if config.get(name):
+            remedies.insert(0, f"{name}=0 (now {config[name]:g})")
+    return remedies
+
+
+HINDRANCES = (
+    "real_label_noise",
+    "generated_label_noise",
+    "real_label_flips",
+    "generated_label_flips",
+    "instance_noise",
+)
+SIGNS = {"discriminator": discriminator_signs, "generator": generator_signs}
+REMEDIES = {"discriminator": weaken_discriminator, "generator": strengthen_discriminator}

@@ -1,0 +1,104 @@
+"""Conditional GAN: a generator that draws the class it is asked for.
+
+    discriminator:  min over D of E[-log D(x, y)] + E[-log(1 - D(G(z, y), y))]
+    generator:      min over G of E[-log D(G(z, y), y)]
+
+or the Wasserstein losses in their place. The label y, one-hot, joins the generator's latent vector [1]. The
+discriminator gets it as more channels of the image, each constant; or, with projection, its logit has a
+term y' V f(x), linear in its features f of the image [2], which is stronger where classes are many. The
+generated images of a step have the labels of its real ones.
+
+References:
+    1. Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv 1411.1784.
+    2. Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv 1802.05637.
+"""
+
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from keras_gen.models import checks
+from keras_gen.models.gan import GAN
+from keras_gen.models.wgan_gp import WGANGP
+
+BASES: dict[str, type[GAN]] = {"gan": GAN, "wgan_gp": WGANGP}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class CGAN(GAN):
+    """Conditional GAN, over `GAN` or `WGANGP`.
+
+    It logs what its base logs.
+
+    Args:
+        num_classes: Number of classes, 2 or more.
+        base: `"gan"` or `"wgan_gp"`: whose losses, penalty and optimizers it trains with.
+        loss: With the base `"gan"`, as there; `"non_saturating"` by default.
+        discriminator_normalization: As for the base, whose default it has where it is None.
+        discriminator_steps: As for the base, whose default it has where it is None.
+        gradient_penalty_weight: With the base `"wgan_gp"`, as there.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        ValueError: An argument is out of range, or does not go with the base.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = CGAN(num_classes=10, generator_widths=(8, 4), discriminator_widths=(4, 8), seed=0)
+    >>> model.compile()
+    >>> history = model.fit(np.zeros((256, 28, 28), "uint8"), np.arange(256) % 10, epochs=1, verbose=0)
+    >>> model.generate(3, seed=0, labels=[7, 7, 2]).shape
+    (3, 28, 28, 1)
+    """
+
+    losses_allowed = (*GAN.losses_allowed, *WGANGP.losses_allowed)
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        base: Literal["gan", "wgan_gp"] = "gan",
+        loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
+        discriminator_normalization: Literal["batch", "spectral", "none"] | None = None,
+        discriminator_steps: int | None = None,
+        gradient_penalty_weight: float = 10.0,
+        **kwargs: Any,
+    ):
+        checks.one_of("base", base, tuple(BASES))
+        checks.more_than("gradient_penalty_weight", gradient_penalty_weight, 0)
+        wasserstein = base == "wgan_gp"
+        chosen: Any = loss or BASES[base].losses_allowed[0]
+        checks.one_of(f"loss with base={base!r}", chosen, BASES[base].losses_allowed)
+        super().__init__(
+            num_classes=num_classes,
+            loss=chosen,
+            discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
+            discriminator_steps=discriminator_steps or (2 if wasserstein else 1),
+            **kwargs,
+        )
+        self.base = base
+        self.gradient_penalty_weight = gradient_penalty_weight
+        if wasserstein:
+            checks.no_batch_normalization(self.discriminator)
+            self.penalty_weight = gradient_penalty_weight
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "base": self.base,
+            "gradient_penalty_weight": self.gradient_penalty_weight,
+        }
+
+    # === As the base has it ===
+
+    def penalty(
+        self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
+    ) -> tf.Tensor:
+        return BASES[self.base].penalty(self, real_images, generated_images, labels)
+
+    def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return BASES[self.base].verdicts(self, real_logits, generated_logits)
+
+    def default_optimizer(self, learning_rate: Any = 4e-4) -> keras.optimizers.Optimizer:
+        return BASES[self.base].default_optimizer(self, learning_rate)

@@ -1,0 +1,483 @@
+"""Generative adversarial network: a generator learns to make what a discriminator takes for real.
+
+    discriminator:  min over D of E[-log D(x)] + E[-log(1 - D(G(z)))],  z ~ N(0, 1)
+    generator:      min over G of E[-log D(G(z))]
+
+with the non-saturating loss [1, section 3]; others by name. Differences from the papers: the networks are
+DCGAN's [2] in miniature; images are drawn by an exponential moving average of the generator's weights [3],
+which is what makes a small GAN's samples good; and the remedies that practitioners use are options.
+
+References:
+    1. Goodfellow et al. 2014, Generative Adversarial Networks, arXiv 1406.2661.
+    2. Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv 1511.06434.
+    3. Yazici et al. 2018, The Unusual Effectiveness of Averaging in GAN Training, arXiv 1806.04498.
+    4. Salimans et al. 2016, Improved Techniques for Training GANs, arXiv 1606.03498.
+    5. Sonderby et al. 2016, Amortised MAP Inference for Image Super-resolution, arXiv 1610.04490.
+    6. Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv 1801.04406.
+    7. Miyato et al. 2018, Spectral Normalization for GANs, arXiv 1802.05957.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from keras_gen.layers import DiffAugment, replica_seed
+from keras_gen.losses import ADVERSARIAL_LOSSES, AdversarialLosses, r1_penalty, sum_over_example
+from keras_gen.models import checks
+from keras_gen.models.gan_networks import (
+    NORMALIZATIONS,
+    build_discriminator,
+    build_generator,
+    default_widths,
+)
+from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.networks import Builder, join, plain_copy
+from keras_gen.optimizers import Adam
+
+NETWORKS = ("generator", "discriminator")
+LOGGED = (
+    "generator_loss",
+    "discriminator_loss",
+    "penalty",
+    "real_accuracy",
+    "generated_accuracy",
+    "diversity",
+    *[f"{network}_gradient_norm" for network in NETWORKS],
+    *[f"{network}_learning_rate" for network in NETWORKS],
+)
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class GAN(GenerativeModel):
+    """Generative adversarial network, with convolutional networks by default.
+
+    It logs, as means over the epoch: `discriminator_loss` and `generator_loss`; `penalty`, where there is
+    one; `real_accuracy` and `generated_accuracy`, the parts of the real and of the generated images that
+    the discriminator tells right (0.5 is a guess); `diversity`, the mean distance between two generated
+    images over that between two real ones (1 is as varied, 0 is one image again and again); and in
+    training, `discriminator_gradient_norm`, `generator_gradient_norm`, `discriminator_learning_rate` and
+    `generator_learning_rate`.
+
+    Args:
+        image_shape: (height, width, channels); any size.
+        latent_dim: Length of the latent vector z.
+        num_classes: Number of classes to condition both networks on; None to ignore labels. See `CGAN`.
+        conditioning: How the discriminator learns the label: `"concat"`, as more channels of the image, or
+            `"projection"`, as a direction in the space of its features. For `num_classes` only.
+        loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`: see `keras_gen.losses`.
+        generator_widths: Filters of the generator's feature maps, from the smallest map on, each twice the
+            size of the one before; by default the default discriminator's, turned around.
+        discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
+            by default 64, 128, 256, 256, ... until the map is at most 8 pixels.
+        discriminator_normalization: `"batch"`, `"spectral"` [7] or `"none"`.
+        dropout: Part of the discriminator's features that is dropped in training, from 0 to less than 1.
+        discriminator_steps: Updates of the discriminator for one of the generator, 1 or more; each sees the
+            batch's real images and newly generated ones.
+        label_smoothing: Real images are called real with probability 1 - label_smoothing, from 0 to less
+            than 1; generated ones always generated ("one-sided" [4]).
+        real_label_noise: Real images' targets are drawn from [1 - real_label_noise, 1], from 0 to 1.
+        generated_label_noise: Generated images' targets are drawn from [0, generated_label_noise].
+        real_label_flips: Part of the real images that is called generated, from 0 to 1.
+        generated_label_flips: Part of the generated images that is called real.
+        instance_noise: Standard deviation of the noise that is added to every image that the discriminator
+            sees, for pixels in [0, 1] [5]; 0 or more.
+        instance_noise_steps: Steps along which that noise falls to 0; 0 keeps it.
+        augment: Changes to every image that the discriminator sees, for small data, such as
+            `"color,translation,cutout"`: see `keras_gen.layers.DiffAugment`.
+        r1_weight: Weight of the penalty on slopes at real images [6], 0 or more.
+        ema: Momentum of the moving average of the generator's weights, from 0 to less than 1; 0 draws
+            with the generator as it is.
+        generator: Your own network in place of the default: z (latent_dim,), and with `num_classes`
+            one-hot labels (num_classes,) -> images (height, width, channels) in [-1, 1], by a tanh.
+        discriminator: Your own network: images (height, width, channels) in [-1, 1], and with
+            `num_classes` one-hot labels -> logits (1,), without a sigmoid.
+        seed: Integer that determines the initial weights and all noise; random by default.
+
+    Raises:
+        ValueError: An argument is out of range, or your own networks do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = GAN(image_shape=(28, 28, 1), generator_widths=(8, 4), discriminator_widths=(4, 8), seed=0)
+    >>> model.compile()
+    >>> history = model.fit(np.zeros((256, 28, 28), "uint8"), epochs=1, verbose=0)
+    >>> model.generate(2, seed=0).shape
+    (2, 28, 28, 1)
+    """
+
+    losses_allowed: tuple[str, ...] = ("non_saturating", "minimax", "least_squares", "hinge")
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_dim: int = 64,
+        num_classes: int | None = None,
+        conditioning: Literal["concat", "projection"] = "concat",
+        loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
+        generator_widths: Sequence[int] | None = None,
+        discriminator_widths: Sequence[int] | None = None,
+        discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
+        dropout: float = 0.0,
+        discriminator_steps: int = 1,
+        label_smoothing: float = 0.0,
+        real_label_noise: float = 0.0,
+        generated_label_noise: float = 0.0,
+        real_label_flips: float = 0.0,
+        generated_label_flips: float = 0.0,
+        instance_noise: float = 0.0,
+        instance_noise_steps: int = 0,
+        augment: str = "",
+        r1_weight: float = 0.0,
+        ema: float = 0.999,
+        generator: keras.Model | None = None,
+        discriminator: keras.Model | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        checks.one_of("loss", loss, self.losses_allowed)
+        checks.one_of("conditioning", conditioning, ("concat", "projection"))
+        checks.one_of("discriminator_normalization", discriminator_normalization, NORMALIZATIONS)
+        checks.at_least("discriminator_steps", discriminator_steps, 1)
+        for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing), ("ema", ema)):
+            checks.fraction(name, value)
+        for name, value in (
+            ("real_label_noise", real_label_noise),
+            ("generated_label_noise", generated_label_noise),
+            ("real_label_flips", real_label_flips),
+            ("generated_label_flips", generated_label_flips),
+        ):
+            checks.probability(name, value)
+        for name, value in (
+            ("instance_noise", instance_noise),
+            ("instance_noise_steps", instance_noise_steps),
+            ("r1_weight", r1_weight),
+        ):
+            checks.at_least(name, value, 0)
+        super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
+        self.conditioning = conditioning
+        self.loss_name = loss
+        self.discriminator_widths = tuple(discriminator_widths or default_widths(self.image_shape))
+        self.generator_widths = tuple(generator_widths or default_widths(self.image_shape)[::-1])
+        checks.widths(self.discriminator_widths)
+        checks.widths(self.generator_widths)
+        self.discriminator_normalization = discriminator_normalization
+        self.dropout = dropout
+        self.discriminator_steps = discriminator_steps
+        self.label_smoothing = label_smoothing
+        self.real_label_noise = real_label_noise
+        self.generated_label_noise = generated_label_noise
+        self.real_label_flips = real_label_flips
+        self.generated_label_flips = generated_label_flips
+        self.instance_noise = instance_noise
+        self.instance_noise_steps = instance_noise_steps
+        self.r1_weight = self.penalty_weight = r1_weight
+        self.ema = ema
+        self.augment = DiffAugment(augment, seed, dtype="float32")
+        self.noise_seed = keras.random.SeedGenerator(seed)  # of all that training draws
+        self._own_networks = {"generator": generator, "discriminator": discriminator}
+        self._make_networks(generator, discriminator)
+        self.trackers = [keras.metrics.Mean(name=name) for name in LOGGED]
+        self.built = True
+
+    def _make_networks(self, generator: keras.Model | None, discriminator: keras.Model | None) -> None:
+        labels = [] if self.num_classes is None else [(self.num_classes,)]
+        build = Builder(self.seed, self.dtype_policy)
+        if generator is None:
+            sizes = (self.latent_dim, self.num_classes, self.generator_widths)
+            generator = build_generator(self.image_shape, *sizes, build)
+        else:
+            checks.network("generator", generator, [(self.latent_dim,), *labels], [self.image_shape])
+        if discriminator is None:
+            discriminator = build_discriminator(
+                self.image_shape,
+                self.num_classes,
+                self.conditioning,
+                self.discriminator_widths,
+                self.discriminator_normalization,
+                self.dropout,
+                build,
+            )
+        else:
+            checks.network("discriminator", discriminator, [self.image_shape, *labels], [(1,)])
+            checks.gives_logits("discriminator", discriminator)
+        self.generator, self.discriminator = generator, discriminator
+        # What draws images: the moving average of the generator's weights.
+        self.ema_generator = generator
+        if self.ema:
+            self.ema_generator = keras.models.clone_model(generator)
+            self.ema_generator.set_weights(generator.get_weights())
+            self.ema_generator.trainable = False
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "conditioning": self.conditioning,
+            "loss": self.loss_name,
+            "generator_widths": self.generator_widths,
+            "discriminator_widths": self.discriminator_widths,
+            "discriminator_normalization": self.discriminator_normalization,
+            "dropout": self.dropout,
+            "discriminator_steps": self.discriminator_steps,
+            "label_smoothing": self.label_smoothing,
+            "real_label_noise": self.real_label_noise,
+            "generated_label_noise": self.generated_label_noise,
+            "real_label_flips": self.real_label_flips,
+            "generated_label_flips": self.generated_label_flips,
+            "instance_noise": self.instance_noise,
+            "instance_noise_steps": self.instance_noise_steps,
+            "augment": self.augment.policy,
+            "r1_weight": self.r1_weight,
+            "ema": self.ema,
+        }
+
+    # === Training ===
+
+    def compile(  # type: ignore[override]
+        self,
+        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        **options: Any,
+    ) -> None:
+        """Prepares the model for `fit`; the losses are the model's own.
+
+        Args:
+            generator_optimizer: `default_optimizer()` where none is given.
+            discriminator_optimizer: Likewise, and another one than the generator's.
+            **options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see
+                `ImageModel.compile`.
+        """
+        super().compile(generator_optimizer, **options)
+        second: Any = keras.optimizers.get(discriminator_optimizer or self.default_optimizer())
+        if second is generator_optimizer:  # an optimizer belongs to one network's weights
+            second = copy_of(second)
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if scaled and not isinstance(second, keras.optimizers.LossScaleOptimizer):
+            second = keras.optimizers.LossScaleOptimizer(second, name="discriminator_loss_scale")
+        self.discriminator_optimizer = second
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def default_optimizer(self, learning_rate: Any = 4e-4) -> keras.optimizers.Optimizer:
+        """Adam with DCGAN's momentum of 0.5: more makes two players chase each other [2]."""
+        return Adam(learning_rate, beta_1=0.5)
+
+    @property
+    def optimized_variables(self) -> list[keras.Variable]:
+        return self.generator.trainable_variables
+
+    def get_compile_config(self) -> dict:
+        config = super().get_compile_config()
+        if config:
+            config["generator_optimizer"] = config.pop("optimizer")
+            second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
+            config["discriminator_optimizer"] = second
+        return config
+
+    @property
+    def metrics(self) -> list:
+        return [tracker for tracker in self.trackers if tracker.name != "penalty" or self.penalty_weight]
+
+    def train_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        real_images = 2.0 * images - 1.0
+        for _ in range(self.discriminator_steps - 1):
+            generated_images = self.generator(self.generator_inputs(labels, images), training=True)
+            self.train_discriminator(real_images, generated_images, labels)
+        with tf.GradientTape() as tape:
+            generated_images = self.generator(self.generator_inputs(labels, images), training=True)
+            with tape.stop_recording():
+                values = self.train_discriminator(real_images, generated_images, labels)
+            logits = self.logits(self.shown(generated_images), labels, training=True)
+            loss = tf.reduce_mean(self.losses(logits).generator)
+            scaled_loss = self.scale_loss(loss)
+        norm = self.descend(tape, scaled_loss, self.generator, self.optimizer)
+        self.follow_generator()
+        values["generator_loss"], values["generator_gradient_norm"] = loss, norm
+        values["diversity"] = diversity(generated_images, real_images)
+        values["generator_learning_rate"] = tf.convert_to_tensor(self.optimizer.learning_rate)
+        second = self.discriminator_optimizer
+        values["discriminator_learning_rate"] = tf.convert_to_tensor(second.learning_rate)
+        self.track(values, tf.shape(images)[0])
+        return self.logs()
+
+    def train_discriminator(
+        self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """One update of the discriminator, and what it says of the images in [-1, 1]."""
+        real_shown, generated_shown = self.shown(real_images), self.shown(generated_images)
+        targets = self.targets(tf.shape(real_images)[0])
+        with tf.GradientTape() as tape:
+            values, loss = self.judge(real_shown, generated_shown, labels, targets, training=True)
+            if self.penalty_weight:
+                values["penalty"] = self.penalty(real_shown, generated_shown, labels)
+                loss += self.penalty_weight * values["penalty"]
+            scaled_loss = self.scale_loss(loss, self.discriminator_optimizer)
+        optimizer = self.discriminator_optimizer
+        norm = self.descend(tape, scaled_loss, self.discriminator, optimizer)
+        return {**values, "discriminator_gradient_norm": norm}
+
+    def judge(
+        self,
+        real_images: tf.Tensor,
+        generated_images: tf.Tensor,
+        labels: tf.Tensor | None,
+        targets: tuple[tf.Tensor, tf.Tensor],
+        training: bool,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """What is logged of the discriminator, and its loss.
+
+        `targets` are, for each real and each generated image, how far it is to be called real.
+        """
+        # Each kind by itself: with batch normalization, the discriminator must not see them mixed [4].
+        real_logits = self.logits(real_images, labels, training)
+        generated_logits = self.logits(generated_images, labels, training)
+        real_losses, generated_losses = self.losses(real_logits), self.losses(generated_logits)
+        loss = tf.reduce_mean(blend(targets[0], real_losses)) + tf.reduce_mean(
+            blend(targets[1], generated_losses)
+        )
+        real_called_real, generated_called_real = self.verdicts(real_logits, generated_logits)
+        values = {
+            "discriminator_loss": loss,
+            "real_accuracy": tf.reduce_mean(tf.cast(real_called_real, tf.float32)),
+            "generated_accuracy": 1.0 - tf.reduce_mean(tf.cast(generated_called_real, tf.float32)),
+        }
+        return values, loss
+
+    def test_step(self, data: Any) -> dict:
+        images, labels = self.prepare(data)
+        real_images = 2.0 * images - 1.0
+        # Noise that only the position in the test set determines: evaluating twice gives one result.
+        position = tf.cast(self.trackers[0].count, tf.int32)
+        z = tf.random.stateless_normal((tf.shape(images)[0], self.latent_dim), tf.stack([0, position]))
+        generated_images = self.generator(join(z, labels), training=False)
+        targets = (tf.ones(()), tf.zeros(()))
+        values, _ = self.judge(real_images, generated_images, labels, targets, training=False)
+        logits = self.logits(generated_images, labels, training=False)
+        values["generator_loss"] = tf.reduce_mean(self.losses(logits).generator)
+        values["diversity"] = diversity(generated_images, real_images)
+        self.track(values, tf.shape(images)[0])
+        return {name: value for name, value in self.logs().items() if name in values}
+
+    def descend(
+        self,
+        tape: tf.GradientTape,
+        scaled_loss: tf.Tensor,
+        network: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> tf.Tensor:
+        """Updates a network, and gives its gradient's length."""
+        gradients = tape.gradient(scaled_loss, network.trainable_variables)
+        norm = tf.linalg.global_norm(gradients) / self.scale_loss(tf.ones(()), optimizer)
+        optimizer.apply(gradients, network.trainable_variables)
+        return norm
+
+    def follow_generator(self) -> None:
+        """Moves the average of the generator's weights, faster at the beginning [3]."""
+        if not self.ema:
+            return
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        momentum = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
+        for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+            average.assign(momentum * average + (1.0 - momentum) * weight)
+
+    # === What the discriminator sees, and is to say ===
+
+    def logits(self, images: tf.Tensor, labels: tf.Tensor | None, training: bool = False) -> tf.Tensor:
+        """The discriminator's answers, float32 (n,), to images in [-1, 1]."""
+        logits = self.discriminator(join(images, labels), training=training)
+        return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
+
+    def losses(self, logits: tf.Tensor) -> AdversarialLosses:
+        return ADVERSARIAL_LOSSES[self.loss_name](logits)
+
+    def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which of the real and of the generated images the discriminator calls real."""
+        both = self.losses(real_logits), self.losses(generated_logits)
+        return both[0].real < both[0].generated, both[1].real < both[1].generated
+
+    def shown(self, images: tf.Tensor) -> tf.Tensor:
+        """What the discriminator sees of images in [-1, 1]: augmented and with noise."""
+        images = self.augment(tf.cast(images, tf.float32), training=True)
+        if not self.instance_noise:
+            return images
+        noise = tf.random.stateless_normal(tf.shape(images), replica_seed(self.noise_seed))
+        left = 1.0
+        if self.instance_noise_steps:
+            step = tf.cast(self.optimizer.iterations, tf.float32)
+            left = tf.maximum(0.0, 1.0 - step / self.instance_noise_steps)
+        return images + 2.0 * self.instance_noise * left * noise  # the range is 2, not 1
+
+    def targets(self, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """How far each real and each generated image is to be called real, (n,), always in [0, 1]."""
+        real = self._flipped(tf.fill((n,), 1.0), -self.real_label_noise, self.real_label_flips)
+        generated = self._flipped(tf.zeros((n,)), self.generated_label_noise, self.generated_label_flips)
+        return real * (1.0 - self.label_smoothing), generated
+
+    def _flipped(self, targets: tf.Tensor, noise: float, flips: float) -> tf.Tensor:
+        if noise:
+            seed = replica_seed(self.noise_seed)
+            targets += noise * tf.random.stateless_uniform(tf.shape(targets), seed)
+        if flips:
+            seed = replica_seed(self.noise_seed)
+            flipped = tf.random.stateless_uniform(tf.shape(targets), seed) < flips
+            targets = tf.where(flipped, 1.0 - targets, targets)
+        return targets
+
+    # === The penalty ===
+
+    def penalty(
+        self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
+    ) -> tf.Tensor:
+        """What is added to the discriminator's loss, times `penalty_weight`: R1's squared slopes [6]."""
+        return tf.reduce_mean(
+            r1_penalty(lambda images: self.logits(images, labels, training=True), real_images)
+        )
+
+    # === Verbs ===
+
+    def generator_inputs(self, labels: tf.Tensor | None, images: tf.Tensor) -> Any:
+        """New latent vectors, as many as there are images, with their labels."""
+        shape = (tf.shape(images)[0], self.latent_dim)
+        return join(tf.random.stateless_normal(shape, replica_seed(self.noise_seed)), labels)
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Draws images from latent vectors, or from (latent vectors, labels) where conditional."""
+        z, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        return self.images_from_latents(z, self.to_one_hot(labels))
+
+    def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        images = tf.cast(self.ema_generator(join(z, labels), training=False), tf.float32)
+        return tf.clip_by_value(0.5 * images + 0.5, 0.0, 1.0)
+
+    def portable_network(self) -> keras.Model:
+        """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export."""
+        generator = plain_copy(self.ema_generator)
+        images = layers.Rescaling(0.5, 0.5, dtype="float32", name="images")(generator(generator.inputs))
+        return keras.Model(generator.inputs, images, name="generate")
+
+
+def copy_of(optimizer: Any) -> keras.optimizers.Optimizer:
+    """Another optimizer with the same settings."""
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def blend(target: tf.Tensor, losses: AdversarialLosses) -> tf.Tensor:
+    """The discriminator's loss for images that are to be called real as far as `target` says."""
+    return target * losses.real + (1.0 - target) * losses.generated
+
+
+def diversity(generated_images: tf.Tensor, real_images: tf.Tensor) -> tf.Tensor:
+    """Mean distance between two generated images over that between two real ones, ().
+
+    Each image is compared with the next one of its batch.
+    """
+
+    def mean_distance(images: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(images, tf.float32)
+        differences = images - tf.roll(images, 1, axis=0)
+        return tf.reduce_mean(tf.sqrt(sum_over_example(tf.square(differences))))
+
+    return tf.math.divide_no_nan(mean_distance(generated_images), mean_distance(real_images))

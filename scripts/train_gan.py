@@ -1,0 +1,39 @@
+"""Trains a GAN on the embedded garments through the Python API, and writes what it draws.
+
+    python scripts/train_gan.py [FOLDER]
+
+The folder (runs/train_gan by default) gets TensorBoard logs, pictures, gan.keras and a SavedModel.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+
+import keras_gen as kg
+from keras_gen.images import grid, write_png
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/train_gan")
+logs = folder / "logs"
+
+data = kg.load_dataset("fashion_mnist_12k", batch_size=32, seed=0)
+
+model = kg.GAN(image_shape=data.image_shape, loss="non_saturating", seed=0)
+model.compile()  # two optimizers: compile(generator_optimizer=..., discriminator_optimizer=...)
+model.fit(
+    data.train,
+    epochs=20,
+    callbacks=[
+        keras.callbacks.TensorBoard(logs),
+        kg.callbacks.SampleGrid(logs),
+        kg.callbacks.GANHealth(logs),
+        kg.callbacks.FiniteGuard(),
+    ],
+)
+
+write_png(folder / "samples.png", grid(model.generate(64, seed=0)))
+print(kg.metrics.evaluate(model, data).table())
+
+model.save(folder / "gan.keras")  # both networks, both optimizers, the average: training can go on
+model.export(folder / "serving" / "1")  # for TensorFlow Serving, needs no keras_gen
+print("Look at", folder / "samples.png", "and run: tensorboard --logdir", logs)

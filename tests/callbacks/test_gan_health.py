@@ -1,0 +1,92 @@
+"""GANHealth on runs that are made to fail in each way, and on healthy ones."""
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from keras_gen.callbacks import GANHealth
+from keras_gen.callbacks.gan_health import diagnose
+from keras_gen.models import GAN, WGANGP
+
+SIZES = {"latent_dim": 16, "generator_widths": (32, 16), "discriminator_widths": (16, 32), "seed": 0}
+
+
+def told(tmp_path, garments, generator_rate, discriminator_rate, model=None, epochs=8) -> list[str]:
+    """What GANHealth says of a run with these learning rates."""
+    model = model or GAN(**SIZES)
+    model.compile(*[keras.optimizers.Adam(r, beta_1=0.5) for r in (generator_rate, discriminator_rate)])
+    texts: list[str] = []
+    health = GANHealth(tmp_path, window=16, patience=5, say=texts.append)
+    model.fit(garments[0], batch_size=32, epochs=epochs, callbacks=[health], verbose=0)
+    return texts
+
+
+def test_discriminator_that_is_too_strong(tmp_path, garments):
+    model = GAN(**SIZES, dropout=0.1)
+    texts = told(tmp_path, garments, 1e-5, 4e-3, model)
+    assert len(texts) == 1  # once, not in every window
+    assert "The discriminator has overpowered the generator, since step " in texts[0]
+    for remedy in (
+        "dropout=0.35 (now 0.1)",
+        "learning rate of 0.001 (now 0.004)",
+        "filters (now [16, 32])",
+    ):
+        assert remedy in texts[0]
+    assert "real_label_noise=0.2" in texts[0] and "real_label_flips=0.05" in texts[0]
+    events = EventAccumulator(str(tmp_path / "health"), size_guidance={"tensors": 0}).Reload()
+    written = events.Tensors("health")[0].tensor_proto.string_val[0].decode()
+    assert f"GANHealth: {written}" == texts[0]
+
+
+def test_generator_that_runs_ahead(tmp_path, garments):
+    model = GAN(**SIZES, real_label_flips=0.3)
+    texts = told(tmp_path, garments, 4e-3, 1e-6, model)
+    assert len(texts) == 1
+    assert "The generator has overpowered the discriminator, since step 0 (epoch 1)" in texts[0]
+    assert "real_label_flips=0 (now 0.3)" in texts[0]
+    assert "generator learning rate of 0.001 (now 0.004)" in texts[0]
+    assert "discriminator_steps=2 (now 1)" in texts[0]
+
+
+@pytest.mark.parametrize("model", (GAN, WGANGP))
+def test_healthy_runs_hear_nothing(model, tmp_path, garments):
+    assert told(tmp_path, garments, 1e-3, 1e-3, model(**SIZES), epochs=10) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_collapse_and_recovery_by_the_logs():
+    """A mode, then health again: both are said, with the steps where they began."""
+    texts: list[str] = []
+    health = GANHealth(None, window=10, patience=2, say=texts.append)
+    model = GAN(**SIZES)
+    model.compile()
+    health.set_model(model)
+    health.set_params({"steps": 100})
+    health.on_train_begin()
+    rates = {"generator_learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    losses = {"discriminator_loss": 1.0, "real_accuracy": 0.8, "generated_accuracy": 0.8}
+    health.on_epoch_begin(0)
+    diversities = np.concatenate([np.full(30, 0.9), np.full(40, 0.1), np.full(30, 0.9)])
+    for step in range(100):  # the logs are means over the epoch so far, as Keras has them
+        mean = diversities[: step + 1].mean()
+        health.on_train_batch_end(step, {**losses, **rates, "diversity": mean})
+    assert len(texts) == 2
+    assert "since step 30 (epoch 1): its samples are alike, 0.10 times" in texts[0]
+    assert texts[1] == "GANHealth: The generator is no longer ahead, since step 70 (epoch 1)."
+
+
+def test_diagnose():
+    healthy = {"diversity": 0.95, "real_accuracy": 0.8, "generated_accuracy": 0.85}
+    assert diagnose(healthy) is None
+    sure = {"diversity": 0.95, "real_accuracy": 0.99, "generated_accuracy": 1.0}
+    assert diagnose(sure) == "discriminator"
+    assert diagnose(sure, "wasserstein") is None  # a good critic is sure
+    assert diagnose({**sure, "real_accuracy": 0.6}) is None
+    assert diagnose({**healthy, "diversity": 0.3}) == "generator"
+    assert diagnose({**healthy, "generated_accuracy": 0.01}) == "generator"
+
+
+def test_refuses_bad_arguments():
+    with pytest.raises(ValueError, match="window must be 1 or more. Received: 0"):
+        GANHealth(None, window=0)
