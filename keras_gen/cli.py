@@ -223,8 +223,10 @@ def train_parser(recipe: str) -> tuple[Any, list[str]]:
     )
     not_options: set[str | int] = {"recipe", "hyperparameters", "progress", "mlflow"}
     parser.add_function_arguments(training.train, skip=not_options)
-    networks = {"encoder", "decoder", "backbone"}
+    networks = {"encoder", "decoder", "backbone", "generator", "discriminator"}
     from_data = {"image_shape", "seed", "class_names", "name", "dtype", *networks}
+    if chosen.uses_labels:
+        from_data.add("num_classes")
     model = getattr(models, chosen.model)
     hyperparameters = parser.add_class_arguments(model, skip=from_data, instantiate=False)
     parser.set_defaults(chosen.hyperparameters)

@@ -54,11 +54,20 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
 
 
 @functools.cache
-def cpu_name() -> str | None:
-    """The processor's full name. Reading it takes a second, so it is read once."""
-    import cpuinfo
+def cpu_facts() -> dict[str, Any]:
+    """What the processor says of itself. Reading it takes a second, so it is read once."""
 
-    return readable(lambda: cpuinfo.get_cpu_info()["brand_raw"])
+    def read() -> dict[str, Any]:
+        import cpuinfo
+
+        return cpuinfo.get_cpu_info()
+
+    return readable(read) or {}
+
+
+def cpu_name() -> str | None:
+    """The processor's full name."""
+    return cpu_facts().get("brand_raw")
 
 
 def cpu_info() -> dict[str, Any]:
@@ -72,6 +81,14 @@ def cpu_info() -> dict[str, Any]:
         "frequency_mhz": readable(lambda: round(psutil.cpu_freq().current)),
         "load_percent": readable(lambda: psutil.cpu_percent(interval=0.1)),
     }
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether TensorFlow computes on a processor that has instructions for bfloat16 products."""
+
+    if tensorflow_info()["tensorflow_gpus"]:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(cpu_facts().get("flags", ()))
 
 
 def ram_info() -> dict[str, Any]:

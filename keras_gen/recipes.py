@@ -19,6 +19,8 @@ class Recipe:
         batch_size: Images in a training step.
         learning_rate: Of Adam, at the start.
         discriminator_learning_rate: Of the discriminator's Adam, where it is not the generator's.
+        dtype_policy: Numbers that the networks compute with; `"auto"` is `"mixed_bfloat16"` on a processor
+            with instructions for it, else `"float32"`.
         smoke: Constructor arguments for tests: small, and not the defaults.
     """
 
@@ -32,6 +34,7 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 4e-3
     discriminator_learning_rate: float | None = None
+    dtype_policy: str = "float32"
     smoke: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -66,11 +69,13 @@ RECIPES = {
         images=900_000,
         batch_size=64,
         learning_rate=4e-4,
+        dtype_policy="auto",
         smoke={
             "latent_dim": 5,
             "loss": "least_squares",
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
+            "discriminator_hidden_units": 6,
             "dropout": 0.1,
             "label_smoothing": 0.1,
             "real_label_noise": 0.1,
@@ -89,10 +94,12 @@ RECIPES = {
         images=900_000,
         batch_size=64,
         learning_rate=4e-4,
+        dtype_policy="auto",
         smoke={
             "latent_dim": 5,
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
+            "discriminator_hidden_units": 6,
             "discriminator_normalization": "spectral",
             "discriminator_steps": 3,
             "gradient_penalty_weight": 5.0,
@@ -106,12 +113,14 @@ RECIPES = {
         images=900_000,
         batch_size=64,
         learning_rate=4e-4,
+        dtype_policy="auto",
         smoke={
             "latent_dim": 5,
             "base": "wgan_gp",
             "conditioning": "projection",
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
+            "discriminator_hidden_units": 6,
             "ema": 0.9,
         },
     ),

@@ -28,7 +28,7 @@ from keras_gen.datasets import ImageDataset, load_dataset
 from keras_gen.datasets.names import DATASETS
 from keras_gen.distribution import is_chief, make_strategy
 from keras_gen.files import written_whole
-from keras_gen.hardware import hardware_info
+from keras_gen.hardware import computes_in_bfloat16, hardware_info
 from keras_gen.loading import load_model
 from keras_gen.recipes import find_recipe
 
@@ -75,7 +75,7 @@ def train(
     seed: int = 0,
     out: str | None = None,
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
-    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] | None = None,
     mlflow: str | None = None,
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
@@ -102,7 +102,8 @@ def train(
         out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
         strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
             or Slurm names (multi_worker).
-        dtype_policy: Numbers that the networks compute with.
+        dtype_policy: Numbers that the networks compute with; auto is mixed_bfloat16 on a processor that
+            has instructions for it, else float32. The recipe's by default.
         mlflow: URI of an MLflow store to log the run to, too; "" for MLflow's own default.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
@@ -142,7 +143,7 @@ def train(
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
-        "dtype_policy": dtype_policy,
+        "dtype_policy": resolved(dtype_policy or chosen.dtype_policy),
         "mlflow": mlflow,
     }
     if options["data"] not in DATASETS and Path(options["data"]).exists():
@@ -156,6 +157,13 @@ def train(
         )
     run = Run(directory, recipe, options, {**chosen.hyperparameters, **(hyperparameters or {})})
     return run.train(max_minutes, progress)
+
+
+def resolved(dtype_policy: str) -> str:
+    """What `"auto"` means on this machine."""
+    if dtype_policy != "auto":
+        return dtype_policy
+    return "mixed_bfloat16" if computes_in_bfloat16() else "float32"
 
 
 def resume(

@@ -1,6 +1,6 @@
 """Measures what keras_gen promises about speed, each figure against something in the same run.
 
-    python scripts/benchmark.py [--model vae] [--seconds 60]
+    python scripts/benchmark.py [--model vae|gan|wgan_gp] [--seconds 60]
 
 Machines are noisy: what is compared takes turns, and ratios are medians over the turns. Give it a
 machine that does nothing else.
@@ -24,8 +24,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_gen as kg
+from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
-from keras_gen.training import NUM_PICTURES, Run
+from keras_gen.training import NUM_PICTURES, OPTIONS, Run, resolved
 
 BATCH_SIZE = 128
 
@@ -88,11 +89,83 @@ class PlainVAE(keras.Model):
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
 
-def plain_loop(model: kg.VAE, images: np.ndarray) -> Callable[[], object]:
+class PlainGAN(keras.Model):
+    """The GAN loop of the Keras tutorials, from logits, over the same two networks."""
+
+    def __init__(self, model: kg.GAN):
+        super().__init__()
+        self.generator, self.discriminator = plain_copy(model.generator), plain_copy(model.discriminator)
+        self.latent_dim, self.steps = model.latent_dim, model.discriminator_steps
+        self.trackers = [keras.metrics.Mean(name) for name in ("discriminator_loss", "generator_loss")]
+        self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    @property
+    def metrics(self) -> list:
+        return self.trackers
+
+    def compile(self, optimizers: list, **options: object) -> None:
+        super().compile(**options)
+        self.optimizers = optimizers
+
+    def discriminator_loss(self, data: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        generated = self.generator(noise, training=True)
+        logits = self.discriminator(tf.concat([data, generated], 0), training=True)
+        targets = tf.concat([tf.ones((len(data), 1)), tf.zeros((len(data), 1))], 0)
+        return self.cross_entropy(targets, logits)
+
+    def generator_loss(self, noise: tf.Tensor) -> tf.Tensor:
+        logits = self.discriminator(self.generator(noise, training=True), training=True)
+        return self.cross_entropy(tf.ones_like(logits), logits)
+
+    def train_step(self, data: tf.Tensor) -> dict:
+        data.set_shape((BATCH_SIZE, *data.shape[1:]))
+        losses = []
+        updates = [(self.discriminator, 0)] * self.steps + [(self.generator, 1)]
+        for network, number in updates:
+            noise = tf.random.normal((BATCH_SIZE, self.latent_dim))
+            with tf.GradientTape() as tape:
+                loss = self.generator_loss(noise) if number else self.discriminator_loss(data, noise)
+            weights = network.trainable_weights
+            gradients = tape.gradient(loss, weights)
+            self.optimizers[number].apply_gradients(zip(gradients, weights, strict=True))
+            losses.append(loss)
+        for tracker, value in zip(self.trackers, losses[-2:], strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+class PlainWGANGP(PlainGAN):
+    """The WGAN-GP loop of the Keras tutorials."""
+
+    def discriminator_loss(self, data: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        generated = self.generator(noise, training=True)
+        generated_scores = self.discriminator(generated, training=True)
+        real_scores = self.discriminator(data, training=True)
+        fractions = tf.random.uniform((BATCH_SIZE, 1, 1, 1))
+        between = data + fractions * (generated - data)
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            scores = self.discriminator(between, training=True)
+        slopes = tape.gradient(scores, between)
+        norms = tf.sqrt(tf.reduce_sum(tf.square(slopes), axis=(1, 2, 3)) + 1e-12)
+        penalty = tf.reduce_mean(tf.square(norms - 1.0))
+        return tf.reduce_mean(generated_scores) - tf.reduce_mean(real_scores) + 10.0 * penalty
+
+    def generator_loss(self, noise: tf.Tensor) -> tf.Tensor:
+        return -tf.reduce_mean(self.discriminator(self.generator(noise, training=True), training=True))
+
+
+def plain_loop(model: kg.ImageModel, images: np.ndarray) -> Callable[[], object]:
     """One epoch of the plain loop, with networks of the same architecture."""
-    plain = PlainVAE(keras.models.clone_model(model.encoder), keras.models.clone_model(model.decoder))
-    plain.compile(keras.optimizers.Adam(1e-3))
     x = images[..., np.newaxis].astype("float32") / 255
+    plain: keras.Model
+    if isinstance(model, kg.GAN):
+        plain = PlainWGANGP(model) if isinstance(model, kg.WGANGP) else PlainGAN(model)
+        plain.compile([keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)])
+        x = 2 * x[: len(x) // BATCH_SIZE * BATCH_SIZE] - 1
+    else:
+        plain = PlainVAE(keras.models.clone_model(model.encoder), keras.models.clone_model(model.decoder))
+        plain.compile(keras.optimizers.Adam(1e-3))
 
     def epoch() -> None:
         plain.fit(x, epochs=1, batch_size=BATCH_SIZE, verbose=0)
@@ -114,6 +187,20 @@ def multiplications(network: keras.Model) -> int:
         elif isinstance(layer, keras.layers.Dense):
             total += layer.kernel.shape.num_elements()
     return int(total)
+
+
+def multiplications_of_step(model: kg.ImageModel) -> int:
+    """Multiply-adds that a training step needs for one image: forward, and twice as much backward."""
+    if not isinstance(model, kg.GAN):
+        return 3 * (multiplications(model.encoder) + multiplications(model.decoder))
+    generator, discriminator = multiplications(model.generator), multiplications(model.discriminator)
+    # Of the discriminator: two kinds of images forward and backward; and at the generator's turn once
+    # forward and, since its weights stay, once backward.
+    once = 2 * 3 * discriminator
+    if model.penalty_weight:  # forward, its slope, and both of them backward
+        once += 6 * discriminator
+    extra = generator * (model.discriminator_steps - 1)
+    return model.discriminator_steps * once + 2 * discriminator + extra + 3 * generator
 
 
 def matrix_product_rate(dtype: str, size: int = 2048) -> float:
@@ -144,7 +231,7 @@ model.fit(data.train.take(1), verbose=0)
 """
 
 
-def training_speed(model: kg.VAE, data: kg.ImageDataset, seconds: float) -> None:
+def training_speed(model: kg.ImageModel, data: kg.ImageDataset, seconds: float) -> None:
     images = np.concatenate([x for x, _ in data.train])[..., 0]
 
     def epoch() -> None:
@@ -158,21 +245,21 @@ def training_speed(model: kg.VAE, data: kg.ImageDataset, seconds: float) -> None
     print(f"training                   {n / ours:8,.0f} images/s")
     print(f"plain Keras loop           {len(images) / theirs:8,.0f} images/s")
     print(f"ratio to the plain loop    {ratio * n / len(images):8.2f} times as fast")
-    work = 3 * 2 * (multiplications(model.encoder) + multiplications(model.decoder))
-    dtype = model.encoder.layers[1].compute_dtype
+    work = 2 * multiplications_of_step(model)
+    dtype = model.compute_dtype
     rate = matrix_product_rate(dtype)
     print(f"matrix product, {dtype:<11}{rate / 1e9:8,.0f} GFLOP/s")
     print(f"reached by a training step {work * n / ours / rate:8.0%} ({work / 1e6:.1f} MFLOP/image)")
 
 
-def generation_speed(model: kg.VAE) -> None:
+def generation_speed(model: kg.GenerativeModel) -> None:
     model.generate(64, seed=0)
     n = 4096
     taken = statistics.median(seconds_of(lambda: model.generate(n, seed=0)) for _ in range(5))
     print(f"generate                   {n / taken:8,.0f} images/s")
 
 
-def metrics_speed(model: kg.VAE) -> None:
+def metrics_speed(model: kg.GenerativeModel) -> None:
     """10,000 generated against 10,000 real images, features included, against the prdc package."""
     data = kg.load_dataset(batch_size=100)
     real = np.concatenate([x for x, _ in data.training_chunks(2000)])
@@ -200,9 +287,9 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
 
     The time inside them is added up, which a noisy machine disturbs less than two runs compared.
     """
-    epochs = RECIPES[name].epochs
-    options = {"epochs": epochs, "seed": 0, "dtype_policy": "float32"}
-    options.update(learning_rate=1e-3, learning_rate_decay=True)
+    recipe = RECIPES[name]
+    epochs = recipe.epochs or round(recipe.images / data.num_train)
+    options = {**OPTIONS, "epochs": epochs, "dtype_policy": "float32", "learning_rate": 1e-3}
     spent, inside = 0.0, False
 
     def timed(hook: Callable) -> Callable:
@@ -240,13 +327,20 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="vae", choices=[n for n in RECIPES if "vae" in n])
+    parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp"))
+    parser.add_argument("--dtype-policy", help="numbers to compute with (default: the recipe's)")
     parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
     parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
     arguments = parser.parse_args()
     start_up()
-    data = kg.load_dataset()
-    model = kg.VAE(image_shape=data.image_shape, seed=0)
+    data = kg.load_dataset(batch_size=BATCH_SIZE)
+    recipe = RECIPES[arguments.model]
+    model = getattr(kg.models, recipe.model)(
+        image_shape=data.image_shape,
+        dtype=resolved(arguments.dtype_policy or recipe.dtype_policy),
+        seed=0,
+        **recipe.hyperparameters,
+    )
     model.compile()
     training_speed(model, data, arguments.seconds)
     generation_speed(model)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen import exporting
-from keras_gen.models import VAE, CNNClassifier
+from keras_gen.models import CGAN, VAE, CNNClassifier
 
 SAVED_MODEL_CLI = Path(sys.executable).parent / "saved_model_cli"
 
@@ -124,7 +124,7 @@ def test_saved_model_cli(model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), model.generate(3, seed=9), atol=1e-5)
 
 
-@pytest.fixture(params=("unconditional", "conditional", "classifier"))
+@pytest.fixture(params=("unconditional", "conditional", "classifier", "gan"))
 def case(request, model, conditional, garments):
     """A model, and inputs and outputs of its portable network."""
     if request.param == "classifier":
@@ -136,6 +136,10 @@ def case(request, model, conditional, garments):
         return model, {"z": z}, model.decode(z)
     labels = np.array([0, 3, 9, 9, 1])
     one_hot = np.eye(10, dtype="float32")[labels]
+    if request.param == "gan":  # whose average draws in float32 whatever it trains in
+        sizes = {"latent_dim": 4, "generator_widths": (8, 4), "discriminator_widths": (4, 8)}
+        gan = CGAN(**sizes, dtype="mixed_bfloat16", seed=0)
+        return gan, {"z": z, "labels": one_hot}, gan.decode(z, labels)
     return conditional, {"z": z, "labels": one_hot}, conditional.decode(z, labels)
 
 

@@ -34,7 +34,7 @@ from keras_gen.models.gan_networks import (
     default_widths,
 )
 from keras_gen.models.generative_model import GenerativeModel
-from keras_gen.models.networks import Builder, join, plain_copy
+from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
 from keras_gen.optimizers import Adam
 
 NETWORKS = ("generator", "discriminator")
@@ -72,6 +72,8 @@ class GAN(GenerativeModel):
             size of the one before; by default the default discriminator's, turned around.
         discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
             by default 64, 128, 256, 256, ... until the map is at most 8 pixels.
+        discriminator_hidden_units: Width of the dense layer after them, which sees the whole image; 0 for
+            none.
         discriminator_normalization: `"batch"`, `"spectral"` [7] or `"none"`.
         dropout: Part of the discriminator's features that is dropped in training, from 0 to less than 1.
         discriminator_steps: Updates of the discriminator for one of the generator, 1 or more; each sees the
@@ -120,6 +122,7 @@ class GAN(GenerativeModel):
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
         generator_widths: Sequence[int] | None = None,
         discriminator_widths: Sequence[int] | None = None,
+        discriminator_hidden_units: int = 128,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
         dropout: float = 0.0,
         discriminator_steps: int = 1,
@@ -155,6 +158,7 @@ class GAN(GenerativeModel):
             ("instance_noise", instance_noise),
             ("instance_noise_steps", instance_noise_steps),
             ("r1_weight", r1_weight),
+            ("discriminator_hidden_units", discriminator_hidden_units),
         ):
             checks.at_least(name, value, 0)
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
@@ -164,6 +168,7 @@ class GAN(GenerativeModel):
         self.generator_widths = tuple(generator_widths or default_widths(self.image_shape)[::-1])
         checks.widths(self.discriminator_widths)
         checks.widths(self.generator_widths)
+        self.discriminator_hidden_units = discriminator_hidden_units
         self.discriminator_normalization = discriminator_normalization
         self.dropout = dropout
         self.discriminator_steps = discriminator_steps
@@ -197,6 +202,7 @@ class GAN(GenerativeModel):
                 self.num_classes,
                 self.conditioning,
                 self.discriminator_widths,
+                self.discriminator_hidden_units,
                 self.discriminator_normalization,
                 self.dropout,
                 build,
@@ -205,11 +211,10 @@ class GAN(GenerativeModel):
             checks.network("discriminator", discriminator, [self.image_shape, *labels], [(1,)])
             checks.gives_logits("discriminator", discriminator)
         self.generator, self.discriminator = generator, discriminator
-        # What draws images: the moving average of the generator's weights.
+        # What draws images: the moving average of the generator's weights, whatever it trains in.
         self.ema_generator = generator
         if self.ema:
-            self.ema_generator = keras.models.clone_model(generator)
-            self.ema_generator.set_weights(generator.get_weights())
+            self.ema_generator = float32_copy(generator)
             self.ema_generator.trainable = False
 
     def get_config(self) -> dict:
@@ -219,6 +224,7 @@ class GAN(GenerativeModel):
             "loss": self.loss_name,
             "generator_widths": self.generator_widths,
             "discriminator_widths": self.discriminator_widths,
+            "discriminator_hidden_units": self.discriminator_hidden_units,
             "discriminator_normalization": self.discriminator_normalization,
             "dropout": self.dropout,
             "discriminator_steps": self.discriminator_steps,

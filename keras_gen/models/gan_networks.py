@@ -5,7 +5,7 @@ time and add little.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -61,6 +61,7 @@ def build_discriminator(
     num_classes: int | None,
     conditioning: str,
     widths: Sequence[int],
+    hidden_units: int,
     normalization: str,
     dropout: float,
     build: Builder,
@@ -83,14 +84,19 @@ def build_discriminator(
             return layer
         return layers.SpectralNormalization(layer, dtype="float32")  # its norms overflow float16
 
+    def block(x: Any, layer: Callable[..., layers.Layer], width: int, batch: bool, **options: Any) -> Any:
+        x = normalized(layer(width, use_bias=not batch, **options))(x)
+        x = build.activated(x, SLOPE) if batch else layers.LeakyReLU(SLOPE, dtype=build.dtype)(x)
+        return Dropout(dropout, seed=build.seed(), dtype=build.dtype)(x) if dropout else x
+
+    batch = normalization == "batch"
     for number, width in enumerate(widths):
         # DCGAN's first layer has no normalization, so that it sees how bright an image is.
-        batch = normalization == "batch" and number > 0
-        x = normalized(build.conv(width, size=4, use_bias=not batch))(x)  # (h / 2, w / 2, 64)
-        x = build.activated(x, SLOPE) if batch else layers.LeakyReLU(SLOPE, dtype=build.dtype)(x)
-        if dropout:
-            x = Dropout(dropout, seed=build.seed(), dtype=build.dtype)(x)
+        x = block(x, build.conv, width, batch and number > 0, size=4)  # (h / 2, w / 2, 64)
     features = layers.Flatten(dtype=build.dtype)(x)
+    if hidden_units:
+        # Convolutions see 10 pixels of the image; this layer sees whether its parts go together.
+        features = block(features, build.dense, hidden_units, batch)
     logits = normalized(build.dense(1, dtype="float32"))(features)
     if labels is not None and conditioning == "projection":
         directions = normalized(build.dense(features.shape[1], use_bias=False, dtype="float32"))(labels)

@@ -115,6 +115,17 @@ def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
     return layers.Cropping2D(((0, extra[0]), (0, extra[1])), dtype=build.dtype)(x)
 
 
+def float32_copy(network: keras.Model) -> keras.Model:
+    """A copy of a network, with its weights, that computes in float32."""
+
+    def float32_layer(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=float32_layer)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
 def plain_copy(network: keras.Model) -> keras.Model:
     """A copy of a network for others to run: Keras' own layers only, all in float32."""
     copy = keras.models.clone_model(network, clone_function=plain_layer)
