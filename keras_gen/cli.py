@@ -75,7 +75,8 @@ def guarded(command: Any, arguments: Any) -> int:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without the chatter of its start, and lets GPUs share their memory."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 3, since TensorFlow calls it an error where it leaves out an optimization of a graph.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:

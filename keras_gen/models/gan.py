@@ -70,6 +70,7 @@ class GAN(GenerativeModel):
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`: see `keras_gen.losses`.
         generator_widths: Filters of the generator's feature maps, from the smallest map on, each twice the
             size of the one before; by default the default discriminator's, turned around.
+        generator_hidden_units: Width of the dense layer before them; 0 for none.
         discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
             by default 64, 128, 256, 256, ... until the map is at most 8 pixels.
         discriminator_hidden_units: Width of the dense layer after them, which sees the whole image; 0 for
@@ -121,6 +122,7 @@ class GAN(GenerativeModel):
         conditioning: Literal["concat", "projection"] = "concat",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
         generator_widths: Sequence[int] | None = None,
+        generator_hidden_units: int = 256,
         discriminator_widths: Sequence[int] | None = None,
         discriminator_hidden_units: int = 128,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
@@ -158,6 +160,7 @@ class GAN(GenerativeModel):
             ("instance_noise", instance_noise),
             ("instance_noise_steps", instance_noise_steps),
             ("r1_weight", r1_weight),
+            ("generator_hidden_units", generator_hidden_units),
             ("discriminator_hidden_units", discriminator_hidden_units),
         ):
             checks.at_least(name, value, 0)
@@ -168,6 +171,7 @@ class GAN(GenerativeModel):
         self.generator_widths = tuple(generator_widths or default_widths(self.image_shape)[::-1])
         checks.widths(self.discriminator_widths)
         checks.widths(self.generator_widths)
+        self.generator_hidden_units = generator_hidden_units
         self.discriminator_hidden_units = discriminator_hidden_units
         self.discriminator_normalization = discriminator_normalization
         self.dropout = dropout
@@ -192,8 +196,14 @@ class GAN(GenerativeModel):
         labels = [] if self.num_classes is None else [(self.num_classes,)]
         build = Builder(self.seed, self.dtype_policy)
         if generator is None:
-            sizes = (self.latent_dim, self.num_classes, self.generator_widths)
-            generator = build_generator(self.image_shape, *sizes, build)
+            generator = build_generator(
+                self.image_shape,
+                self.latent_dim,
+                self.num_classes,
+                self.generator_widths,
+                self.generator_hidden_units,
+                build,
+            )
         else:
             checks.network("generator", generator, [(self.latent_dim,), *labels], [self.image_shape])
         if discriminator is None:
@@ -223,6 +233,7 @@ class GAN(GenerativeModel):
             "conditioning": self.conditioning,
             "loss": self.loss_name,
             "generator_widths": self.generator_widths,
+            "generator_hidden_units": self.generator_hidden_units,
             "discriminator_widths": self.discriminator_widths,
             "discriminator_hidden_units": self.discriminator_hidden_units,
             "discriminator_normalization": self.discriminator_normalization,
@@ -239,6 +250,10 @@ class GAN(GenerativeModel):
             "r1_weight": self.r1_weight,
             "ema": self.ema,
         }
+
+    def count_params(self) -> int:
+        """Of both networks; the average is a copy of one of them."""
+        return self.generator.count_params() + self.discriminator.count_params()
 
     # === Training ===
 

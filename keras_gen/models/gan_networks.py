@@ -37,6 +37,7 @@ def build_generator(
     latent_dim: int,
     num_classes: int | None,
     widths: Sequence[int],
+    hidden_units: int,
     build: Builder,
 ) -> keras.Model:
     """z, and one-hot labels where there are classes -> images in [-1, 1], by transposed convolutions."""
@@ -45,6 +46,8 @@ def build_generator(
     if num_classes is not None:
         inputs.append(keras.Input((num_classes,), name="labels"))
         x = layers.Concatenate(dtype=build.dtype)(inputs)
+    if hidden_units:
+        x = build.activated(build.dense(hidden_units, use_bias=False)(x))
     sizes = feature_sizes(image_shape, len(widths))
     x = build.dense(math.prod(sizes[-1]) * widths[0], use_bias=False)(x)
     x = layers.Reshape((*sizes[-1], widths[0]), dtype=build.dtype)(x)  # (h / 4, w / 4, 128)

@@ -12,7 +12,7 @@ from keras_gen.models.gan import diversity
 from keras_gen.models.gan_networks import default_widths
 
 SMALL = {"latent_dim": 4, "generator_widths": (6, 4), "discriminator_widths": (4, 6), "seed": 0}
-SMALL["discriminator_hidden_units"] = 8
+SMALL |= {"generator_hidden_units": 8, "discriminator_hidden_units": 8}
 
 
 def fitted(model: GAN, garments, epochs: int = 1, **options) -> dict:
