@@ -1,5 +1,7 @@
 """A run directory, and what is left of a run that was killed."""
 
+import csv
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +18,7 @@ import pytest
 
 from keras_gen import training
 from keras_gen.checkpoints import newest_checkpoint
+from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.loading import load_model
 from keras_gen.recipes import RECIPES
 from keras_gen.training import StoppedEarly, resume, train
@@ -103,6 +106,34 @@ def test_run_directory_of_a_classifier(small_data, tmp_path):
     assert load_model(run).class_names == tuple("0123456789")
 
 
+def test_run_directory_of_a_gan(small_data, tmp_path):
+    """Two learning rates, of which both decay; numbers of the processor's choice; labels from the data."""
+    sizes = {**RECIPES["cgan"].smoke, "base": "gan"}
+    rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 4e-3}
+    run = train("cgan", **options(small_data, tmp_path / "run", hyperparameters=sizes), **rates)
+    config = json.loads((run / "config.json").read_text())
+    expected = "mixed_bfloat16" if computes_in_bfloat16() else "float32"
+    assert config["dtype_policy"] == expected and config["discriminator_learning_rate"] == 4e-3
+    with open(run / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = rows[0]
+    ratio = float(first["discriminator_learning_rate"]) / float(first["generator_learning_rate"])
+    assert ratio == pytest.approx(4.0, rel=1e-5)
+    assert float(rows[-1]["generator_learning_rate"]) < 0.2 * float(first["generator_learning_rate"])
+    assert 0 <= float(first["real_accuracy"]) <= 1 and float(first["diversity"]) > 0
+    model = load_model(run)
+    assert model.num_classes == 10 and model.class_names == tuple("0123456789")
+    assert model.generate(2, seed=0, labels=[1, 2]).shape == (2, 28, 28, 1)
+    # A recipe that counts images makes as many epochs of them as the data's size asks for.
+    shorter = dataclasses.replace(RECIPES["gan"], images=300)
+    counted = {**options(small_data, tmp_path / "counted"), "epochs": None}
+    counted["hyperparameters"] = RECIPES["gan"].smoke
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "gan", shorter)
+        counted_run = train("gan", **counted)
+    assert json.loads((counted_run / "config.json").read_text())["epochs"] == 2  # of 128 images each
+
+
 def test_the_time_of_a_resumed_run_is_that_of_its_parts(small_data, tmp_path):
     with pytest.raises(StoppedEarly):
         train("vae", **options(small_data, tmp_path / "run"), max_minutes=1e-6)
@@ -140,6 +171,8 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
         ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
+        ({"discriminator_learning_rate": 1e-3}, "models with a discriminator: vae has none"),
+        ({"label": "Blond_Hair"}, "label is for celeba"),
     ),
 )
 def test_bad_options_leave_nothing_behind(small_data, tmp_path, arguments, message):
@@ -167,7 +200,7 @@ class StopAfter:
         return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
-@pytest.mark.parametrize("recipe", ("autoencoder", "cvae", "cnn_classifier"))
+@pytest.mark.parametrize("recipe", ("cvae", "gan", "cnn_classifier"))
 @pytest.mark.parametrize("steps", (1, 4, 6))
 def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, recipe, steps):
     """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
