@@ -100,5 +100,5 @@ class CGAN(GAN):
     def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return BASES[self.base].verdicts(self, real_logits, generated_logits)
 
-    def default_optimizer(self, learning_rate: Any = 4e-4) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: Any = 1e-3) -> keras.optimizers.Optimizer:
         return BASES[self.base].default_optimizer(self, learning_rate)

@@ -94,7 +94,7 @@ class GAN(GenerativeModel):
         ema: Momentum of the moving average of the generator's weights, from 0 to less than 1; 0 draws
             with the generator as it is.
         generator: Your own network in place of the default: z (latent_dim,), and with `num_classes`
-            one-hot labels (num_classes,) -> images (height, width, channels) in [-1, 1], by a tanh.
+            one-hot labels (num_classes,) -> images (height, width, channels) in [-1, 1], as by a tanh.
         discriminator: Your own network: images (height, width, channels) in [-1, 1], and with
             `num_classes` one-hot labels -> logits (1,), without a sigmoid.
         seed: Integer that determines the initial weights and all noise; random by default.
@@ -122,7 +122,7 @@ class GAN(GenerativeModel):
         conditioning: Literal["concat", "projection"] = "concat",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
         generator_widths: Sequence[int] | None = None,
-        generator_hidden_units: int = 256,
+        generator_hidden_units: int = 64,
         discriminator_widths: Sequence[int] | None = None,
         discriminator_hidden_units: int = 128,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
@@ -281,7 +281,7 @@ class GAN(GenerativeModel):
         self.discriminator_optimizer = second
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def default_optimizer(self, learning_rate: Any = 4e-4) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: Any = 1e-3) -> keras.optimizers.Optimizer:
         """Adam with DCGAN's momentum of 0.5: more makes two players chase each other [2]."""
         return Adam(learning_rate, beta_1=0.5)
 

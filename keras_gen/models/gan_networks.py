@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import Dropout
@@ -32,6 +33,21 @@ def default_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(NARROWEST * 2**number, WIDEST) for number in range(halvings))
 
 
+@keras.saving.register_keras_serializable("keras_gen")
+def leaky_hard_tanh(x: Any) -> Any:
+    """x within [-1, 1], and beyond it a hundredth of the slope.
+
+    Where tanh comes near a background of -1 this reaches it, and still has a gradient that leads back.
+
+    Example:
+
+    >>> leaky_hard_tanh(tf.constant([-2.0, 0.5, 1.0])).numpy().tolist()
+    [-1.01, 0.5, 1.0]
+    """
+    inside = tf.clip_by_value(x, -1.0, 1.0)
+    return inside + 0.01 * (x - inside)
+
+
 def build_generator(
     image_shape: tuple[int, int, int],
     latent_dim: int,
@@ -40,7 +56,7 @@ def build_generator(
     hidden_units: int,
     build: Builder,
 ) -> keras.Model:
-    """z, and one-hot labels where there are classes -> images in [-1, 1], by transposed convolutions."""
+    """z, and one-hot labels where there are classes -> images in [-1, 1] but for a hair."""
     inputs = [keras.Input((latent_dim,), name="z")]
     x = inputs[0]
     if num_classes is not None:
@@ -55,7 +71,7 @@ def build_generator(
     for width, size in zip(widths[1:], sizes[-2:0:-1], strict=True):
         x = crop(build.conv_transpose(width, 4, use_bias=False)(x), size, build)
         x = build.activated(x)  # (h / 2, w / 2, 64)
-    x = build.conv_transpose(image_shape[2], 4, activation="hard_tanh", dtype="float32")(x)
+    x = build.conv_transpose(image_shape[2], 4, activation=leaky_hard_tanh, dtype="float32")(x)
     return keras.Model(inputs, crop(x, sizes[0], build), name="generator")
 
 
