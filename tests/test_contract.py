@@ -68,7 +68,7 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 # A recipe that differs from an earlier one in its sizes alone has nothing else to prove.
 distinct = list({(r.model, r.uses_labels): name for name, r in reversed(RECIPES.items())}.values())
 # These share all but a network or a loss with a sibling, so that the fast suite can do without them.
-SLOW = ("autoencoder", "mlp_classifier")
+SLOW = ("autoencoder", "mlp_classifier", "wgan_gp")
 
 
 def marked(names: list[str]) -> list:
