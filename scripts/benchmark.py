@@ -110,7 +110,7 @@ class PlainGAN(keras.Model):
     def discriminator_loss(self, data: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         generated = self.generator(noise, training=True)
         logits = self.discriminator(tf.concat([data, generated], 0), training=True)
-        targets = tf.concat([tf.ones((len(data), 1)), tf.zeros((len(data), 1))], 0)
+        targets = tf.concat([tf.ones((BATCH_SIZE, 1)), tf.zeros((BATCH_SIZE, 1))], 0)
         return self.cross_entropy(targets, logits)
 
     def generator_loss(self, noise: tf.Tensor) -> tf.Tensor:
