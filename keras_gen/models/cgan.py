@@ -84,8 +84,11 @@ class CGAN(GAN):
             self.penalty_weight = gradient_penalty_weight
 
     def get_config(self) -> dict:
+        config = super().get_config()
+        if self.base == "wgan_gp":
+            config["loss"] = None  # its only one, which is no argument's value
         return {
-            **super().get_config(),
+            **config,
             "base": self.base,
             "gradient_penalty_weight": self.gradient_penalty_weight,
         }

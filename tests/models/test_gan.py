@@ -343,6 +343,9 @@ def test_base_decides_penalty_and_optimizers(garments):
     assert "penalty" not in fitted(gan, garments) and "penalty" in fitted(wgan, garments)
     assert gan.optimizer.beta_1 == 0.5 and wgan.optimizer.beta_1 == 0.0
     assert gan.loss_name == "non_saturating" and wgan.loss_name == "wasserstein"
+    # What a config holds is what the constructor, and so `--config`, takes.
+    assert wgan.get_config()["loss"] is None
+    assert CGAN.from_config(wgan.get_config()).loss_name == "wasserstein"
 
 
 # === DiffAugment ===
