@@ -11,6 +11,9 @@ import tensorflow as tf
 import tqdm
 
 NEARLY_ALWAYS = 0.98  # the part of the images that an overpowering discriminator tells right
+# The loss of a discriminator that guesses; a fifteenth of it is as good as zero. A healthy one is right
+# nearly always, too, at the end of a run whose learning rates have fallen.
+GUESSING = {"non_saturating": 1.386, "minimax": 1.386, "least_squares": 0.25, "hinge": 2.0}
 HARDLY_EVER = 0.05  # the part of the generated images that a fooled discriminator tells right
 ALIKE = 0.5  # diversity, below which the generator has settled for a part of the data
 # A critic's score is right nearly always in a good run, too, and has no loss that goes to zero.
@@ -67,6 +70,7 @@ class GANHealth(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._epoch = 0
+        self._soft_labels = any(getattr(self.model, name, 0) for name in LABEL_OPTIONS)
         self._start_window(int(self.model.optimizer.iterations.numpy()))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -100,7 +104,7 @@ class GANHealth(keras.callbacks.Callback):
             self._writer = None
 
     def _look(self, means: dict[str, float], step: int) -> None:
-        side = diagnose(means, getattr(self.model, "loss_name", ""))
+        side = diagnose(means, self.model.loss_name, self._soft_labels)
         if side != self._seen:
             self._seen, self._windows, self._since = side, 0, (step, self._window_epoch)
         self._windows += 1
@@ -137,16 +141,19 @@ class GANHealth(keras.callbacks.Callback):
 OTHER = {"discriminator": "generator", "generator": "discriminator"}
 
 
-def diagnose(means: dict[str, float], loss_name: str = "") -> str | None:
+def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False) -> str | None:
     """The side that has overpowered the other, by the logged means of some steps; None in health.
 
     Args:
-        means: `diversity`, `real_accuracy` and `generated_accuracy`, as the GANs log them.
+        means: `diversity`, `real_accuracy`, `generated_accuracy` and `discriminator_loss`, as the GANs log
+            them.
         loss_name: Of the adversarial loss.
+        soft_labels: Labels are smoothed, noisy or flipped, so that the loss cannot go to zero.
 
     Example:
 
-    >>> diagnose({"diversity": 1.0, "real_accuracy": 1.0, "generated_accuracy": 0.99}, "hinge")
+    >>> sure = {"real_accuracy": 1.0, "generated_accuracy": 0.99, "discriminator_loss": 0.01}
+    >>> diagnose({"diversity": 1.0, **sure}, "hinge")
     'discriminator'
     """
     if means["diversity"] < ALIKE:
@@ -156,7 +163,8 @@ def diagnose(means: dict[str, float], loss_name: str = "") -> str | None:
     if means["generated_accuracy"] < HARDLY_EVER:
         return "generator"
     right = min(means["real_accuracy"], means["generated_accuracy"])
-    return "discriminator" if right > NEARLY_ALWAYS else None
+    loss_at_zero = soft_labels or means["discriminator_loss"] < GUESSING[loss_name] / 15
+    return "discriminator" if right > NEARLY_ALWAYS and loss_at_zero else None
 
 
 def discriminator_signs(means: dict[str, float]) -> str:
@@ -201,18 +209,18 @@ def strengthen_discriminator(model: Any, means: dict[str, float]) -> list[str]:
         f"twice the discriminator's filters (now {list(config['discriminator_widths'])})",
         f"discriminator_steps={config['discriminator_steps'] + 1} (now {config['discriminator_steps']})",
     ]
-    for name in ("dropout", *HINDRANCES):
+    for name in ("dropout", *LABEL_OPTIONS, "instance_noise"):
         if config.get(name):
             remedies.insert(0, f"{name}=0 (now {config[name]:g})")
     return remedies
 
 
-HINDRANCES = (
+LABEL_OPTIONS = (
+    "label_smoothing",
     "real_label_noise",
     "generated_label_noise",
     "real_label_flips",
     "generated_label_flips",
-    "instance_noise",
 )
 SIGNS = {"discriminator": discriminator_signs, "generator": generator_signs}
 REMEDIES = {"discriminator": weaken_discriminator, "generator": strengthen_discriminator}

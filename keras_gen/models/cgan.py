@@ -103,5 +103,6 @@ class CGAN(GAN):
     def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return BASES[self.base].verdicts(self, real_logits, generated_logits)
 
-    def default_optimizer(self, learning_rate: Any = 1e-3) -> keras.optimizers.Optimizer:
-        return BASES[self.base].default_optimizer(self, learning_rate)
+    def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
+        rate = {} if learning_rate is None else {"learning_rate": learning_rate}
+        return BASES[self.base].default_optimizer(self, **rate)

@@ -4,8 +4,9 @@
     generator:      min over G of E[-log D(G(z))]
 
 with the non-saturating loss [1, section 3]; others by name. Differences from the papers: the networks are
-DCGAN's [2] in miniature; images are drawn by an exponential moving average of the generator's weights [3],
-which is what makes a small GAN's samples good; and the remedies that practitioners use are options.
+DCGAN's [2] in miniature; z also chooses one of several clusters [8], without which the generator draws
+hybrids of different things; images are drawn by an exponential moving average of the generator's weights
+[3]; and the remedies that practitioners use are options.
 
 References:
     1. Goodfellow et al. 2014, Generative Adversarial Networks, arXiv 1406.2661.
@@ -15,6 +16,7 @@ References:
     5. Sonderby et al. 2016, Amortised MAP Inference for Image Super-resolution, arXiv 1610.04490.
     6. Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv 1801.04406.
     7. Miyato et al. 2018, Spectral Normalization for GANs, arXiv 1802.05957.
+    8. Gurumurthy et al. 2017, DeLiGAN: GANs for Diverse and Limited Data, arXiv 1706.02071.
 """
 
 from collections.abc import Sequence
@@ -31,7 +33,8 @@ from keras_gen.models.gan_networks import (
     NORMALIZATIONS,
     build_discriminator,
     build_generator,
-    default_widths,
+    default_discriminator_widths,
+    default_generator_widths,
 )
 from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
@@ -68,13 +71,12 @@ class GAN(GenerativeModel):
         conditioning: How the discriminator learns the label: `"concat"`, as more channels of the image, or
             `"projection"`, as a direction in the space of its features. For `num_classes` only.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`: see `keras_gen.losses`.
+        latent_clusters: Number of clusters of latent vectors [8], from which the default generator can
+            draw quite different images without hybrids of them; 0 for none.
         generator_widths: Filters of the generator's feature maps, from the smallest map on, each twice the
-            size of the one before; by default the default discriminator's, turned around.
-        generator_hidden_units: Width of the dense layer before them; 0 for none.
+            size of the one before; by default ..., 256, 128, 64, from a map of at most 8 pixels on.
         discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
-            by default 64, 128, 256, 256, ... until the map is at most 8 pixels.
-        discriminator_hidden_units: Width of the dense layer after them, which sees the whole image; 0 for
-            none.
+            by default 32, 64, 128, 256, 256, ... until the map is at most 4 pixels.
         discriminator_normalization: `"batch"`, `"spectral"` [7] or `"none"`.
         dropout: Part of the discriminator's features that is dropped in training, from 0 to less than 1.
         discriminator_steps: Updates of the discriminator for one of the generator, 1 or more; each sees the
@@ -121,10 +123,9 @@ class GAN(GenerativeModel):
         num_classes: int | None = None,
         conditioning: Literal["concat", "projection"] = "concat",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
+        latent_clusters: int = 32,
         generator_widths: Sequence[int] | None = None,
-        generator_hidden_units: int = 64,
         discriminator_widths: Sequence[int] | None = None,
-        discriminator_hidden_units: int = 128,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
         dropout: float = 0.0,
         discriminator_steps: int = 1,
@@ -160,19 +161,19 @@ class GAN(GenerativeModel):
             ("instance_noise", instance_noise),
             ("instance_noise_steps", instance_noise_steps),
             ("r1_weight", r1_weight),
-            ("generator_hidden_units", generator_hidden_units),
-            ("discriminator_hidden_units", discriminator_hidden_units),
+            ("latent_clusters", latent_clusters),
         ):
             checks.at_least(name, value, 0)
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
         self.conditioning = conditioning
         self.loss_name = loss
-        self.discriminator_widths = tuple(discriminator_widths or default_widths(self.image_shape))
-        self.generator_widths = tuple(generator_widths or default_widths(self.image_shape)[::-1])
+        self.latent_clusters = latent_clusters
+        self.discriminator_widths = tuple(
+            discriminator_widths or default_discriminator_widths(self.image_shape)
+        )
+        self.generator_widths = tuple(generator_widths or default_generator_widths(self.image_shape))
         checks.widths(self.discriminator_widths)
         checks.widths(self.generator_widths)
-        self.generator_hidden_units = generator_hidden_units
-        self.discriminator_hidden_units = discriminator_hidden_units
         self.discriminator_normalization = discriminator_normalization
         self.dropout = dropout
         self.discriminator_steps = discriminator_steps
@@ -200,8 +201,8 @@ class GAN(GenerativeModel):
                 self.image_shape,
                 self.latent_dim,
                 self.num_classes,
+                self.latent_clusters,
                 self.generator_widths,
-                self.generator_hidden_units,
                 build,
             )
         else:
@@ -212,7 +213,6 @@ class GAN(GenerativeModel):
                 self.num_classes,
                 self.conditioning,
                 self.discriminator_widths,
-                self.discriminator_hidden_units,
                 self.discriminator_normalization,
                 self.dropout,
                 build,
@@ -232,10 +232,9 @@ class GAN(GenerativeModel):
             **super().get_config(),
             "conditioning": self.conditioning,
             "loss": self.loss_name,
+            "latent_clusters": self.latent_clusters,
             "generator_widths": self.generator_widths,
-            "generator_hidden_units": self.generator_hidden_units,
             "discriminator_widths": self.discriminator_widths,
-            "discriminator_hidden_units": self.discriminator_hidden_units,
             "discriminator_normalization": self.discriminator_normalization,
             "dropout": self.dropout,
             "discriminator_steps": self.discriminator_steps,
@@ -281,7 +280,7 @@ class GAN(GenerativeModel):
         self.discriminator_optimizer = second
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def default_optimizer(self, learning_rate: Any = 1e-3) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: Any = 1.5e-3) -> keras.optimizers.Optimizer:
         """Adam with DCGAN's momentum of 0.5: more makes two players chase each other [2]."""
         return Adam(learning_rate, beta_1=0.5)
 

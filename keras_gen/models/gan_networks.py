@@ -5,7 +5,7 @@ time and add little.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,24 +13,43 @@ import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import Dropout
-from keras_gen.models.networks import Builder, crop, feature_sizes
+from keras_gen.models.networks import Builder, crop, feature_sizes, latent_inputs, upsampled
 
 NORMALIZATIONS = ("none", "batch", "spectral")
-SMALLEST_MAP = 8  # pixels: default networks halve the image until it is at most this
-NARROWEST, WIDEST = 64, 256  # filters of default networks
+WIDEST = 256  # filters of default networks
+SHARPNESS = 8.0  # standard deviation of the clusters' logits at first: one is chosen nearly always
+CLUSTER_WEIGHT = 2.0  # of the cluster beside the numbers of z: more draws fewer hybrids, less variety
 SLOPE = 0.2  # of the discriminator's leaky ReLU for what is below 0
 
 
-def default_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Filters of a discriminator's convolutions: 64, 128, 256, 256, ..., each of which halves the image.
+def default_generator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Filters of a generator's maps, from one of at most 8 x 8 pixels on: ..., 256, 128, 64.
 
     Example:
 
-    >>> default_widths((28, 28, 1)), default_widths((128, 128, 3))
-    ((64, 128), (64, 128, 256, 256))
+    >>> default_generator_widths((28, 28, 1)), default_generator_widths((128, 128, 3))
+    ((128, 64), (256, 256, 128, 64))
     """
-    halvings = max(1, math.ceil(math.log2(min(image_shape[:2]) / SMALLEST_MAP)))
-    return tuple(min(NARROWEST * 2**number, WIDEST) for number in range(halvings))
+    return doubling_widths(image_shape, 64, smallest_map=8)[::-1]
+
+
+def default_discriminator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Filters of a discriminator's convolutions, which halve the image to at most 4 x 4: 32, 64, 128, ...
+
+    Three convolutions see 22 pixels of an image at once; two of twice as many filters see 10, take longer,
+    and let through garments whose parts do not go together.
+
+    Example:
+
+    >>> default_discriminator_widths((28, 28, 1)), default_discriminator_widths((128, 128, 3))
+    ((32, 64, 128), (32, 64, 128, 256, 256))
+    """
+    return doubling_widths(image_shape, 32, smallest_map=4)
+
+
+def doubling_widths(image_shape: Sequence[int], narrowest: int, smallest_map: int) -> tuple[int, ...]:
+    halvings = max(1, math.ceil(math.log2(min(image_shape[:2]) / smallest_map)))
+    return tuple(min(narrowest * 2**number, WIDEST) for number in range(halvings))
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -52,27 +71,32 @@ def build_generator(
     image_shape: tuple[int, int, int],
     latent_dim: int,
     num_classes: int | None,
+    clusters: int,
     widths: Sequence[int],
-    hidden_units: int,
     build: Builder,
 ) -> keras.Model:
     """z, and one-hot labels where there are classes -> images in [-1, 1] but for a hair."""
-    inputs = [keras.Input((latent_dim,), name="z")]
-    x = inputs[0]
-    if num_classes is not None:
-        inputs.append(keras.Input((num_classes,), name="labels"))
-        x = layers.Concatenate(dtype=build.dtype)(inputs)
-    if hidden_units:
-        x = build.activated(build.dense(hidden_units, use_bias=False)(x))
-    sizes = feature_sizes(image_shape, len(widths))
-    x = build.dense(math.prod(sizes[-1]) * widths[0], use_bias=False)(x)
-    x = layers.Reshape((*sizes[-1], widths[0]), dtype=build.dtype)(x)  # (h / 4, w / 4, 128)
-    x = build.activated(x)
-    for width, size in zip(widths[1:], sizes[-2:0:-1], strict=True):
-        x = crop(build.conv_transpose(width, 4, use_bias=False)(x), size, build)
-        x = build.activated(x)  # (h / 2, w / 2, 64)
+    inputs, x = latent_inputs(latent_dim, num_classes, build)
+    if clusters:
+        x = layers.Concatenate(dtype="float32")([x, chosen_cluster(x, clusters, build)])
+    sizes = feature_sizes(image_shape, len(widths))[::-1]
+    x = upsampled(x, widths, sizes, 4, build)
     x = build.conv_transpose(image_shape[2], 4, activation=leaky_hard_tanh, dtype="float32")(x)
-    return keras.Model(inputs, crop(x, sizes[0], build), name="generator")
+    return keras.Model(inputs, crop(x, sizes[-1], build), name="generator")
+
+
+def chosen_cluster(x: Any, clusters: int, build: Builder) -> Any:
+    """Which of so many clusters a latent vector is in, softly: (n, clusters).
+
+    Kinds of images are far apart, and a first layer that is linear in z draws hybrids on the way from one
+    to another. The softmax makes most of the ways short: a mixture of latent distributions, as in DeLiGAN
+    (arXiv 1706.02071), where z itself chooses, and so remains all that an image is drawn from.
+    """
+    start = keras.initializers.RandomNormal(stddev=SHARPNESS / math.sqrt(x.shape[1]), seed=build.seed())
+    choice = layers.Dense(
+        clusters, activation="softmax", kernel_initializer=start, dtype="float32", name="cluster"
+    )
+    return layers.Rescaling(CLUSTER_WEIGHT, dtype="float32")(choice(x))
 
 
 def build_discriminator(
@@ -80,7 +104,6 @@ def build_discriminator(
     num_classes: int | None,
     conditioning: str,
     widths: Sequence[int],
-    hidden_units: int,
     normalization: str,
     dropout: float,
     build: Builder,
@@ -103,19 +126,16 @@ def build_discriminator(
             return layer
         return layers.SpectralNormalization(layer, dtype="float32")  # its norms overflow float16
 
-    def block(x: Any, layer: Callable[..., layers.Layer], width: int, batch: bool, **options: Any) -> Any:
-        x = normalized(layer(width, use_bias=not batch, **options))(x)
+    def block(x: Any, width: int, batch: bool) -> Any:
+        x = normalized(build.conv(width, size=4, use_bias=not batch))(x)
         x = build.activated(x, SLOPE) if batch else layers.LeakyReLU(SLOPE, dtype=build.dtype)(x)
         return Dropout(dropout, seed=build.seed(), dtype=build.dtype)(x) if dropout else x
 
     batch = normalization == "batch"
     for number, width in enumerate(widths):
         # DCGAN's first layer has no normalization, so that it sees how bright an image is.
-        x = block(x, build.conv, width, batch and number > 0, size=4)  # (h / 2, w / 2, 64)
+        x = block(x, width, batch and number > 0)  # (h / 2, w / 2, 32)
     features = layers.Flatten(dtype=build.dtype)(x)
-    if hidden_units:
-        # Convolutions see 10 pixels of the image; this layer sees whether its parts go together.
-        features = block(features, build.dense, hidden_units, batch)
     logits = normalized(build.dense(1, dtype="float32"))(features)
     if labels is not None and conditioning == "projection":
         directions = normalized(build.dense(features.shape[1], use_bias=False, dtype="float32"))(labels)

@@ -89,22 +89,35 @@ def build_decoder(
     build: Builder,
 ) -> keras.Model:
     """The encoder's mirror: dense layers, then transposed convolutions up to the image's logits."""
-    inputs = [keras.Input((latent_dim,), name="z")]
-    x = inputs[0]
-    if num_classes is not None:
-        inputs.append(keras.Input((num_classes,), name="labels"))
-        x = layers.Concatenate(dtype=build.dtype)(inputs)
-    sizes = feature_sizes(image_shape, len(widths))
+    inputs, x = latent_inputs(latent_dim, num_classes, build)
     for _ in range(2):
         x = build.activated(build.dense(hidden_units, use_bias=False)(x))
-    x = build.activated(build.dense(math.prod(sizes[-1]) * widths[-1], use_bias=False)(x))
-    x = layers.Reshape((*sizes[-1], widths[-1]), dtype=build.dtype)(x)  # (h / 4, w / 4, 64)
-    for width, size in zip(widths[-2::-1], sizes[-2:0:-1], strict=True):
-        x = build.activated(build.conv_transpose(width, 3, use_bias=False)(x))
-        x = crop(x, size, build)  # (h / 2, w / 2, width)
+    sizes = feature_sizes(image_shape, len(widths))[::-1]
+    x = upsampled(x, widths[::-1], sizes, 3, build)
     # 5 x 5, so that each pixel sees several of the neighbours that its logit is made of.
     logits = build.conv_transpose(image_shape[2], 5, dtype="float32")(x)
-    return keras.Model(inputs, crop(logits, sizes[0], build), name="decoder")
+    return keras.Model(inputs, crop(logits, sizes[-1], build), name="decoder")
+
+
+def latent_inputs(latent_dim: int, num_classes: int | None, build: Builder) -> tuple[list, Any]:
+    """The inputs z, and one-hot labels where there are classes; and both joined."""
+    z = keras.Input((latent_dim,), name="z")
+    if num_classes is None:
+        return [z], z
+    inputs = [z, keras.Input((num_classes,), name="labels")]
+    return inputs, layers.Concatenate(dtype=build.dtype)(inputs)
+
+
+def upsampled(
+    x: Any, widths: Sequence[int], sizes: Sequence[tuple[int, int]], kernel_size: int, build: Builder
+) -> Any:
+    """A dense layer to the smallest map, and transposed convolutions that each double it, activated."""
+    x = build.dense(math.prod(sizes[0]) * widths[0], use_bias=False)(x)
+    x = layers.Reshape((*sizes[0], widths[0]), dtype=build.dtype)(build.activated(x))  # (h / 4, w / 4, 64)
+    for width, size in zip(widths[1:], sizes[1:-1], strict=True):
+        x = crop(build.conv_transpose(width, kernel_size, use_bias=False)(x), size, build)
+        x = build.activated(x)  # (h / 2, w / 2, 32)
+    return x
 
 
 def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:

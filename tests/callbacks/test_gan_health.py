@@ -10,8 +10,6 @@ from keras_gen.callbacks.gan_health import diagnose
 from keras_gen.models import GAN, WGANGP
 
 SIZES = {"latent_dim": 16, "generator_widths": (32, 16), "discriminator_widths": (16, 32), "seed": 0}
-# Without hidden layers: in 500 images they learn for longer than a test should take.
-SIZES |= {"generator_hidden_units": 0, "discriminator_hidden_units": 0}
 
 
 def told(tmp_path, garments, generator_rate, discriminator_rate, model=None, epochs=8) -> list[str]:
@@ -79,14 +77,23 @@ def test_collapse_and_recovery_by_the_logs():
 
 
 def test_diagnose():
-    healthy = {"diversity": 0.95, "real_accuracy": 0.8, "generated_accuracy": 0.85}
-    assert diagnose(healthy) is None
-    sure = {"diversity": 0.95, "real_accuracy": 0.99, "generated_accuracy": 1.0}
-    assert diagnose(sure) == "discriminator"
+    healthy = {
+        "diversity": 0.95,
+        "real_accuracy": 0.8,
+        "generated_accuracy": 0.85,
+        "discriminator_loss": 1.0,
+    }
+    sure = {**healthy, "real_accuracy": 0.99, "generated_accuracy": 1.0, "discriminator_loss": 0.05}
+    for loss in ("non_saturating", "minimax", "least_squares", "hinge"):
+        assert diagnose(healthy, loss) is None
+        assert diagnose({**sure, "discriminator_loss": 0.01}, loss) == "discriminator"
+        assert diagnose({**sure, "real_accuracy": 0.6}, loss) is None
+        assert diagnose({**healthy, "diversity": 0.3}, loss) == "generator"
+        assert diagnose({**healthy, "generated_accuracy": 0.01}, loss) == "generator"
     assert diagnose(sure, "wasserstein") is None  # a good critic is sure
-    assert diagnose({**sure, "real_accuracy": 0.6}) is None
-    assert diagnose({**healthy, "diversity": 0.3}) == "generator"
-    assert diagnose({**healthy, "generated_accuracy": 0.01}) == "generator"
+    # Sure, but with a loss to learn from: the end of a good run.
+    assert diagnose({**sure, "discriminator_loss": 0.19}, "non_saturating") is None
+    assert diagnose({**sure, "discriminator_loss": 0.5}, "non_saturating", True) == "discriminator"
 
 
 def test_refuses_bad_arguments():

@@ -9,10 +9,9 @@ from keras_gen import losses
 from keras_gen.layers import DiffAugment
 from keras_gen.models import CGAN, GAN, WGANGP
 from keras_gen.models.gan import diversity
-from keras_gen.models.gan_networks import default_widths
+from keras_gen.models.gan_networks import default_discriminator_widths, default_generator_widths
 
 SMALL = {"latent_dim": 4, "generator_widths": (6, 4), "discriminator_widths": (4, 6), "seed": 0}
-SMALL |= {"generator_hidden_units": 8, "discriminator_hidden_units": 8}
 
 
 def fitted(model: GAN, garments, epochs: int = 1, **options) -> dict:
@@ -251,10 +250,30 @@ def test_spectral_normalization_holds_kernels_at_norm_1(garments):
 
 
 def test_default_widths():
-    assert default_widths((28, 28, 1)) == (64, 128) and default_widths((32, 32, 3)) == (64, 128)
-    assert default_widths((64, 64, 3)) == (64, 128, 256)
-    assert default_widths((128, 128, 3)) == (64, 128, 256, 256)
-    assert default_widths((5, 8, 1)) == (64,)
+    widths = default_discriminator_widths
+    assert widths((28, 28, 1)) == widths((32, 32, 3)) == (32, 64, 128)
+    assert widths((64, 64, 3)) == (32, 64, 128, 256)
+    assert widths((128, 128, 3)) == (32, 64, 128, 256, 256)
+    assert widths((3, 8, 1)) == (32,)
+    widths = default_generator_widths
+    assert widths((28, 28, 1)) == widths((32, 32, 3)) == (128, 64)
+    assert widths((64, 64, 3)) == (256, 128, 64)
+    assert widths((128, 128, 3)) == (256, 256, 128, 64)
+    assert widths((5, 8, 1)) == (64,)
+
+
+def test_a_latent_vector_is_in_one_cluster_nearly_always():
+    model = GAN(seed=0)
+    cluster = keras.Model(model.generator.inputs, model.generator.get_layer("cluster").output)
+    choice = cluster(tf.random.stateless_normal((2000, 64), (0, 1))).numpy()
+    assert choice.shape == (2000, 32)
+    np.testing.assert_allclose(choice.sum(axis=1), 1.0, atol=1e-5)
+    assert np.mean(choice.max(axis=1)) > 0.8
+    assert np.bincount(choice.argmax(axis=1), minlength=32).min() > 20  # none is empty
+    without = GAN(seed=0, latent_clusters=0)
+    # What chooses, and the first dense layer's weights for the choice.
+    difference = model.generator.count_params() - without.generator.count_params()
+    assert difference == 65 * 32 + 32 * 49 * 128
 
 
 @pytest.mark.parametrize("shape", ((28, 28, 1), (32, 32, 3), (64, 64, 3), (128, 128, 1)))
