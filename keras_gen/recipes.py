@@ -90,9 +90,9 @@ RECIPES = {
         model="WGANGP",
         summary="Wasserstein GAN with gradient penalty (Gulrajani et al. 2017)",
         epochs=None,
-        images=240_000,
+        images=480_000,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,

@@ -36,7 +36,6 @@ class CGAN(GAN):
         base: `"gan"` or `"wgan_gp"`: whose losses, penalty and optimizers it trains with.
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
         discriminator_normalization: As for the base, whose default it has where it is None.
-        discriminator_steps: As for the base, whose default it has where it is None.
         gradient_penalty_weight: With the base `"wgan_gp"`, as there.
         **kwargs: As for `GAN`.
 
@@ -61,7 +60,6 @@ class CGAN(GAN):
         base: Literal["gan", "wgan_gp"] = "gan",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] | None = None,
-        discriminator_steps: int | None = None,
         gradient_penalty_weight: float = 10.0,
         **kwargs: Any,
     ):
@@ -74,7 +72,6 @@ class CGAN(GAN):
             num_classes=num_classes,
             loss=chosen,
             discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
-            discriminator_steps=discriminator_steps or (2 if wasserstein else 1),
             **kwargs,
         )
         self.base = base
