@@ -115,7 +115,7 @@ RECIPES = {
         smoke={
             "latent_dim": 5,
             "base": "wgan_gp",
-            "conditioning": "projection",
+            "conditioning": "concat",
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
             "ema": 0.9,

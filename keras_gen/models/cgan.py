@@ -4,9 +4,9 @@
     generator:      min over G of E[-log D(G(z, y), y)]
 
 or the Wasserstein losses in their place. The label y, one-hot, joins the generator's latent vector [1]. The
-discriminator gets it as more channels of the image, each constant; or, with projection, its logit has a
-term y' V f(x), linear in its features f of the image [2], which is stronger where classes are many. The
-generated images of a step have the labels of its real ones.
+discriminator's logit has a term y' V f(x), linear in its features f of the image [2]; or, with
+`conditioning="concat"`, it gets the label as more channels of the image, each constant, as first proposed,
+and learns more slowly. The generated images of a step have the labels of its real ones.
 
 References:
     1. Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv 1411.1784.

@@ -68,11 +68,13 @@ class GAN(GenerativeModel):
         image_shape: (height, width, channels); any size.
         latent_dim: Length of the latent vector z.
         num_classes: Number of classes to condition both networks on; None to ignore labels. See `CGAN`.
-        conditioning: How the discriminator learns the label: `"concat"`, as more channels of the image, or
-            `"projection"`, as a direction in the space of its features. For `num_classes` only.
+        conditioning: How the discriminator learns the label: `"projection"`, as a direction in the space of
+            its features, or `"concat"`, as more channels of the image, which learns more slowly. For
+            `num_classes` only.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`: see `keras_gen.losses`.
         latent_clusters: Number of clusters of latent vectors [8], from which the default generator can
-            draw quite different images without hybrids of them; 0 for none.
+            draw quite different images without hybrids of them; 0 for none. By default 32, and with
+            `num_classes` none, since the labels serve as such.
         generator_widths: Filters of the generator's feature maps, from the smallest map on, each twice the
             size of the one before; by default ..., 256, 128, 64, from a map of at most 8 pixels on.
         discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
@@ -121,9 +123,9 @@ class GAN(GenerativeModel):
         image_shape: Sequence[int] = (28, 28, 1),
         latent_dim: int = 64,
         num_classes: int | None = None,
-        conditioning: Literal["concat", "projection"] = "concat",
+        conditioning: Literal["projection", "concat"] = "projection",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
-        latent_clusters: int = 32,
+        latent_clusters: int | None = None,
         generator_widths: Sequence[int] | None = None,
         discriminator_widths: Sequence[int] | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
@@ -145,7 +147,7 @@ class GAN(GenerativeModel):
         **kwargs: Any,
     ):
         checks.one_of("loss", loss, self.losses_allowed)
-        checks.one_of("conditioning", conditioning, ("concat", "projection"))
+        checks.one_of("conditioning", conditioning, ("projection", "concat"))
         checks.one_of("discriminator_normalization", discriminator_normalization, NORMALIZATIONS)
         checks.at_least("discriminator_steps", discriminator_steps, 1)
         for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing), ("ema", ema)):
@@ -157,6 +159,8 @@ class GAN(GenerativeModel):
             ("generated_label_flips", generated_label_flips),
         ):
             checks.probability(name, value)
+        if latent_clusters is None:
+            latent_clusters = 32 if num_classes is None else 0
         for name, value in (
             ("instance_noise", instance_noise),
             ("instance_noise_steps", instance_noise_steps),

@@ -19,6 +19,7 @@ NORMALIZATIONS = ("none", "batch", "spectral")
 WIDEST = 256  # filters of default networks
 SHARPNESS = 8.0  # standard deviation of the clusters' logits at first: one is chosen nearly always
 CLUSTER_WEIGHT = 2.0  # of the cluster beside the numbers of z: more draws fewer hybrids, less variety
+LABEL_WEIGHT = 3.0  # of the label beside them: it is what two images of different classes do not share
 SLOPE = 0.2  # of the discriminator's leaky ReLU for what is below 0
 
 
@@ -76,7 +77,7 @@ def build_generator(
     build: Builder,
 ) -> keras.Model:
     """z, and one-hot labels where there are classes -> images in [-1, 1] but for a hair."""
-    inputs, x = latent_inputs(latent_dim, num_classes, build)
+    inputs, x = latent_inputs(latent_dim, num_classes, build, LABEL_WEIGHT)
     if clusters:
         x = layers.Concatenate(dtype="float32")([x, chosen_cluster(x, clusters, build)])
     sizes = feature_sizes(image_shape, len(widths))[::-1]

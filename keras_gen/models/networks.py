@@ -99,13 +99,16 @@ def build_decoder(
     return keras.Model(inputs, crop(logits, sizes[-1], build), name="decoder")
 
 
-def latent_inputs(latent_dim: int, num_classes: int | None, build: Builder) -> tuple[list, Any]:
+def latent_inputs(
+    latent_dim: int, num_classes: int | None, build: Builder, label_weight: float = 1.0
+) -> tuple[list, Any]:
     """The inputs z, and one-hot labels where there are classes; and both joined."""
     z = keras.Input((latent_dim,), name="z")
     if num_classes is None:
         return [z], z
-    inputs = [z, keras.Input((num_classes,), name="labels")]
-    return inputs, layers.Concatenate(dtype=build.dtype)(inputs)
+    labels = keras.Input((num_classes,), name="labels")
+    weighted = labels if label_weight == 1 else layers.Rescaling(label_weight, dtype=build.dtype)(labels)
+    return [z, labels], layers.Concatenate(dtype=build.dtype)([z, weighted])
 
 
 def upsampled(

@@ -326,7 +326,7 @@ def test_own_networks_are_used_and_checked():
             {"base": "wgan_gp", "loss": "hinge"},
             "loss with base='wgan_gp' must be one of 'wasserstein'",
         ),
-        (CGAN, {"conditioning": "film"}, "conditioning must be one of 'concat', 'projection'"),
+        (CGAN, {"conditioning": "film"}, "conditioning must be one of 'projection', 'concat'"),
     ],
 )
 def test_refuses_bad_arguments(model, options, message):
