@@ -102,7 +102,7 @@ class StopAfter(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.steps += 1
         if time.monotonic() > self.end:
-            raise StopIteration
+            self.model.stop_training = True
 
 
 def main() -> None:
@@ -122,16 +122,15 @@ def main() -> None:
     model = KerasGuideGAN()
     model.compile()
     stop = StopAfter(arguments.minutes)
-    try:
-        model.fit(
-            batches.repeat().batch(BATCH_SIZE, drop_remainder=True).prefetch(2),
-            epochs=10**6,
-            steps_per_epoch=len(images) // BATCH_SIZE,
-            callbacks=[stop],
-            verbose=0,
-        )
-    except StopIteration:
-        print(f"{stop.steps} steps of {BATCH_SIZE} images in {arguments.minutes:g} minutes")
+    model.fit(
+        batches.repeat().batch(BATCH_SIZE, drop_remainder=True).prefetch(2),
+        epochs=10**6,
+        steps_per_epoch=len(images) // BATCH_SIZE,
+        shuffle=False,  # Keras' own; the batches are shuffled
+        callbacks=[stop],
+        verbose=0,
+    )
+    print(f"{stop.steps} steps of {BATCH_SIZE} images in {arguments.minutes:g} minutes")
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_png(arguments.out / "samples.png", grid(model.generate(64, seed=0)))
     print(kg.metrics.evaluate(model, data).table())
