@@ -104,7 +104,7 @@ class GANHealth(keras.callbacks.Callback):
             self._writer = None
 
     def _look(self, means: dict[str, float], step: int) -> None:
-        side = diagnose(means, self.model.loss_name, self._soft_labels)
+        side = diagnose(means, getattr(self.model, "loss_name", ""), self._soft_labels)
         if side != self._seen:
             self._seen, self._windows, self._since = side, 0, (step, self._window_epoch)
         self._windows += 1
@@ -147,7 +147,7 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
     Args:
         means: `diversity`, `real_accuracy`, `generated_accuracy` and `discriminator_loss`, as the GANs log
             them.
-        loss_name: Of the adversarial loss.
+        loss_name: Of the adversarial loss; where it is another than the GANs', its value says nothing.
         soft_labels: Labels are smoothed, noisy or flipped, so that the loss cannot go to zero.
 
     Example:
@@ -163,7 +163,7 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
     if means["generated_accuracy"] < HARDLY_EVER:
         return "generator"
     right = min(means["real_accuracy"], means["generated_accuracy"])
-    loss_at_zero = soft_labels or means["discriminator_loss"] < GUESSING[loss_name] / 15
+    loss_at_zero = soft_labels or means["discriminator_loss"] < GUESSING.get(loss_name, np.inf) / 15
     return "discriminator" if right > NEARLY_ALWAYS and loss_at_zero else None
 
 

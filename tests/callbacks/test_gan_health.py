@@ -91,6 +91,7 @@ def test_diagnose():
         assert diagnose({**healthy, "diversity": 0.3}, loss) == "generator"
         assert diagnose({**healthy, "generated_accuracy": 0.01}, loss) == "generator"
     assert diagnose(sure, "wasserstein") is None  # a good critic is sure
+    assert diagnose({**sure, "discriminator_loss": 7.0}, "") == "discriminator"  # a loss of one's own
     # Sure, but with a loss to learn from: the end of a good run.
     assert diagnose({**sure, "discriminator_loss": 0.19}, "non_saturating") is None
     assert diagnose({**sure, "discriminator_loss": 0.5}, "non_saturating", True) == "discriminator"

@@ -82,10 +82,10 @@ def test_free_bits_keep_dimensions_from_collapsing(garments):
     for free_bits in (0.0, 0.5):
         model = VAE(latent_dim=4, widths=(4,), hidden_units=16, beta=50.0, free_bits=free_bits, seed=0)
         model.compile(keras.optimizers.Adam(3e-3))
-        # Keras' own shuffling is not the model's seed's: without it the outcome is the same every time.
+        # Keras shuffles arrays by a seed that is not the model's.
         history = model.fit(garments[0], epochs=25, shuffle=False, verbose=0).history
         kl[free_bits] = history["kl_loss"][-1]
-    assert kl[0.0] < 0.8
+    assert kl[0.0] < 0.6
     assert kl[0.5] > 1.2
 
 
