@@ -132,6 +132,10 @@ class AdversarialLosses(NamedTuple):
     generated: tf.Tensor
     generator: tf.Tensor
 
+    def discriminator(self, target: tf.Tensor) -> tf.Tensor:
+        """Its loss for images that are to be called real as far as `target` says, from 0 to 1."""
+        return target * self.real + (1.0 - target) * self.generated
+
 
 def non_saturating(logits: tf.Tensor) -> AdversarialLosses:
     """-log D(x), -log(1 - D(x)), and for the generator -log D(G(z)): arXiv 1406.2661, section 3.
@@ -268,3 +272,30 @@ def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: tf.
     [9.0]
     """
     return 0.5 * sum_over_example(tf.square(input_gradients(discriminator, real_images)))
+
+
+def diversity(generated_images: tf.Tensor, real_images: tf.Tensor) -> tf.Tensor:
+    """Mean distance between two generated images over that between two real ones, ().
+
+    Each image is compared with the next one of its batch.
+
+    Args:
+        generated_images: (n, h, w, c).
+        real_images: (n, h, w, c).
+
+    Returns:
+        A number: 1 is as varied, 0 is one image again and again.
+
+    Example:
+
+    >>> real_images = tf.reshape(tf.range(4.0), (4, 1, 1, 1))
+    >>> float(diversity(0.5 * real_images, real_images))
+    0.5
+    """
+
+    def mean_distance(images: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(images, tf.float32)
+        differences = images - tf.roll(images, 1, axis=0)
+        return tf.reduce_mean(tf.sqrt(sum_over_example(tf.square(differences))))
+
+    return tf.math.divide_no_nan(mean_distance(generated_images), mean_distance(real_images))

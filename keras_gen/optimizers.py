@@ -1,4 +1,4 @@
-"""The optimizer that recipes and `compile()` use."""
+"""The optimizer that recipes and `compile()` use, and how a second one is made."""
 
 from typing import Any
 
@@ -42,3 +42,8 @@ class Adam(keras.optimizers.Adam):
             epsilon=tf.cast(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
         )
+
+
+def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Another optimizer with the same settings."""
+    return type(optimizer).from_config(optimizer.get_config())

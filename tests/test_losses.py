@@ -62,3 +62,14 @@ def test_spherical_interpolation_is_finite_where_there_is_no_arc(end):
     arc = losses.spherical_interpolation(tf.constant([[1.0, 0.0]]), tf.constant([end]), [0.0, 0.5, 1.0])
     assert np.isfinite(arc).all()
     np.testing.assert_allclose(arc[0, -1], end, atol=1e-6)
+
+
+def test_diversity_is_a_ratio_of_mean_distances_to_the_next_image():
+    def mean_distance(images):
+        return np.linalg.norm((images - np.roll(images, 1, 0)).reshape(len(images), -1), axis=1).mean()
+
+    images = np.random.default_rng(0).random((200, 4, 4, 1), "float32")
+    others = images**3
+    ratio = float(losses.diversity(tf.constant(others), tf.constant(images)))
+    assert ratio == pytest.approx(mean_distance(others) / mean_distance(images))
+    assert float(losses.diversity(tf.ones((5, 2, 2, 1)), tf.constant(images[:5]))) == 0

@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import DiffAugment, replica_seed
-from keras_gen.losses import ADVERSARIAL_LOSSES, AdversarialLosses, r1_penalty, sum_over_example
+from keras_gen.losses import ADVERSARIAL_LOSSES, AdversarialLosses, diversity, r1_penalty
 from keras_gen.models import checks
 from keras_gen.models.gan_networks import (
     NORMALIZATIONS,
@@ -38,7 +38,7 @@ from keras_gen.models.gan_networks import (
 )
 from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
-from keras_gen.optimizers import Adam
+from keras_gen.optimizers import Adam, copy_of
 
 NETWORKS = ("generator", "discriminator")
 LOGGED = (
@@ -359,8 +359,8 @@ class GAN(GenerativeModel):
         real_logits = self.logits(real_images, labels, training)
         generated_logits = self.logits(generated_images, labels, training)
         real_losses, generated_losses = self.losses(real_logits), self.losses(generated_logits)
-        loss = tf.reduce_mean(blend(targets[0], real_losses)) + tf.reduce_mean(
-            blend(targets[1], generated_losses)
+        loss = tf.reduce_mean(
+            real_losses.discriminator(targets[0]) + generated_losses.discriminator(targets[1])
         )
         real_called_real, generated_called_real = self.verdicts(real_logits, generated_logits)
         values = {
@@ -481,27 +481,3 @@ class GAN(GenerativeModel):
         generator = plain_copy(self.ema_generator)
         images = layers.Rescaling(0.5, 0.5, dtype="float32", name="images")(generator(generator.inputs))
         return keras.Model(generator.inputs, images, name="generate")
-
-
-def copy_of(optimizer: Any) -> keras.optimizers.Optimizer:
-    """Another optimizer with the same settings."""
-    return type(optimizer).from_config(optimizer.get_config())
-
-
-def blend(target: tf.Tensor, losses: AdversarialLosses) -> tf.Tensor:
-    """The discriminator's loss for images that are to be called real as far as `target` says."""
-    return target * losses.real + (1.0 - target) * losses.generated
-
-
-def diversity(generated_images: tf.Tensor, real_images: tf.Tensor) -> tf.Tensor:
-    """Mean distance between two generated images over that between two real ones, ().
-
-    Each image is compared with the next one of its batch.
-    """
-
-    def mean_distance(images: tf.Tensor) -> tf.Tensor:
-        images = tf.cast(images, tf.float32)
-        differences = images - tf.roll(images, 1, axis=0)
-        return tf.reduce_mean(tf.sqrt(sum_over_example(tf.square(differences))))
-
-    return tf.math.divide_no_nan(mean_distance(generated_images), mean_distance(real_images))

@@ -8,7 +8,6 @@ import tensorflow as tf
 from keras_gen import losses
 from keras_gen.layers import DiffAugment
 from keras_gen.models import CGAN, GAN, WGANGP
-from keras_gen.models.gan import diversity
 from keras_gen.models.gan_networks import default_discriminator_widths, default_generator_widths
 
 SMALL = {"latent_dim": 4, "generator_widths": (6, 4), "discriminator_widths": (4, 6), "seed": 0}
@@ -148,14 +147,6 @@ def test_instance_noise_falls_to_0(garments):
     assert np.std(model.shown(zeros)) == pytest.approx(0.1, rel=0.05)
     model.fit(garments[0][:64], batch_size=32, verbose=0)
     assert np.std(model.shown(zeros)) == 0
-
-
-def test_diversity():
-    images = np.random.default_rng(0).random((200, 4, 4, 1), "float32")
-    pairs = np.linalg.norm((images - np.roll(images, 1, 0)).reshape(200, -1), axis=1).mean()
-    half = diversity(tf.constant(images * 0.5), tf.constant(images))
-    assert float(half) == pytest.approx(0.5) and pairs > 0
-    assert float(diversity(tf.ones((5, 2, 2, 1)), tf.constant(images[:5]))) == 0
 
 
 # === Penalties ===
