@@ -1,6 +1,6 @@
 """Trains the recipes on full Fashion-MNIST, measures them, and writes README's tables.
 
-    python scripts/reproduce.py [MODEL ...] [--minutes 15] [--data-dir FOLDER] [--presets]
+    python scripts/reproduce.py [MODEL ...] [--minutes 15] [--epochs N] [--data-dir FOLDER] [--presets]
 
 Each model is trained with its recipe's settings and seed 0 until its epochs or the minutes are over, and
 measured by what `keras-gen evaluate` does. Rows go into `.readme/results.json`, strips of samples beside
@@ -34,6 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of training each (default: 15)")
+    parser.add_argument(
+        "--epochs", type=int, help="along which the learning rate falls (default: the recipe's)"
+    )
     parser.add_argument("--data-dir", help="folder with Fashion-MNIST's own files")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="where the runs are kept")
     parser.add_argument("--presets", action="store_true", help="make the package's presets of them")
@@ -44,7 +47,7 @@ def main() -> None:
     for name in arguments.models or names:
         run = train(name, arguments)
         row = measure(name, run)
-        row["minutes_allowed"] = arguments.minutes
+        row["made_by"] = command(name, arguments)
         write_results(name, row)
         if arguments.presets:
             make_preset(name, run, row)
@@ -68,6 +71,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
                 name,
                 data="fashion_mnist",
                 data_dir=arguments.data_dir,
+                epochs=arguments.epochs,
                 max_minutes=arguments.minutes,
                 seed=SEED,
                 out=str(run),
@@ -76,6 +80,12 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
     except training.StoppedEarly as stopped:
         print(f"{name}: {stopped}", flush=True)
     return run
+
+
+def command(name: str, arguments: argparse.Namespace) -> str:
+    """What makes a row, and its preset."""
+    epochs = f" --epochs {arguments.epochs}" if arguments.epochs else ""
+    return f"python scripts/reproduce.py {name} --minutes {arguments.minutes:g}{epochs} --presets"
 
 
 def seconds_of(run: Path) -> float:
@@ -140,7 +150,7 @@ def make_preset(name: str, run: Path, row: dict) -> None:
         "data": "fashion_mnist",
         "epochs": row["epochs"],
         "minutes": row["minutes"],
-        "made_by": f"python scripts/reproduce.py {name} --minutes {row['minutes_allowed']:g} --presets",
+        "made_by": row["made_by"],
         "hyperparameters": {key: config[key] for key in RECIPES[name].hyperparameters},
         "licence": "MIT; trained on Fashion-MNIST (Zalando SE, MIT)",
         "metrics": {},
