@@ -83,6 +83,7 @@ RECIPES = {
             "instance_noise_steps": 100,
             "augment": "translation",
             "r1_weight": 0.1,
+            "penalty_share": 0.5,
             "ema": 0.9,
         },
     ),

@@ -37,6 +37,7 @@ class CGAN(GAN):
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
         discriminator_normalization: As for the base, whose default it has where it is None.
         gradient_penalty_weight: With the base `"wgan_gp"`, as there.
+        penalty_share: As for the base, whose default it has where it is None.
         **kwargs: As for `GAN`.
 
     Raises:
@@ -61,6 +62,7 @@ class CGAN(GAN):
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] | None = None,
         gradient_penalty_weight: float = 10.0,
+        penalty_share: float | None = None,
         **kwargs: Any,
     ):
         checks.one_of("base", base, tuple(BASES))
@@ -72,6 +74,7 @@ class CGAN(GAN):
             num_classes=num_classes,
             loss=chosen,
             discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
+            penalty_share=(0.25 if wasserstein else 1.0) if penalty_share is None else penalty_share,
             **kwargs,
         )
         self.base = base

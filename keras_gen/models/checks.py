@@ -46,6 +46,12 @@ def probability(name: str, value: float) -> None:
         raise ValueError(f"{name} must be from 0 to 1. Received: {value}")
 
 
+def share(name: str, value: float) -> None:
+    """Refuses what is not a part of something: more than 0, to 1."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} must be more than 0, and at most 1. Received: {value}")
+
+
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
     """Refuses a name that is not among those allowed."""
     if value not in allowed:

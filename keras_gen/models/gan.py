@@ -95,6 +95,8 @@ class GAN(GenerativeModel):
         augment: Changes to every image that the discriminator sees, for small data, such as
             `"color,translation,cutout"`: see `keras_gen.layers.DiffAugment`.
         r1_weight: Weight of the penalty on slopes at real images [6], 0 or more.
+        penalty_share: Part of each batch that a penalty's mean is estimated from, more than 0 to 1; less
+            is faster.
         ema: Momentum of the moving average of the generator's weights, from 0 to less than 1; 0 draws
             with the generator as it is.
         generator: Your own network in place of the default: z (latent_dim,), and with `num_classes`
@@ -140,6 +142,7 @@ class GAN(GenerativeModel):
         instance_noise_steps: int = 0,
         augment: str = "",
         r1_weight: float = 0.0,
+        penalty_share: float = 1.0,
         ema: float = 0.999,
         generator: keras.Model | None = None,
         discriminator: keras.Model | None = None,
@@ -168,6 +171,7 @@ class GAN(GenerativeModel):
             ("latent_clusters", latent_clusters),
         ):
             checks.at_least(name, value, 0)
+        checks.share("penalty_share", penalty_share)
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
         self.conditioning = conditioning
         self.loss_name = loss
@@ -189,6 +193,7 @@ class GAN(GenerativeModel):
         self.instance_noise = instance_noise
         self.instance_noise_steps = instance_noise_steps
         self.r1_weight = self.penalty_weight = r1_weight
+        self.penalty_share = penalty_share
         self.ema = ema
         self.augment = DiffAugment(augment, seed, dtype="float32")
         self.noise_seed = keras.random.SeedGenerator(seed)  # of all that training draws
@@ -251,6 +256,7 @@ class GAN(GenerativeModel):
             "instance_noise_steps": self.instance_noise_steps,
             "augment": self.augment.policy,
             "r1_weight": self.r1_weight,
+            "penalty_share": self.penalty_share,
             "ema": self.ema,
         }
 
@@ -336,7 +342,7 @@ class GAN(GenerativeModel):
         with tf.GradientTape() as tape:
             values, loss = self.judge(real_shown, generated_shown, labels, targets, training=True)
             if self.penalty_weight:
-                values["penalty"] = self.penalty(real_shown, generated_shown, labels)
+                values["penalty"] = self.penalty(*self.penalized(real_shown, generated_shown, labels))
                 loss += self.penalty_weight * values["penalty"]
             scaled_loss = self.scale_loss(loss, self.discriminator_optimizer)
         optimizer = self.discriminator_optimizer
@@ -451,6 +457,11 @@ class GAN(GenerativeModel):
         return targets
 
     # === The penalty ===
+
+    def penalized(self, *batches: tf.Tensor | None) -> list[tf.Tensor | None]:
+        """The first images of a batch, `penalty_share` of it, at least one."""
+        n = tf.math.ceil(self.penalty_share * tf.cast(tf.shape(batches[0])[0], tf.float32))
+        return [None if batch is None else batch[: tf.cast(n, tf.int32)] for batch in batches]
 
     def penalty(
         self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None

@@ -173,6 +173,28 @@ def test_penalties_of_a_linear_critic(garments):
         assert logs["penalty"][0] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_share_of_the_batch_is_penalized(garments):
+    """As many images as asked for, rounded up, each with its own label."""
+    seen = []
+    model = CGAN(**SMALL, base="wgan_gp", penalty_share=0.3)
+    penalty = model.penalty
+
+    def watched(real_images, generated_images, labels):
+        seen.append((real_images.shape, generated_images.shape, labels))
+        return penalty(real_images, generated_images, labels)
+
+    model.penalty = watched
+    model.compile(run_eagerly=True)
+    images, labels = garments
+    model.fit(images[:10], labels[:10], batch_size=10, shuffle=False, verbose=0)
+    ((real_shape, generated_shape, penalized_labels),) = seen
+    assert real_shape == generated_shape == (3, 28, 28, 1)
+    np.testing.assert_array_equal(tf.argmax(penalized_labels, axis=1), labels[:3])
+    model = WGANGP(**SMALL)
+    assert [len(model.penalized(tf.zeros((n, 1)))[0]) for n in (1, 4, 5, 32)] == [1, 1, 2, 8]
+    assert CGAN(**SMALL).penalty_share == 1 and CGAN(**SMALL, base="wgan_gp").penalty_share == 0.25
+
+
 def test_gradient_penalty_against_finite_differences():
     critic = WGANGP(image_shape=(5, 4, 1), latent_dim=2, discriminator_widths=(3,), seed=1).discriminator
     rng = np.random.default_rng(0)
@@ -310,6 +332,8 @@ def test_own_networks_are_used_and_checked():
         (GAN, {"discriminator_steps": 0}, "discriminator_steps must be 1 or more"),
         (GAN, {"augment": "rotation"}, "policy must name some of color, translation, cutout"),
         (GAN, {"r1_weight": -1}, "r1_weight must be 0 or more"),
+        (GAN, {"penalty_share": 0}, "penalty_share must be more than 0, and at most 1. Received: 0"),
+        (WGANGP, {"penalty_share": 1.5}, "penalty_share must be more than 0, and at most 1. Received: 1.5"),
         (WGANGP, {"gradient_penalty_weight": 0}, "gradient_penalty_weight must be more than 0"),
         (CGAN, {"base": "vae"}, "base must be one of 'gan', 'wgan_gp'"),
         (
