@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GIF_FRAMES_PER_STEP = 12
 GIF_SECONDS_PER_FRAME = 0.06
+GIF_TILE = 224  # pixels
 
 # The numbers of a preset that its line in a list shows.
 SHOWN = {
@@ -277,7 +278,8 @@ def sample(arguments: argparse.Namespace) -> None:
     labels = None if arguments.labels is None else label_numbers(model, arguments.labels)
     if out.suffix == ".gif":
         frames = walk(model, arguments.num, arguments.seed, labels)
-        images.write_gif(out, [images.grid(f[np.newaxis]) for f in frames], GIF_SECONDS_PER_FRAME)
+        pictures = [images.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
+        images.write_gif(out, pictures, GIF_SECONDS_PER_FRAME)
     else:
         generated = model.generate(arguments.num, seed=arguments.seed, labels=labels)
         if out.suffix == ".png":

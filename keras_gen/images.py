@@ -13,7 +13,7 @@ import PIL.ImageFont
 from keras_gen.files import written_whole
 
 GAP = 2  # pixels between the images of a grid
-SMALLEST_TILE = 56  # smaller images are enlarged, by whole factors, to at least this
+SMALLEST_TILE = 56
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -33,7 +33,10 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def grid(
-    images: np.ndarray, columns: int | None = None, row_names: Sequence[str] | None = None
+    images: np.ndarray,
+    columns: int | None = None,
+    row_names: Sequence[str] | None = None,
+    smallest_tile: int = SMALLEST_TILE,
 ) -> np.ndarray:
     """Lays images out in rows, on white.
 
@@ -41,6 +44,7 @@ def grid(
         images: (n, height, width, channels), float in [0, 1] or uint8; 1 or 3 channels.
         columns: Images in a row; by default as many as make the grid about square.
         row_names: What to write at the left of each row.
+        smallest_tile: Pixels, 1 or more; smaller images are enlarged, by whole factors, to at least this.
 
     Returns:
         uint8 (rows, columns, 3).
@@ -54,7 +58,7 @@ def grid(
     n, height, width, _ = images.shape
     columns = min(n, columns or int(np.ceil(np.sqrt(n))))
     rows = -(-n // columns)
-    scale = max(1, -(-SMALLEST_TILE // max(height, width)))
+    scale = max(1, -(-smallest_tile // max(height, width)))
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale, width * scale
     canvas = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)

@@ -94,6 +94,7 @@ def test_sample_png_npy_gif(runs, tmp_path, capsys):
     np.testing.assert_array_equal(images, np.round(expected * 255))
     with PIL.Image.open(tmp_path / "walk.gif") as walk:
         assert walk.n_frames == 5 * cli.GIF_FRAMES_PER_STEP
+        assert min(walk.size) >= cli.GIF_TILE  # of 28 pixels nobody sees much
     # From a .keras file, the same.
     out = str(tmp_path / "again.npy")
     source = str(runs["vae"] / "model.keras")
