@@ -65,8 +65,9 @@ RECIPES = {
     "gan": Recipe(
         model="GAN",
         summary="generative adversarial network (Goodfellow et al. 2014; Radford et al. 2015)",
+        hyperparameters={"r1_weight": 0.1, "penalty_share": 0.25},
         epochs=None,
-        images=720_000,
+        images=600_000,
         batch_size=32,
         learning_rate=1.5e-3,
         dtype_policy="auto",
@@ -91,9 +92,9 @@ RECIPES = {
         model="WGANGP",
         summary="Wasserstein GAN with gradient penalty (Gulrajani et al. 2017)",
         epochs=None,
-        images=480_000,
+        images=540_000,
         batch_size=32,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,

@@ -155,6 +155,10 @@ class PlainWGANGP(PlainGAN):
         return -tf.reduce_mean(self.discriminator(self.generator(noise, training=True), training=True))
 
 
+# The same work for both: recipes penalize a part of the batch, the loop of a GAN nothing, of a WGAN-GP all.
+AS_THE_PLAIN_LOOP: dict[str, dict] = {"gan": {"r1_weight": 0.0}, "wgan_gp": {"penalty_share": 1.0}}
+
+
 def plain_loop(model: kg.ImageModel, images: np.ndarray) -> Callable[[], object]:
     """One epoch of the plain loop, with networks of the same architecture."""
     x = images[..., np.newaxis].astype("float32") / 255
@@ -329,26 +333,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp"))
     parser.add_argument("--dtype-policy", help="numbers to compute with (default: the recipe's)")
-    parser.add_argument(
-        "--penalty-share",
-        type=float,
-        default=1.0,
-        help="part of a batch that wgan_gp penalizes (default: all of it, as the plain loop; recipe: 0.25)",
-    )
     parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
     parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
     arguments = parser.parse_args()
     start_up()
     data = kg.load_dataset(batch_size=BATCH_SIZE)
     recipe = RECIPES[arguments.model]
-    hyperparameters = dict(recipe.hyperparameters)
-    if arguments.model == "wgan_gp":
-        hyperparameters["penalty_share"] = arguments.penalty_share
     model = getattr(kg.models, recipe.model)(
         image_shape=data.image_shape,
         dtype=resolved(arguments.dtype_policy or recipe.dtype_policy),
         seed=0,
-        **hyperparameters,
+        **{**recipe.hyperparameters, **AS_THE_PLAIN_LOOP.get(arguments.model, {})},
     )
     model.compile()
     training_speed(model, data, arguments.seconds)

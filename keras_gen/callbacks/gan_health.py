@@ -187,7 +187,9 @@ def weaken_discriminator(model: Any, means: dict[str, float]) -> list[str]:
     """Options that hold the discriminator back, with the values that they have and might have."""
     config = model.get_config()
     rate = means["discriminator_learning_rate"]
+    penalty = config.get("r1_weight", 0)
     remedies = [
+        f"r1_weight={4 * penalty or 0.1:g} (now {penalty:g})",
         f"dropout={min(0.5, config['dropout'] + 0.25):g} (now {config['dropout']:g})",
         f"a discriminator learning rate of {rate / 4:.1g} (now {rate:.1g})",
         f"half of the discriminator's filters (now {list(config['discriminator_widths'])})",
@@ -209,7 +211,7 @@ def strengthen_discriminator(model: Any, means: dict[str, float]) -> list[str]:
         f"twice the discriminator's filters (now {list(config['discriminator_widths'])})",
         f"discriminator_steps={config['discriminator_steps'] + 1} (now {config['discriminator_steps']})",
     ]
-    for name in ("dropout", *LABEL_OPTIONS, "instance_noise"):
+    for name in ("dropout", *LABEL_OPTIONS, "instance_noise", "r1_weight"):
         if config.get(name):
             remedies.insert(0, f"{name}=0 (now {config[name]:g})")
     return remedies

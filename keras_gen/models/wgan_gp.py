@@ -103,6 +103,6 @@ class WGANGP(GAN):
         middle = 0.5 * (tf.reduce_mean(real_logits) + tf.reduce_mean(generated_logits))
         return real_logits > middle, generated_logits > middle
 
-    def default_optimizer(self, learning_rate: Any = 2e-3) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
         """Adam without momentum, as in the paper."""
         return Adam(learning_rate, beta_1=0.0, beta_2=0.9)

@@ -28,6 +28,7 @@ def test_discriminator_that_is_too_strong(tmp_path, garments):
     assert len(texts) == 1  # once, not in every window
     assert "The discriminator has overpowered the generator, since step " in texts[0]
     for remedy in (
+        "r1_weight=0.1 (now 0)",
         "dropout=0.35 (now 0.1)",
         "learning rate of 0.001 (now 0.004)",
         "filters (now [16, 32])",
