@@ -115,9 +115,14 @@ def measure(name: str, run: Path) -> dict:
     if hasattr(model, "generate"):
         row["floor"] = {key: r.floor for key, r in report.results.items() if r.floor is not None}
         row["samples_per_second"] = round(samples_per_second(model))
-        strip = images.grid(model.generate(NUM_SHOWN, seed=SEED), NUM_SHOWN)
-        images.write_png(RESULTS.parent / f"{name}.png", strip)
+        images.write_png(RESULTS.parent / f"{name}.png", strip(model))
     return row
+
+
+def strip(model: kg.GenerativeModel):
+    """A few samples in a row; of a conditional model, one of each of its first classes."""
+    labels = [number % model.num_classes for number in range(NUM_SHOWN)] if model.conditional else None
+    return images.grid(model.generate(NUM_SHOWN, seed=SEED, labels=labels), NUM_SHOWN)
 
 
 def numbers(report: Report) -> dict[str, float]:
