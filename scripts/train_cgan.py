@@ -23,6 +23,8 @@ model = kg.CGAN(
     num_classes=data.num_classes,
     class_names=data.class_names,
     base="gan",  # or "wgan_gp"
+    r1_weight=0.1,  # keeps the discriminator from running ahead, and samples varied
+    penalty_share=0.25,
     seed=0,
 )
 model.compile()  # two optimizers: compile(generator_optimizer=..., discriminator_optimizer=...)

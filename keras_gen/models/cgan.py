@@ -36,7 +36,7 @@ class CGAN(GAN):
         base: `"gan"` or `"wgan_gp"`: whose losses, penalty and optimizers it trains with.
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
         discriminator_normalization: As for the base, whose default it has where it is None.
-        gradient_penalty_weight: With the base `"wgan_gp"`, as there.
+        gradient_penalty_weight: With the base `"wgan_gp"`, as there, in the place of R1's.
         penalty_share: As for the base, whose default it has where it is None.
         **kwargs: As for `GAN`.
 
