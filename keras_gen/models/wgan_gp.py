@@ -40,7 +40,7 @@ class WGANGP(GAN):
         discriminator_normalization: `"none"` or `"spectral"`. The penalty is on each image's own slope,
             which batch normalization would mix with other images'.
         penalty_share: Part of each batch that the penalty's mean is estimated from, more than 0 to 1. With
-            all of it the penalty takes a third of a step's time, and an image is learned from no better.
+            all of it the penalty takes a third of a step's time.
         **kwargs: As for `GAN`. Where time is no object, `discriminator_steps=5, penalty_share=1.0` are
             the paper's.
 
