@@ -375,8 +375,8 @@ class ImageModel(keras.Model):
             card: What `card.json` says beyond what the model tells of itself: `data`, `metrics`,
                 `licence`, ...; anything that JSON has.
             picture: uint8 (height, width, 3) for `samples.png`; generated images by default.
-            weights: `"float16"`, half the size; `"float32"`; or `"auto"`, float16 where no output
-                changes by more than 1e-2.
+            weights: `"float16"`, half the size, where small arrays stay as they are; `"float32"`; or
+                `"auto"`, float16 where no output changes by more than 1e-2.
 
         Returns:
             The folder: `model.keras` (without the optimizer's state), `card.json`, `samples.png`.

@@ -19,6 +19,7 @@ from keras_gen.hardware import hardware_info
 
 LARGEST_DIFFERENCE = 1e-2  # of outputs, for weights to be stored in float16
 NUM_COMPARED = 16
+SMALL = 4096  # numbers: arrays up to here stay in float32, which costs little and spares what is sensitive
 
 
 def save_preset(
@@ -85,14 +86,14 @@ def store_in_float16(path: Path, model: Any) -> float:
 
 
 def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
-    """Copies a group; floating-point arrays of more than one number in half the size."""
+    """Copies a group; large floating-point arrays in half the size."""
     new.attrs.update(old.attrs)
     for key, item in old.items():
         if isinstance(item, h5py.Group):
             copy_in_float16(item, new.create_group(key))
         else:
             array = item[()]
-            if array.dtype == np.float32 and array.ndim:
+            if array.dtype == np.float32 and array.size > SMALL:
                 with np.errstate(over="ignore"):  # what is infinite now shows in the outputs
                     array = array.astype(np.float16)
             copied = new.create_dataset(key, data=array)

@@ -11,7 +11,7 @@ import pytest
 
 import keras_gen as kg
 from keras_gen.metrics import label_accuracy
-from keras_gen.models import VAE, CNNClassifier
+from keras_gen.models import GAN, VAE, CNNClassifier
 from keras_gen.presets import find_preset, list_presets, read_card
 from keras_gen.presets.folders import ASSETS
 
@@ -67,7 +67,7 @@ def test_packaged_numbers_hold_on_the_embedded_fifth_of_the_test_set(name):
 
 
 def test_there_is_one_of_each_kind():
-    kinds = ("vae", "autoencoder", "cnn_classifier")
+    kinds = ("vae", "autoencoder", "cnn_classifier", "gan", "cgan")
     assert {f"{kind}_fashion_mnist" for kind in kinds} <= set(list_presets())
 
 
@@ -105,13 +105,23 @@ def test_leaves_out_the_optimizer_and_trains_on(garments, tmp_path):
 
 def test_weights_that_float16_would_break_stay_in_float32(tmp_path, garments):
     model = CNNClassifier(widths=(4,), hidden_units=8, seed=0)
-    kernel = model.network.get_layer("logits").kernel
+    kernel = max(model.network.weights, key=lambda weight: weight.shape.num_elements())
     kernel.assign(kernel * 1e6)  # beyond float16's largest number
     with pytest.raises(ValueError, match="With float16 weights the model's outputs differ"):
         model.save_preset(tmp_path / "half", weights="float16")
     assert not (tmp_path / "half").exists()
     again = kg.from_preset(model.save_preset(tmp_path / "auto"))
     np.testing.assert_array_equal(again.classify(garments[0]), model.classify(garments[0]))
+
+
+def test_small_arrays_stay_in_float32(tmp_path):
+    """A sharp choice among clusters moves visibly where its logits are rounded."""
+    model = GAN(generator_widths=(64, 4), discriminator_widths=(4, 8), seed=0)
+    again = kg.from_preset(model.save_preset(tmp_path / "half", weights="float16"))
+    cluster = again.generator.get_layer("cluster").kernel.numpy()
+    np.testing.assert_array_equal(cluster, model.generator.get_layer("cluster").kernel.numpy())
+    largest = [max(m.generator.get_weights(), key=np.size) for m in (model, again)]
+    assert 0 < np.abs(largest[0] - largest[1]).max() < 1e-3
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(model, preset, tmp_path):
