@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ def load_model(source: str | os.PathLike) -> models.ImageModel:
         path = found
     elif path.suffix != ".keras":
         raise ValueError(f"Expected a run directory, a .keras file or a preset. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} could not be loaded: it is damaged or incomplete "
+            f"({path.stat().st_size:,} bytes, and not the zip archive that a .keras file is)."
+        )
     try:
         model = keras.saving.load_model(path)
     except Exception as error:

@@ -302,12 +302,15 @@ def test_killed_at_any_moment_resumes_bit_for_bit(small_data, tmp_path, seconds)
 def test_load_model_says_what_is_wrong(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text("")
-    (tmp_path / "damaged.keras").write_bytes(b"PK\x03\x04 half a file")
+    (tmp_path / "half.keras").write_bytes(b"PK\x03\x04 half a file")
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("other.txt", "something else")
     for source, message in (
         (tmp_path / "none.keras", "does not exist: expected a run directory, a .keras file or a preset"),
         (tmp_path / "empty", "neither model.keras nor a checkpoint"),
         (tmp_path / "a.txt", "Expected a run directory, a .keras file or a preset"),
-        (tmp_path / "damaged.keras", "could not be loaded: it is damaged"),
+        (tmp_path / "half.keras", r"it is damaged or incomplete \(16 bytes, [^()]+\)\.$"),
+        (tmp_path / "other.keras", "could not be loaded: it is damaged, or is no keras_gen model"),
     ):
         with pytest.raises(ValueError, match=message):
             load_model(source)
