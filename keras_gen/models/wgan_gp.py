@@ -6,9 +6,9 @@
 
 The critic's loss without the penalty is an estimate of minus the Wasserstein distance, which goes on
 telling how far the two are apart where a discriminator would be sure [1]. The penalty keeps the critic's
-slope near 1 [2]. Differences from the paper: small convolutional networks, Adam with a higher rate, one
-critic step for each of the generator's, a quarter of the batch for the penalty, and a moving average of the
-generator's weights draws the images.
+slope near 1 [2]. Differences from the paper: small convolutional networks, Adam with a higher rate and a
+longer memory of squared gradients, one critic step for each of the generator's, a quarter of the batch for
+the penalty, and a moving average of the generator's weights draws the images.
 
 References:
     1. Arjovsky et al. 2017, Wasserstein GAN, arXiv 1701.07875.
@@ -37,6 +37,7 @@ class WGANGP(GAN):
 
     Args:
         gradient_penalty_weight: Weight of the penalty on slopes that are not 1; more than 0.
+        discriminator_widths: As for `GAN`, but by default 24, 48, 96, 192, 256, ...
         discriminator_normalization: `"none"` or `"spectral"`. The penalty is on each image's own slope,
             which batch normalization would mix with other images'.
         penalty_share: Part of each batch that the penalty's mean is estimated from, more than 0 to 1. With
@@ -58,6 +59,7 @@ class WGANGP(GAN):
     """
 
     losses_allowed = ("wasserstein",)
+    narrowest_discriminator_width = 24
 
     def __init__(
         self,
@@ -104,5 +106,5 @@ class WGANGP(GAN):
         return real_logits > middle, generated_logits > middle
 
     def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
-        """Adam without momentum, as in the paper."""
-        return Adam(learning_rate, beta_1=0.0, beta_2=0.9)
+        """Adam without momentum, as in the paper, where beta_2 is 0.9."""
+        return Adam(learning_rate, beta_1=0.0, beta_2=0.99)
