@@ -94,7 +94,7 @@ RECIPES = {
         epochs=None,
         images=540_000,
         batch_size=32,
-        learning_rate=3e-3,
+        learning_rate=1.5e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,

@@ -119,7 +119,6 @@ class GAN(GenerativeModel):
     """
 
     losses_allowed: tuple[str, ...] = ("non_saturating", "minimax", "least_squares", "hinge")
-    narrowest_discriminator_width = 32
 
     def __init__(
         self,
@@ -178,8 +177,7 @@ class GAN(GenerativeModel):
         self.loss_name = loss
         self.latent_clusters = latent_clusters
         self.discriminator_widths = tuple(
-            discriminator_widths
-            or default_discriminator_widths(self.image_shape, self.narrowest_discriminator_width)
+            discriminator_widths or default_discriminator_widths(self.image_shape)
         )
         self.generator_widths = tuple(generator_widths or default_generator_widths(self.image_shape))
         checks.widths(self.discriminator_widths)

@@ -34,7 +34,7 @@ def default_generator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
     return doubling_widths(image_shape, 64, smallest_map=8)[::-1]
 
 
-def default_discriminator_widths(image_shape: Sequence[int], narrowest: int = 32) -> tuple[int, ...]:
+def default_discriminator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
     """Filters of a discriminator's convolutions, which halve the image to at most 4 x 4: 32, 64, 128, ...
 
     Three convolutions see 22 pixels of an image at once; two of twice as many filters see 10, take longer,
@@ -45,7 +45,7 @@ def default_discriminator_widths(image_shape: Sequence[int], narrowest: int = 32
     >>> default_discriminator_widths((28, 28, 1)), default_discriminator_widths((128, 128, 3))
     ((32, 64, 128), (32, 64, 128, 256, 256))
     """
-    return doubling_widths(image_shape, narrowest, smallest_map=4)
+    return doubling_widths(image_shape, 32, smallest_map=4)
 
 
 def doubling_widths(image_shape: Sequence[int], narrowest: int, smallest_map: int) -> tuple[int, ...]:

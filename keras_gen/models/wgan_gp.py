@@ -37,7 +37,6 @@ class WGANGP(GAN):
 
     Args:
         gradient_penalty_weight: Weight of the penalty on slopes that are not 1; more than 0.
-        discriminator_widths: As for `GAN`, but by default 24, 48, 96, 192, 256, ...
         discriminator_normalization: `"none"` or `"spectral"`. The penalty is on each image's own slope,
             which batch normalization would mix with other images'.
         penalty_share: Part of each batch that the penalty's mean is estimated from, more than 0 to 1. With
@@ -59,7 +58,6 @@ class WGANGP(GAN):
     """
 
     losses_allowed = ("wasserstein",)
-    narrowest_discriminator_width = 24
 
     def __init__(
         self,
@@ -105,6 +103,10 @@ class WGANGP(GAN):
         middle = 0.5 * (tf.reduce_mean(real_logits) + tf.reduce_mean(generated_logits))
         return real_logits > middle, generated_logits > middle
 
-    def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
-        """Adam without momentum, as in the paper, where beta_2 is 0.9."""
+    def default_optimizer(self, learning_rate: Any = 1.5e-3) -> keras.optimizers.Optimizer:
+        """Adam without momentum, as in the paper, where beta_2 is 0.9.
+
+        At 3e-3 samples are better after four minutes on full Fashion-MNIST, and hardly any better after an
+        hour: the critic comes to guess.
+        """
         return Adam(learning_rate, beta_1=0.0, beta_2=0.99)
