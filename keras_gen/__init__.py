@@ -104,6 +104,10 @@ def _refuse_other_backends() -> None:
 
 _refuse_other_backends()
 
+# Read where TensorFlow is imported, which leaves oneDNN's kernels out on processors without AVX-512 VNNI,
+# though convolutions train up to twice as fast with them there, too.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:

@@ -19,14 +19,14 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
-import numpy as np
-import tensorflow as tf
-
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
 from keras_gen.training import NUM_PICTURES, OPTIONS, Run, resolved
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 BATCH_SIZE = 128
 

@@ -10,13 +10,13 @@ import argparse
 import time
 from pathlib import Path
 
+import keras_gen as kg
+from keras_gen.images import grid, write_png
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-
-import keras_gen as kg
-from keras_gen.images import grid, write_png
 
 IMAGE_SHAPE = (28, 28, 1)
 LATENT_DIM = 128

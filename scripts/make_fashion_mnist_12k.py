@@ -9,10 +9,10 @@ anyone who runs this gets the same arrays.
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from keras_gen.datasets.formats import read_idx
 from keras_gen.files import written_whole
+
+import numpy as np
 
 TARGET = Path(__file__).parents[1] / "keras_gen/datasets/assets/fashion_mnist_12k.npz"
 

@@ -8,10 +8,10 @@ The folder (runs/train_cgan by default) gets TensorBoard logs, pictures, cgan.ke
 import sys
 from pathlib import Path
 
-import keras
-
 import keras_gen as kg
 from keras_gen.images import grid, write_png
+
+import keras
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/train_cgan")
 logs = folder / "logs"

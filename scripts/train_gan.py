@@ -8,10 +8,10 @@ The folder (runs/train_gan by default) gets TensorBoard logs, pictures, gan.kera
 import sys
 from pathlib import Path
 
-import keras
-
 import keras_gen as kg
 from keras_gen.images import grid, write_png
+
+import keras
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/train_gan")
 logs = folder / "logs"

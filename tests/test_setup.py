@@ -3,6 +3,8 @@
 import configparser
 import importlib.util
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -109,3 +111,16 @@ def test_readmes_tables_are_those_of_the_results_file():
             assert (ROOT / ".readme" / f"{name}.png").exists()
             card = json.loads((ROOT / "keras_gen/metrics/assets/fashion_mnist.json").read_text())
             assert row["extractor_sha256"] == card["sha256_of_weights"], "measured with another extractor"
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is x86's")
+@pytest.mark.parametrize("asked", (None, "0"))
+def test_tensorflow_computes_with_onednn_unless_told_not_to(asked):
+    """By what TensorFlow says at its start; left to itself, it asks for AVX-512 VNNI first."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    if asked:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = asked
+    command = [sys.executable, "-c", "import keras_gen, tensorflow"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ("oneDNN custom operations are on" in done.stderr) == (asked is None)

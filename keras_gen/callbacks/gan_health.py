@@ -191,7 +191,7 @@ def weaken_discriminator(model: Any, means: dict[str, float]) -> list[str]:
     remedies = [
         f"r1_weight={4 * penalty or 0.1:g} (now {penalty:g})",
         f"dropout={min(0.5, config['dropout'] + 0.25):g} (now {config['dropout']:g})",
-        f"a discriminator learning rate of {rate / 4:.1g} (now {rate:.1g})",
+        f"a discriminator learning rate of {rate / 4:.2g} (now {rate:.2g})",
         f"half of the discriminator's filters (now {list(config['discriminator_widths'])})",
         f"real_label_noise=0.2 (now {config.get('real_label_noise', 0):g})",
         f"real_label_flips=0.05 and generated_label_flips=0.05 (now {config.get('real_label_flips', 0):g})",
@@ -206,8 +206,8 @@ def strengthen_discriminator(model: Any, means: dict[str, float]) -> list[str]:
     config = model.get_config()
     rate = means["generator_learning_rate"]
     remedies = [
-        f"a generator learning rate of {rate / 4:.1g} (now {rate:.1g})",
-        f"a discriminator learning rate above {means['discriminator_learning_rate']:.1g}",
+        f"a generator learning rate of {rate / 4:.2g} (now {rate:.2g})",
+        f"a discriminator learning rate above {means['discriminator_learning_rate']:.2g}",
         f"twice the discriminator's filters (now {list(config['discriminator_widths'])})",
         f"discriminator_steps={config['discriminator_steps'] + 1} (now {config['discriminator_steps']})",
     ]
