@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_gen import models
 from keras_gen.datasets.image_dataset import array_loader, build_dataset
+from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.recipes import RECIPES
 
 BATCH = 32
@@ -238,7 +239,10 @@ def test_mixed_precision_trains(name, policy, data):
             )
             for network, old in zip(networks, before, strict=True)
         ]
-    assert moved[policy] == pytest.approx(moved["float32"], rel=0.02)
+    # Where a processor has no instructions for bfloat16, TensorFlow sums in it, too, and gradients of
+    # convolutions are noisy. "auto" keeps to float32 there.
+    noisy = policy == "mixed_bfloat16" and not computes_in_bfloat16()
+    assert moved[policy] == pytest.approx(moved["float32"], rel=0.1 if noisy else 0.02)
     assert answer(model).dtype == np.float32
 
 
