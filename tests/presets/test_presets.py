@@ -67,7 +67,7 @@ def test_packaged_numbers_hold_on_the_embedded_fifth_of_the_test_set(name):
 
 
 def test_there_is_one_of_each_kind():
-    kinds = ("vae", "autoencoder", "cnn_classifier", "gan", "cgan")
+    kinds = ("vae", "autoencoder", "cnn_classifier", "gan", "wgan_gp", "cgan")
     assert {f"{kind}_fashion_mnist" for kind in kinds} <= set(list_presets())
 
 
