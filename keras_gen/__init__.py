@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_gen import callbacks, datasets, layers, losses, metrics, models, optimizers
-    from keras_gen.datasets import ImageDataset, load_dataset
+    from keras_gen import callbacks, datasets, layers, losses, metrics, models, optimizers, tokenizers
+    from keras_gen.datasets import ImageDataset, TextDataset, load_dataset, load_text
     from keras_gen.hardware import hardware_info, hardware_report
     from keras_gen.loading import from_preset, load_model
     from keras_gen.models import (
@@ -39,6 +39,7 @@ _PUBLIC = {
     "ImageDataset": "datasets",
     "ImageModel": "models",
     "MLPClassifier": "models",
+    "TextDataset": "datasets",
     "VAE": "models",
     "WGANGP": "models",
     "callbacks": "",
@@ -49,10 +50,12 @@ _PUBLIC = {
     "from_preset": "loading",
     "load_dataset": "datasets",
     "load_model": "loading",
+    "load_text": "datasets",
     "losses": "",
     "metrics": "",
     "models": "",
     "optimizers": "",
+    "tokenizers": "",
 }
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "ImageDataset",
     "ImageModel",
     "MLPClassifier",
+    "TextDataset",
     "callbacks",
     "datasets",
     "from_preset",
@@ -74,10 +78,12 @@ __all__ = [
     "layers",
     "load_dataset",
     "load_model",
+    "load_text",
     "losses",
     "metrics",
     "models",
     "optimizers",
+    "tokenizers",
 ]
 
 

@@ -17,7 +17,8 @@ ALLOWED = {
     "optimizers": set(),
     "hardware": set(),
     "images": {"files"},
-    "datasets": {"files"},
+    "tokenizers": set(),
+    "datasets": {"files", "tokenizers"},
     "exporting": {"files"},
     "presets": {"files", "hardware", "images"},
     "models": {"losses", "layers", "exporting", "optimizers", "presets"},
@@ -42,6 +43,7 @@ ALLOWED = {
         "metrics",
         "models",
         "optimizers",
+        "tokenizers",
     },
 }
 

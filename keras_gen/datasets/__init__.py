@@ -1,4 +1,4 @@
-"""Data sets: names, files and pixel formats -> `tf.data`. Imported at the first use of what is public."""
+"""Data sets: names, files, pixel formats and text -> `tf.data`. What is public is imported at first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_gen.datasets.image_dataset import ImageDataset
     from keras_gen.datasets.load import load_dataset
+    from keras_gen.datasets.text_dataset import TextDataset, load_text
 
-__all__ = ["ImageDataset", "load_dataset"]
+__all__ = ["ImageDataset", "TextDataset", "load_dataset", "load_text"]
+
+_HOMES = {
+    "ImageDataset": "image_dataset",
+    "TextDataset": "text_dataset",
+    "load_dataset": "load",
+    "load_text": "text_dataset",
+}
 
 
 def __getattr__(name: str) -> Any:
-    home = {"ImageDataset": "image_dataset", "load_dataset": "load"}
-    if name not in home:
+    if name not in _HOMES:
         raise AttributeError(f"module 'keras_gen.datasets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"keras_gen.datasets.{home[name]}"), name)
+    return getattr(importlib.import_module(f"keras_gen.datasets.{_HOMES[name]}"), name)

@@ -86,17 +86,28 @@ def shuffled_batches(
     `set_epoch(k)` on what is returned chooses the next pass's k; without it, passes count up from 0.
     """
     steps = num_examples // batch_size
+
+    def batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        return load(permutation(num_examples, seed, epoch)[skip * batch_size : steps * batch_size])
+
+    return keyed_by_epoch(batches, steps - skip)
+
+
+def permutation(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """The numbers from 0 to num_examples - 1, int64, in the order that (seed, epoch) determines."""
+    key = tf.stack([tf.cast(seed, tf.int64), epoch])
+    return tf.random.experimental.stateless_shuffle(tf.range(num_examples, dtype=tf.int64), seed=key)
+
+
+def keyed_by_epoch(batches: Loader, steps: int) -> tf.data.Dataset:
+    """A pipeline whose k-th pass is `batches(k)`, of so many steps."""
     next_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        epoch = next_epoch.assign_add(1) - 1
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_examples, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
-        return load(order[skip * batch_size : steps * batch_size])
+        return batches(next_epoch.assign_add(1) - 1)
 
     dataset = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps - skip))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     dataset = with_sharding(dataset.prefetch(2))
     dataset.set_epoch = lambda epoch: next_epoch.assign(epoch)
     return dataset

@@ -1,0 +1,181 @@
+"""`load_text`: a file, a folder, recipes, strings or Python's reference -> a `TextDataset`."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from keras_gen.datasets.text_sources import Text, find_text, split_documents, split_running_text
+from keras_gen.datasets.token_rows import document_rows, held_out_windows, training_windows, write_token_ids
+from keras_gen.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharacterTokenizer, "word": WordTokenizer}
+VOCABULARY_SIZES = {"char": None, "word": 10_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextDataset:
+    """Text to train on and to test with, as `tf.data` pipelines of token ids.
+
+    An element is `(inputs, targets)`, int32 (batch_size, sequence_length) each: the target of a token is
+    the next one. Where a document ends before the row does, both are padded with id 0.
+
+    Windows of running text lie side by side, and begin elsewhere in each epoch. The order and the beginning
+    of epoch k depend on (seed, k) alone. Every pass over `train` is the next epoch; `fit` of a keras_gen
+    model says which one it is in, so that a resumed run sees the same batches.
+
+    Args:
+        name: What the text is called.
+        train: Shuffled; only full batches.
+        test: In order; the last batch may be smaller.
+        tokenizer: Between strings and token ids.
+        sequence_length: Tokens in a row.
+        per_document: Whether a row is a document, and not a window of running text.
+        train_ids: The training text's token ids, int32, one document after another, id 2 between them.
+        test_ids: The test text's.
+        num_train: Number of training windows, or of documents (and parts of those that are too long for a
+            row).
+        num_test: Number of those to test with.
+        batch_size: Rows in a batch.
+        train_from: Makes the same pipeline as `train`, less its first `n` batches, for a run that is
+            resumed in the middle of an epoch.
+        num_incomplete: Recipes that were left out, for want of a title or of directions.
+    """
+
+    name: str
+    train: tf.data.Dataset
+    test: tf.data.Dataset
+    tokenizer: Tokenizer
+    sequence_length: int
+    per_document: bool
+    train_ids: np.ndarray = dataclasses.field(repr=False)
+    test_ids: np.ndarray = dataclasses.field(repr=False)
+    num_train: int
+    num_test: int
+    batch_size: int
+    train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    num_incomplete: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+        return self.num_train // self.batch_size
+
+
+def load_text(
+    source: str | os.PathLike | Iterable[str] = "python_docs",
+    *,
+    tokenizer: Literal["char", "word"] | Tokenizer = "char",
+    vocabulary_size: int | None = None,
+    sequence_length: int = 128,
+    per_document: bool = False,
+    batch_size: int = 64,
+    seed: int = 0,
+    test_fraction: float = 0.1,
+    encoding: str = "utf-8",
+) -> TextDataset:
+    """Loads text to train on and to test with.
+
+    Files are read as streams and token ids are kept in a temporary file, so that neither need fit into
+    memory.
+
+    Args:
+        source: `"python_docs"`, the language reference that comes with Python (half a megabyte, needs no
+            network); the path of a .txt file, of a folder of them, or of a .json of recipes in Epicurious'
+            format (a list of objects with `title` and `directions`); or strings, one for each document.
+        tokenizer: `"char"` or `"word"`, made of the training text; or one that there is already.
+        vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, or 10,000
+            words.
+        sequence_length: Tokens in a row of a batch, 1 or more.
+        per_document: Make each document a row of its own, from its first token on, padded; else the
+            documents are one running text, cut into windows.
+        batch_size: Rows in a batch. Training leaves out the last, smaller batch of an epoch.
+        seed: Determines, with the epoch's number, the order of the rows and where windows begin.
+        test_fraction: The part at the end of the text, or of the documents, that is held out.
+        encoding: Of the files.
+
+    Returns:
+        A `TextDataset`.
+
+    Raises:
+        ValueError: There is no such source; a file is empty, or not of that encoding (the message says
+            where); a .json has another shape; the text is shorter than a window, has fewer than two
+            different pieces, or fewer rows than a batch.
+
+    Example:
+
+    >>> import keras_gen as kg
+    >>> data = kg.load_text(["to be or not to be"] * 100, sequence_length=8, batch_size=4)
+    >>> inputs, targets = next(iter(data.test))
+    >>> print(data.tokenizer.decode(inputs)[0].numpy().decode(), "->", targets.shape)
+    to be or -> (4, 8)
+    """
+    for name, value in (("sequence_length", sequence_length), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more. Received: {value}")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must be between 0 and 1. Received: {test_fraction}")
+    name, text, num_incomplete = find_text(source, encoding)
+    split = split_documents if per_document else split_running_text
+    train_text, test_text = split(name, text, test_fraction)
+    if isinstance(tokenizer, str):
+        tokenizer = make_tokenizer(tokenizer, vocabulary_size, name, train_text)
+    elif vocabulary_size is not None:
+        raise ValueError(f"vocabulary_size is the tokenizer's own. Received: {vocabulary_size}")
+    train_ids = write_token_ids(tokenizer, train_text, ends=per_document)
+    test_ids = write_token_ids(tokenizer, test_text, ends=per_document)
+    if per_document:
+        train_rows, test_rows = [document_rows(ids, sequence_length) for ids in (train_ids, test_ids)]
+    else:
+        refuse_shorter_than_a_window(name, sequence_length, training=train_ids, test=test_ids)
+        train_rows = training_windows(train_ids, sequence_length)
+        test_rows = held_out_windows(test_ids, sequence_length)
+    if len(train_rows) < batch_size:
+        raise ValueError(
+            f"{name} has fewer rows to train on than one batch: expected at least batch_size={batch_size} "
+            f"rows of {sequence_length} tokens. Received: {len(train_rows)}. Choose a smaller batch_size "
+            "or sequence_length."
+        )
+
+    def train_from(step: int) -> tf.data.Dataset:
+        return train_rows.shuffled(batch_size, seed, step)
+
+    return TextDataset(
+        name=name,
+        train=train_from(0),
+        test=test_rows.in_order(batch_size),
+        tokenizer=tokenizer,
+        sequence_length=sequence_length,
+        per_document=per_document,
+        train_ids=train_ids,
+        test_ids=test_ids,
+        num_train=len(train_rows),
+        num_test=len(test_rows),
+        batch_size=batch_size,
+        train_from=train_from,
+        num_incomplete=num_incomplete,
+    )
+
+
+def make_tokenizer(kind: str, vocabulary_size: int | None, name: str, text: Text) -> Tokenizer:
+    """A tokenizer for a text, by its name."""
+    if kind not in TOKENIZERS:
+        raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: {kind!r}")
+    try:
+        pieces = (piece for _, piece in text())
+        return TOKENIZERS[kind].adapted(pieces, vocabulary_size or VOCABULARY_SIZES[kind])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def refuse_shorter_than_a_window(name: str, sequence_length: int, **parts: np.ndarray) -> None:
+    for part, token_ids in parts.items():
+        if len(token_ids) <= sequence_length:
+            raise ValueError(
+                f"{name}: the {part} text is shorter than one window: expected more than "
+                f"sequence_length={sequence_length} tokens. Received: {len(token_ids)}. Choose a smaller "
+                "sequence_length, or more text."
+            )
