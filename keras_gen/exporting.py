@@ -21,7 +21,7 @@ FORMATS = ("tf_saved_model", *PACKAGES)
 
 
 def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool = False) -> None:
-    """Writes `model` at `filepath`, whole or not at all: see `GenerativeModel.export`."""
+    """Writes `model` at `filepath`, whole or not at all: see `BaseModel.export`."""
     path = Path(filepath)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format!r}")

@@ -278,7 +278,7 @@ class GAN(GenerativeModel):
             generator_optimizer: `default_optimizer()` where none is given.
             discriminator_optimizer: Likewise, and another one than the generator's.
             **options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see
-                `ImageModel.compile`.
+                `BaseModel.compile`.
         """
         super().compile(generator_optimizer, **options)
         second: Any = keras.optimizers.get(discriminator_optimizer or self.default_optimizer())
