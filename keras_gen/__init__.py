@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         CNNClassifier,
         GenerativeModel,
         ImageModel,
+        LSTMTextGenerator,
         MLPClassifier,
     )
 
@@ -38,6 +39,7 @@ _PUBLIC = {
     "GenerativeModel": "models",
     "ImageDataset": "datasets",
     "ImageModel": "models",
+    "LSTMTextGenerator": "models",
     "MLPClassifier": "models",
     "TextDataset": "datasets",
     "VAE": "models",
@@ -68,6 +70,7 @@ __all__ = [
     "GenerativeModel",
     "ImageDataset",
     "ImageModel",
+    "LSTMTextGenerator",
     "MLPClassifier",
     "TextDataset",
     "callbacks",

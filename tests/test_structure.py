@@ -21,7 +21,7 @@ ALLOWED = {
     "datasets": {"files", "tokenizers"},
     "exporting": {"files"},
     "presets": {"files", "hardware", "images"},
-    "models": {"losses", "layers", "exporting", "optimizers", "presets"},
+    "models": {"losses", "layers", "exporting", "optimizers", "presets", "tokenizers"},
     "metrics": {"datasets", "images"},
     "callbacks": {"datasets", "files", "images", "hardware", "metrics"},
     "distribution": set(),

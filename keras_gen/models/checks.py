@@ -208,3 +208,28 @@ def first_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
     images(x, shape)
     if num_classes is not None:
         labels(y, num_classes, len(x))
+
+
+def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
+    """Looks at the first batch of token ids that `fit` was given."""
+    if isinstance(inputs, tf.data.Dataset):
+        batch = next(iter(inputs.take(1)), None)
+        if batch is None:
+            raise ValueError("The tf.data.Dataset is empty: expected at least one batch.")
+        inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    for name, rows in (("inputs", inputs), ("targets", targets)):
+        expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
+        if not (hasattr(rows, "shape") and hasattr(rows, "dtype")):
+            raise ValueError(f"{expected}. Received: {type(rows).__name__}")
+        rows = np.asarray(rows[:1024])
+        if rows.ndim != 2 or not rows.size or not np.issubdtype(rows.dtype, np.integer):
+            raise ValueError(f"{expected}. Received: {rows.dtype} of shape {rows.shape}")
+        if rows.min() < 0 or rows.max() >= vocabulary_size:
+            raise ValueError(
+                f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
+                f"Received: from {rows.min()} to {rows.max()}"
+            )
+    if inputs.shape != targets.shape:
+        raise ValueError(
+            f"Each token needs its target: expected one shape. Received: {inputs.shape} and {targets.shape}"
+        )

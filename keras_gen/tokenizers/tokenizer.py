@@ -11,7 +11,7 @@ PADDING, UNKNOWN, END = 0, 1, 2  # the ids that stand for no piece of text
 SPECIAL = ("", "\N{REPLACEMENT CHARACTER}", "")
 
 
-class Tokenizer:
+class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
     """Base of the tokenizers: a subclass says how a text is cut into pieces.
 
     The pieces of a text, joined, are the text again. Id 0 is padding, 1 a piece that the vocabulary
@@ -20,11 +20,15 @@ class Tokenizer:
     Args:
         vocabulary: The pieces, each once; 2 or more.
 
+    Attributes:
+        lengths: Characters of each id's piece, int32 (vocabulary_size,).
+
     Raises:
         ValueError: There are fewer than two, or one is there twice.
     """
 
     def __init__(self, vocabulary: Sequence[str]):
+        super().__init__()
         vocabulary = tuple(vocabulary)
         if len(vocabulary) < 2:
             raise ValueError(
@@ -36,6 +40,7 @@ class Tokenizer:
             raise ValueError(f"A vocabulary must have each piece once. Received twice: {twice[:5]}")
         self.vocabulary = vocabulary
         self._pieces = tf.constant((*SPECIAL, *vocabulary))
+        self.lengths = tf.strings.length(self._pieces, "UTF8_CHAR")
         ids = tf.range(len(vocabulary)) + len(SPECIAL)
         entries = tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary), ids)
         self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
@@ -86,15 +91,11 @@ class Tokenizer:
         pieces = tf.gather(self._pieces, token_ids)
         return tf.strings.reduce_join(pieces, axis=-1)
 
-    def unknown(self, text: str) -> list[str]:
-        """The pieces of a text that the vocabulary does not have, each once, in their order."""
-        pieces = self.split(tf.constant([text]))[0]
+    def unknown(self, texts: Any) -> list[str]:
+        """The pieces of strings (n,) that the vocabulary does not have, each once, in their order."""
+        pieces = self.split(tf.convert_to_tensor(texts, tf.string)).flat_values
         known = self._ids.lookup(pieces) != UNKNOWN
         return list(dict.fromkeys(piece.decode() for piece in tf.boolean_mask(pieces, ~known).numpy()))
-
-    def lengths(self) -> tf.Tensor:
-        """Characters of each id's piece, int32 (vocabulary_size,)."""
-        return tf.strings.length(self._pieces, "UTF8_CHAR")
 
     def get_config(self) -> dict:
         return {"vocabulary": self.vocabulary}

@@ -29,7 +29,7 @@ class WordTokenizer(Tokenizer):
     >>> tokenizer.vocabulary
     (' cat', '.', ' The', " didn't", ' sat', 'The')
     >>> token_ids = tokenizer.encode(["The dog sat."])
-    >>> token_ids.to_list(), tokenizer.unknown("The dog sat.")
+    >>> token_ids.to_list(), tokenizer.unknown(["The dog sat."])
     ([[8, 1, 7, 4]], [' dog'])
     """
 
