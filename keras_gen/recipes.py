@@ -101,7 +101,7 @@ RECIPES = {
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
             "discriminator_normalization": "spectral",
-            "discriminator_steps": 3,
+            "discriminator_steps": 2,
             "gradient_penalty_weight": 5.0,
         },
     ),
