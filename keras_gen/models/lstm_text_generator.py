@@ -240,7 +240,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
 
     def written(
         self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: "Sampling", seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tf.Tensor:
         """Strings (n,) -> ids of what follows each, (n, max_tokens), padded after its end."""
         token_ids = self.tokenizer.encode(prompts)
         if self.per_document:
@@ -319,7 +319,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
             top_p: Choose among the likeliest tokens that make up this probability, more than 0 to 1 [4].
             seed: Integer. The same weights, prompts and seed give the same texts; without one, each call
                 gives others.
-            stop: A string, or several, before the first of which what is written ends.
+            stop: A string, or several: what is written is cut before the first of them.
 
         Returns:
             The prompt and what was written after it; a list of them for several prompts.
