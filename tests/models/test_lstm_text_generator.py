@@ -113,11 +113,10 @@ def test_it_learns_a_text_by_heart(trained, data):
     assert trained.generate("The quick", max_tokens=120, temperature=0).startswith(SENTENCE + "The quick")
 
 
-@pytest.mark.parametrize("tie_weights", (False, True))
-def test_a_keras_file_resumes_bit_for_bit(data, tmp_path, tie_weights):
-    straight = compiled(data, tie_weights=tie_weights)
+def test_a_keras_file_resumes_bit_for_bit(data, tmp_path):
+    straight = compiled(data, tie_weights=True)
     straight.fit(data.train, epochs=3, verbose=0)
-    stopped = compiled(data, tie_weights=tie_weights)
+    stopped = compiled(data, tie_weights=True)
     stopped.fit(data.train, epochs=1, verbose=0)
     stopped.save(tmp_path / "model.keras")
     resumed = keras.saving.load_model(tmp_path / "model.keras")
