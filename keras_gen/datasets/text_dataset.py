@@ -164,9 +164,9 @@ def make_tokenizer(kind: str, vocabulary_size: int | None, name: str, text: Text
     """A tokenizer for a text, by its name."""
     if kind not in TOKENIZERS:
         raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: {kind!r}")
+    size = VOCABULARY_SIZES[kind] if vocabulary_size is None else vocabulary_size
     try:
-        pieces = (piece for _, piece in text())
-        return TOKENIZERS[kind].adapted(pieces, vocabulary_size or VOCABULARY_SIZES[kind])
+        return TOKENIZERS[kind].adapted((piece for _, piece in text()), size)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

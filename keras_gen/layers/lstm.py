@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LSTM(keras.layers.LSTM):
-    """Keras' long short-term memory [1], with the same numbers, twice as fast on a CPU.
+    """Keras' long short-term memory [1], with the same numbers, faster on a CPU.
 
     Keras' loop multiplies the inputs, and all the weights' gradients, step by step. Here the inputs of all
     steps are one product before the loop, and the weights' gradients one after the loop that goes back.

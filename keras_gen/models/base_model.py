@@ -115,7 +115,12 @@ class BaseModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
-        """Trains the model: `keras.Model.fit`, after a look at the callbacks."""
+        """Trains the model: `keras.Model.fit`, after a look at the first batches and the callbacks."""
+        validation = kwargs.get("validation_data")
+        validation = validation if isinstance(validation, tuple) else (validation,)
+        for inputs, targets in ((x, y), (*validation, None)[:2]):
+            if inputs is not None or inputs is x:
+                self.check_first_batch(inputs, targets)
         callbacks = keras.tree.flatten(kwargs.get("callbacks") or [])
         names = [metric.name for metric in self.metrics]
         if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
@@ -129,6 +134,14 @@ class BaseModel(keras.Model):
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not
         return super().fit(x, y, **kwargs)
+
+    def check_first_batch(self, x: Any, y: Any) -> None:
+        """Raises a ValueError where `fit` was given what the model cannot learn from."""
+        raise NotImplementedError
+
+    def drawn_seed(self) -> int:
+        """Another integer at each call, from the model's `seed_generator`."""
+        return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing: the networks are built already. Keras would average a batch over the workers."""

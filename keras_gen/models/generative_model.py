@@ -75,7 +75,7 @@ class GenerativeModel(ImageModel):
         """
         checks.at_least("num_samples", num_samples, 1)
         if seed is None:
-            seed = int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
+            seed = self.drawn_seed()
         z = self.latents(num_samples, seed)
         return self.in_chunks(
             self.images_from_latents, z, self.generation_labels(num_samples, seed, labels)

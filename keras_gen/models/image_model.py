@@ -103,12 +103,10 @@ class ImageModel(BaseModel):
             ValueError: Images have another shape or type, are not in [0, 1] or not finite; or
                 labels are missing or out of range.
         """
-        validation = kwargs.get("validation_data")
-        validation = validation if isinstance(validation, tuple) else (validation,)
-        for images, labels in ((x, y), (*validation, None)[:2]):
-            if images is not None or images is x:
-                checks.first_batch(images, labels, self.image_shape, self.num_classes)
         return super().fit(x, y, **kwargs)
+
+    def check_first_batch(self, x: Any, y: Any) -> None:
+        checks.first_batch(x, y, self.image_shape, self.num_classes)
 
     # === Inside train_step and test_step ===
 

@@ -175,12 +175,10 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         Raises:
             ValueError: They are no integers, not in the vocabulary, or of another shape.
         """
-        validation = kwargs.get("validation_data")
-        validation = validation if isinstance(validation, tuple) else (validation,)
-        for inputs, targets in ((x, y), (*validation, None)[:2]):
-            if inputs is not None or inputs is x:
-                checks.token_rows(inputs, targets, self.tokenizer.vocabulary_size)
         return super().fit(x, y, **kwargs)
+
+    def check_first_batch(self, x: Any, y: Any) -> None:
+        checks.token_rows(x, y, self.tokenizer.vocabulary_size)
 
     @property
     def metrics(self) -> list:
@@ -334,7 +332,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         self._check_prompts(texts)
         check_sampling(max_tokens, temperature, top_k, top_p)
         write = self.compiled_function(self.continued, self.generation_spec())
-        numbers = (max_tokens, temperature, top_k, top_p, self._chosen_seed(seed))
+        numbers = (max_tokens, temperature, top_k, top_p, self.drawn_seed() if seed is None else seed)
         found = write(tf.constant(texts, tf.string), *numbers)["texts"].numpy()
         stops = [stop] if isinstance(stop, str) else list(stop)
         results = [
@@ -356,23 +354,13 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         self._check_prompts([prompt])
         check_sampling(max_tokens, temperature, top_k, top_p)
         token_ids = self._begun(prompt)
-        sampling = Sampling(
-            *[
-                tf.constant(x, d)
-                for x, d in ((temperature, tf.float32), (top_k, tf.int32), (top_p, tf.float32))
-            ]
-        )
-        seed = self._chosen_seed(seed)
+        numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
+        seed = self.drawn_seed() if seed is None else seed
         states = self.empty_states(1)
         next_token = self._compiled_step()
         for t in range(len(token_ids) - 1 + max_tokens):
             token, states = next_token(
-                tf.constant([token_ids[t]]),
-                states,
-                sampling.temperature,
-                sampling.top_k,
-                sampling.top_p,
-                tf.constant([seed, t]),
+                tf.constant([token_ids[t]]), states, *numbers, tf.constant([seed, t])
             )
             if t + 1 < len(token_ids):
                 continue
@@ -395,11 +383,6 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         """A prompt's token ids, with the end of the text before, where it begins with that."""
         token_ids = self.tokenizer.encode([prompt])[0].numpy().tolist()
         return [END, *token_ids] if self.per_document or not token_ids else token_ids
-
-    def _chosen_seed(self, seed: int | None) -> int:
-        if seed is not None:
-            return seed
-        return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
 
     def _check_prompts(self, prompts: list[Any]) -> None:
         if not prompts or not all(isinstance(prompt, str) for prompt in prompts):

@@ -15,7 +15,8 @@ SEPARATOR = "\0"
 class WordTokenizer(Tokenizer):
     """Cuts a text into words and punctuation, each with the space before it.
 
-    So the pieces, joined, are the text again, with its line breaks and its indentation.
+    So the pieces, joined, are the text again, with its line breaks and its indentation; but for the
+    character NUL, which no text should have.
 
     Args:
         vocabulary: The pieces, each once; 2 or more.

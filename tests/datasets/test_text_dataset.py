@@ -166,6 +166,10 @@ def test_a_tokenizer_that_there_is_already(docs):
         ),
         ({"source": "a" * 4000}, r"text.txt: A vocabulary must have 2 pieces.*Received: \['a'\]"),
         ({"source": SENTENCE * 40, "sequence_length": 0}, "sequence_length must be 1"),
+        (
+            {"source": SENTENCE * 40, "vocabulary_size": 0},
+            "text.txt: vocabulary_size must be 5.*Received: 0",
+        ),
         ({"source": SENTENCE * 40, "test_fraction": 1.0}, "test_fraction must be between"),
         ({"source": SENTENCE * 40, "tokenizer": "bytes"}, "one of char, word. Received: 'bytes'"),
         ({"source": SENTENCE * 40, "per_document": True}, "2 documents or more.*Received: 1"),
