@@ -14,6 +14,8 @@ from keras_gen.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharacterTokenizer, "word": WordTokenizer}
 VOCABULARY_SIZES = {"char": None, "word": 10_000}
+# Words that are there but once are unknown in training, too, so that a model learns what unknown ones are.
+LEAST_COUNTS = {"char": 1, "word": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,7 @@ def load_text(
             format (a list of objects with `title` and `directions`); or strings, one for each document.
         tokenizer: `"char"` or `"word"`, made of the training text; or one that there is already.
         vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, or 10,000
-            words.
+            words, each there twice or more: what is unknown in training teaches what to do with the unknown.
         sequence_length: Tokens in a row of a batch, 1 or more.
         per_document: Make each document a row of its own, from its first token on, padded; else the
             documents are one running text, cut into windows.
@@ -166,7 +168,7 @@ def make_tokenizer(kind: str, vocabulary_size: int | None, name: str, text: Text
         raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: {kind!r}")
     size = VOCABULARY_SIZES[kind] if vocabulary_size is None else vocabulary_size
     try:
-        return TOKENIZERS[kind].adapted((piece for _, piece in text()), size)
+        return TOKENIZERS[kind].adapted((piece for _, piece in text()), size, LEAST_COUNTS[kind])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

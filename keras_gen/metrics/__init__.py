@@ -15,6 +15,7 @@ from keras_gen.metrics.frechet_distance import (
 )
 from keras_gen.metrics.kernel_distance import kernel_distance
 from keras_gen.metrics.likelihood import bits_per_dim, importance_weighted_bound, reconstruction_error
+from keras_gen.metrics.ngram import NGramModel
 from keras_gen.metrics.originality import NearestNeighbour, Originality, copying
 from keras_gen.metrics.precision_recall import density_coverage, precision_recall
 from keras_gen.metrics.report import Report, Result
@@ -24,6 +25,7 @@ __all__ = [
     "ClassifierEntropy",
     "FeatureExtractor",
     "FrechetDistance",
+    "NGramModel",
     "NearestNeighbour",
     "Originality",
     "Report",

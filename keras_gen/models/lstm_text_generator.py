@@ -522,7 +522,8 @@ class TiedLogits(layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         weights = tf.cast(self.embedding.embeddings, inputs.dtype)
-        return tf.einsum("...d,vd->...v", inputs, weights) + tf.cast(self.bias, inputs.dtype)
+        # One matrix product; tf.einsum("...d,vd->...v") makes one for each token, with a gradient of each.
+        return tf.tensordot(inputs, weights, ((-1,), (1,))) + tf.cast(self.bias, inputs.dtype)
 
 
 class Perplexity(keras.metrics.Mean):

@@ -46,13 +46,16 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
 
     @classmethod
-    def adapted(cls, texts: Iterable[str], vocabulary_size: int | None = None) -> "Tokenizer":
+    def adapted(
+        cls, texts: Iterable[str], vocabulary_size: int | None = None, least_count: int = 1
+    ) -> "Tokenizer":
         """The tokenizer that has the commonest pieces of some texts.
 
         Args:
             texts: Read once, one after another.
             vocabulary_size: How many ids there are at most, the first three included; by default as many
                 as it takes.
+            least_count: Leave out pieces that are rarer.
 
         Raises:
             ValueError: The texts have fewer than two different pieces, or `vocabulary_size` is less than 5.
@@ -66,7 +69,8 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         for text in texts:
             counts.update(cls.split(tf.constant([text])).flat_values.numpy().tolist())
         # The commonest first; of two as common, the first in the alphabet, whatever the order of the texts.
-        ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
+        common = [piece for piece, count in counts.items() if count >= least_count]
+        ranked = sorted(common, key=lambda piece: (-counts[piece], piece))
         most = None if vocabulary_size is None else vocabulary_size - len(SPECIAL)
         return cls([piece.decode() for piece in ranked[:most]])
 

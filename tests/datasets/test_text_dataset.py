@@ -136,7 +136,7 @@ def test_a_folder_has_a_document_for_each_file_in_order(tmp_path):
 
 
 def test_recipes_without_a_title_or_directions_are_counted(tmp_path):
-    good = [{"title": f" Soup {n} ", "directions": ["Boil water.", "Serve."], "fat": 1} for n in range(8)]
+    good = [{"title": " Soup ", "directions": ["Boil water.", "Serve."], "fat": 1} for n in range(8)]
     bad = [{"title": "Nothing"}, {"directions": ["Eat."]}, {"title": 5, "directions": ["Eat."]}, {}]
     (tmp_path / "recipes.json").write_text(json.dumps(good + bad))
     data = kg.load_text(
