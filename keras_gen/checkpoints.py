@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import callbacks
-from keras_gen.datasets import ImageDataset
+from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.files import written_whole
 
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
@@ -61,7 +61,7 @@ class Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         directory: Path,
-        data: ImageDataset,
+        data: ImageDataset | TextDataset,
         epoch: int,
         step: int,
         max_minutes: float | None,

@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import inspect
 import json
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -13,14 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import keras
-    import numpy as np
 
-    from keras_gen.datasets import ImageDataset
-    from keras_gen.models import GenerativeModel, ImageModel
-
-GIF_FRAMES_PER_STEP = 12
-GIF_SECONDS_PER_FRAME = 0.06
-GIF_TILE = 224  # pixels
+    from keras_gen.building import Data
+    from keras_gen.models import GenerativeModel, LSTMTextGenerator
 
 # The numbers of a preset that its line in a list shows.
 SHOWN = {
@@ -29,7 +26,17 @@ SHOWN = {
     "log_prob": "log p(x)",
     "reconstruction_error": "MSE",
     "accuracy": "accuracy",
+    "perplexity": "perplexity",
+    "bits_per_character": "bits per character",
 }
+
+PLACES = {"FOLDER": "images, in sub-folders by class", "FILE.npz": "arrays"}
+TEXT_PLACES = {
+    "FILE.txt": "text, or a folder of such files",
+    "FILE.json": "recipes in Epicurious' format, with title and directions",
+}
+
+WRITING_OPTIONS = ("prompt", "max_tokens", "temperature", "top_k", "top_p")
 
 SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 
@@ -120,24 +127,37 @@ def build_parser() -> argparse.ArgumentParser:
     added.add_argument("run", metavar="RUN", help="run directory")
     added.add_argument("--max-minutes", type=float, help="stop after so many minutes")
 
-    added = command("sample", sample, "draw images with a trained model")
+    added = command("sample", sample, "draw images, or write text, with a trained model")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("--num", type=int, default=64, help="how many images (default: 64)")
-    added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
+    added.add_argument("--num", type=int, help="how many images (default: 64) or texts (default: 1)")
+    added.add_argument("--seed", type=int, default=0, help="determines what comes (default: 0)")
     added.add_argument(
+        "--out",
+        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space; "
+        ".txt: text, which else comes to the terminal as it is written",
+    )
+    of_images = added.add_argument_group("images")
+    of_images.add_argument(
         "--labels",
         metavar="A,B,...",
         help="classes by name or number, repeated in order up to --num; for conditional models",
     )
-    added.add_argument(
-        "--out",
-        required=True,
-        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space",
+    of_text = added.add_argument_group("text")
+    of_text.add_argument("--prompt", help="what to go on with (default: the beginning of a text)")
+    of_text.add_argument("--max-tokens", type=int, help="how many tokens at most (default: 200)")
+    of_text.add_argument(
+        "--temperature", type=float, help="less is likelier text, 0 the likeliest (default: 1)"
+    )
+    of_text.add_argument("--top-k", type=int, help="choose among so many likeliest tokens (default: all)")
+    of_text.add_argument(
+        "--top-p", type=float, help="choose among the likeliest with this probability in all (default: 1)"
     )
 
-    added = command("evaluate", evaluate, "measure a trained model: distances, recall, likelihood")
+    added = command(
+        "evaluate", evaluate, "measure a trained model: distances, recall, likelihood, perplexity"
+    )
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("--data", help="data set, folder or .npz (default: what it was trained on)")
+    added.add_argument("--data", help="data set, folder or file (default: what it was trained on)")
     added.add_argument("--data-dir", help="folder with a named data set's own files")
     added.add_argument(
         "--num", type=int, help="generated images (default: as many as test images, at most 10,000)"
@@ -186,22 +206,28 @@ def train(argv: list[str]) -> None:
     if recipe not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {names}. Received: {recipe!r}")
     import_tensorflow()
-    parser, hyperparameters = train_parser(recipe)
+    parser, of_data, hyperparameters = train_parser(recipe)
     options = parser.parse_args(argv).as_dict()
     for key in ("config", "run"):
         options.pop(key, None)
     from keras_gen import training
 
     arguments = {name: options.pop(name) for name in hyperparameters}
-    run = training.train(recipe, **options, hyperparameters=arguments, progress=progress)
+    data_options = {name: options.pop(name) for name in of_data}
+    run = training.train(
+        recipe, **options, data_options=data_options, hyperparameters=arguments, progress=progress
+    )
     finished(run)
 
 
-def train_parser(recipe: str) -> tuple[Any, list[str]]:
-    """The options of one model, from the signatures and docstrings of `train` and of its class."""
+def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
+    """The options of one model, and the names of those of its data's loader and of its class.
+
+    They come from the signatures and docstrings of `train`, the loader and the class.
+    """
     import jsonargparse
 
-    from keras_gen import models, training
+    from keras_gen import datasets, models, training
     from keras_gen.recipes import RECIPES
 
     chosen = RECIPES[recipe]
@@ -223,17 +249,35 @@ def train_parser(recipe: str) -> tuple[Any, list[str]]:
         default=None,
         help="log the run to MLflow, too: to this URI, or to MLflow's own default",
     )
-    not_options: set[str | int] = {"recipe", "hyperparameters", "progress", "mlflow"}
+    not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
     parser.add_function_arguments(training.train, skip=not_options)
     networks = {"encoder", "decoder", "backbone", "generator", "discriminator"}
-    from_data = {"image_shape", "seed", "class_names", "name", "dtype", *networks}
+    from_data = {
+        "image_shape",
+        "seed",
+        "class_names",
+        "name",
+        "dtype",
+        "tokenizer",
+        "per_document",
+        *networks,
+    }
     if chosen.uses_labels:
         from_data.add("num_classes")
     model = getattr(models, chosen.model)
+    of_data = list(datasets.loader_options(model.loader))
+    loader = getattr(datasets, model.loader)
+    parameters = inspect.signature(loader).parameters
+    others: set[str | int] = {name for name in parameters if name not in of_data}
+    if "tokenizer" in of_data:  # from Python, an object will do as well
+        kinds = parameters["tokenizer"].annotation.__args__[0]
+        parser.add_argument("--tokenizer", type=kinds, default="char", help="made of the training text")
+        others.add("tokenizer")
+    parser.add_function_arguments(loader, skip=others)
     hyperparameters = parser.add_class_arguments(model, skip=from_data, instantiate=False)
-    parser.set_defaults(chosen.hyperparameters)
+    parser.set_defaults({**chosen.data_options, **chosen.hyperparameters})
     use_dashes(parser)
-    return parser, hyperparameters
+    return parser, of_data, hyperparameters
 
 
 def use_dashes(parser: Any) -> None:
@@ -255,80 +299,73 @@ def resume(arguments: argparse.Namespace) -> None:
 
 
 def finished(run: Path) -> None:
-    """The last lines of a run: the picture to open, and the directory."""
-    print(f"Samples:     {run / 'samples' / 'final.png'}")
+    """The last lines of a run: the file to open, and the directory."""
+    print(f"Samples:     {next((run / 'samples').glob('final.*'))}")
     print(f"TensorBoard: tensorboard --logdir {run / 'logs'}")
     print(run)
 
 
 def sample(arguments: argparse.Namespace) -> None:
-    """keras-gen sample SOURCE --out FILE"""
-    out = Path(arguments.out)
-    if out.suffix not in (".png", ".npy", ".gif"):
-        raise ValueError(f"--out must end in .png, .npy or .gif. Received: {out}")
-    if arguments.num < 1:
+    """keras-gen sample SOURCE [--out FILE]"""
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None and out.suffix not in (".png", ".npy", ".gif", ".txt"):
+        raise ValueError(f"--out must end in .png, .npy, .gif or, for text, .txt. Received: {out}")
+    if arguments.num is not None and arguments.num < 1:
         raise ValueError(f"--num must be 1 or more. Received: {arguments.num}")
     import_tensorflow()
-    import numpy as np
+    from keras_gen import loading, models
 
-    from keras_gen import images, loading
-    from keras_gen.files import written_whole
-
-    model = generative(loading.load_model(arguments.source))
-    labels = None if arguments.labels is None else label_numbers(model, arguments.labels)
-    if out.suffix == ".gif":
-        frames = walk(model, arguments.num, arguments.seed, labels)
-        pictures = [images.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
-        images.write_gif(out, pictures, GIF_SECONDS_PER_FRAME)
+    model = loading.load_model(arguments.source)
+    if isinstance(model, models.LSTMTextGenerator):
+        sample_text(model, arguments, out)
+    elif isinstance(model, models.GenerativeModel):
+        sample_images(model, arguments, out)
     else:
-        generated = model.generate(arguments.num, seed=arguments.seed, labels=labels)
-        if out.suffix == ".png":
-            images.write_png(out, images.grid(generated))
-        else:
-            with written_whole(out) as draft:
-                np.save(draft, images.to_uint8(generated))
+        raise ValueError(f"A {type(model).__name__} generates nothing: expected a generative model.")
+
+
+def sample_images(model: "GenerativeModel", arguments: argparse.Namespace, out: Path | None) -> None:
+    """Draws images into a file, and prints its name."""
+    from keras_gen import sampling
+
+    refuse(arguments, WRITING_OPTIONS, "models of text, and this one draws images")
+    if out is None or out.suffix == ".txt":
+        raise ValueError("Images need a file: --out grid.png (a grid), images.npy, or walk.gif.")
+    sampling.write_images(model, out, arguments.num, arguments.seed, arguments.labels)
     print(out)
 
 
-def generative(model: "ImageModel") -> "GenerativeModel":
-    """The model, if it generates."""
-    if not hasattr(model, "generate"):
-        raise ValueError(f"A {type(model).__name__} generates nothing: expected a generative model.")
-    return model
+def sample_text(model: "LSTMTextGenerator", arguments: argparse.Namespace, out: Path | None) -> None:
+    """Prints what the model writes as it is written, or the file that it was written into."""
+    from keras_gen import sampling
+    from keras_gen.files import written_whole
 
-
-def label_numbers(model: "GenerativeModel", labels: str) -> list[int]:
-    """`sneaker,3` -> [7, 3]."""
-    if not model.conditional:
-        raise ValueError("--labels is for conditional models, and this model has no classes.")
-    names = list(model.class_names or [])
-    numbers = []
-    for label in labels.split(","):
-        label = label.strip()
-        if label in names:
-            numbers.append(names.index(label))
-        elif label.isdecimal() and int(label) < model.num_classes:
-            numbers.append(int(label))
+    refuse(arguments, ("labels",), "conditional models of images, and this one writes text")
+    if out is not None and out.suffix != ".txt":
+        raise ValueError(f"--out must end in .txt for a model that writes text. Received: {out}")
+    given = {name: getattr(arguments, name) for name in WRITING_OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    prompt = options.pop("prompt", "")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pieces = sampling.texts(model, prompt, arguments.num, arguments.seed, **options)
+        if out is None:
+            for piece in pieces:
+                print(piece, end="", flush=True)
         else:
-            known = ", ".join(names) or "no names"
-            raise ValueError(
-                f"--labels must be names ({known}) or numbers from 0 to {model.num_classes - 1}. "
-                f"Received: {label!r}"
-            )
-    return numbers
+            text = "".join(pieces)
+            with written_whole(out) as draft:
+                draft.write_text(text, encoding="utf-8")
+            print(out)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"keras-gen: {message}", file=sys.stderr)
 
 
-def walk(model: "GenerativeModel", num: int, seed: int, labels: list[int] | None) -> "np.ndarray":
-    """Images on great arcs between `num` random latent vectors and back to the first."""
-    import numpy as np
-
-    z = model.latents(max(2, num), seed).numpy()
-    z_end = np.roll(z, -1, axis=0)
-    classes = None
-    if model.num_classes is not None:
-        classes = np.resize(labels or np.arange(model.num_classes), len(z))
-    images = model.interpolate(z, z_end, GIF_FRAMES_PER_STEP + 1, classes)
-    return images[:, :-1].reshape(-1, *images.shape[2:])
+def refuse(arguments: argparse.Namespace, names: tuple[str, ...], whom_they_are_for: str) -> None:
+    """Raises a ValueError where one of the options was given."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} is for {whom_they_are_for}.")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -381,7 +418,7 @@ def export(arguments: argparse.Namespace) -> None:
 
 def list_names(arguments: argparse.Namespace) -> None:
     """keras-gen list models|datasets|presets"""
-    from keras_gen.datasets.names import DATASETS
+    from keras_gen.datasets.names import DATASETS, TEXTS
     from keras_gen.presets import list_presets
     from keras_gen.recipes import RECIPES
 
@@ -390,7 +427,7 @@ def list_names(arguments: argparse.Namespace) -> None:
     elif arguments.what == "models":
         rows = {name: recipe.summary for name, recipe in RECIPES.items()}
     else:
-        rows = {**DATASETS, "FOLDER": "images, in sub-folders by class", "FILE.npz": "arrays"}
+        rows = {**DATASETS, **PLACES, **TEXTS, **TEXT_PLACES}
     width = max(map(len, rows))
     for name, summary in rows.items():
         print(f"{name:<{width}}  {summary}")
@@ -414,11 +451,11 @@ def hardware(arguments: argparse.Namespace) -> None:
     print(json.dumps(info, indent=2) if arguments.json else hardware_report(info))
 
 
-def progress(data: "ImageDataset", epochs: int, epoch: int, step: int) -> "keras.callbacks.Callback":
+def progress(data: "Data", epochs: int, epoch: int, step: int) -> "keras.callbacks.Callback":
     """What shows a run's progress in the terminal."""
     from keras_gen.callbacks import ProgressBar
 
-    return ProgressBar(epochs, data.steps_per_epoch, data.batch_size, epoch, step, say)
+    return ProgressBar(epochs, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)
 
 
 def say(line: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_gen import images
-from keras_gen.datasets import load_dataset
+from keras_gen import images, models
+from keras_gen.building import Data
+from keras_gen.datasets import load_dataset, load_text
 from keras_gen.files import written_whole
 from keras_gen.loading import data_of, load_model
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
@@ -37,7 +38,7 @@ def evaluate_source(
 
     Args:
         source: A run directory, a `.keras` file or a preset.
-        data: Name of a data set, a folder or an `.npz`; what the model was trained on by default.
+        data: Name of a data set, a file or a folder; what the model was trained on by default.
         data_dir: Folder with a named data set's own files.
         num: Number of generated images; by default that of the test images, at most 10,000.
         extractor: See `keras_gen.metrics.load_extractor`; a SOURCE of a classifier, too.
@@ -51,14 +52,12 @@ def evaluate_source(
         ValueError: There is no such model or data, or too few images for the number of features.
     """
     model = load_model(source)
-    options: dict[str, Any] = data_of(source)
-    if data is not None:
-        options = {"name_or_path": data}
+    options = data_of(source, model.loader) if data is None else {"data": data}
     if data_dir is not None:
         options["data_dir"] = data_dir
-    if "name_or_path" not in options:
+    if "data" not in options:
         raise ValueError(f"What {source} was trained on is not known: choose the data with --data.")
-    loaded = load_dataset(**options, batch_size=BATCH)
+    loaded = load_for(model, **options)
     if extractor is not None:
         extractor = find_extractor(extractor)
     report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
@@ -67,6 +66,16 @@ def evaluate_source(
         step = 0 if model.optimizer is None else int(model.optimizer.iterations.numpy())
         keep(report, run, step)
     return report
+
+
+def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
+    """The data that a model is held against; of text, with the model's own tokenizer."""
+    if not isinstance(model, models.LSTMTextGenerator):
+        return load_dataset(data, **options, batch_size=BATCH)
+    if "data_dir" in options:
+        raise ValueError(f"data_dir is for images. Received: {options['data_dir']}")
+    options.update(tokenizer=model.tokenizer, vocabulary_size=None, per_document=model.per_document)
+    return load_text(data, **options, batch_size=1)
 
 
 def find_extractor(source: Any) -> FeatureExtractor:

@@ -10,10 +10,11 @@ import keras
 
 from keras_gen import models
 from keras_gen.checkpoints import newest_checkpoint
-from keras_gen.presets import find_preset, list_presets, read_card
+from keras_gen.datasets import loader_options
+from keras_gen.presets import find_preset, list_presets
 
 
-def load_model(source: str | os.PathLike) -> models.ImageModel:
+def load_model(source: str | os.PathLike) -> models.BaseModel:
     """Loads a trained model.
 
     Args:
@@ -58,12 +59,12 @@ def load_model(source: str | os.PathLike) -> models.ImageModel:
             f"{path} could not be loaded: it is damaged, or is no keras_gen model "
             f"({type(error).__name__}: {error})"
         ) from error
-    if not isinstance(model, models.ImageModel):
+    if not isinstance(model, models.BaseModel):
         raise ValueError(f"{path} holds a {type(model).__name__}, which is no keras_gen model.")
     return model
 
 
-def from_preset(source: str | os.PathLike) -> models.ImageModel:
+def from_preset(source: str | os.PathLike) -> models.BaseModel:
     """Loads a trained model from a preset.
 
     Args:
@@ -92,15 +93,13 @@ def from_preset(source: str | os.PathLike) -> models.ImageModel:
     return load_model(source)
 
 
-def data_of(source: str | os.PathLike) -> dict[str, Any]:
-    """What a SOURCE was trained on, as options of `load_dataset`; nothing where that is unknown."""
+def data_of(source: str | os.PathLike, loader: str) -> dict[str, Any]:
+    """What a SOURCE was trained on: `data`, and options of the loader; nothing where that is unknown."""
     folder = find_preset(source)
-    if folder is not None:
-        card = read_card(folder)
-        return {"name_or_path": card["data"]} if "data" in card else {}
     try:
-        config = json.loads((Path(source) / "config.json").read_text())
-        names = ("data_dir", "image_size", "channels", "label", "skip_broken")
-        return {"name_or_path": config["data"], **{name: config.get(name) for name in names}}
-    except (OSError, ValueError, KeyError, TypeError):
+        path = Path(source) / "config.json" if folder is None else folder / "card.json"
+        known = json.loads(path.read_text())
+        names = ("data", *loader_options(loader))
+        return {name: known[name] for name in names if name in known}
+    except (OSError, ValueError, TypeError):
         return {}

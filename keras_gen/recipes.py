@@ -13,10 +13,11 @@ class Recipe:
         summary: One line for `keras-gen list models`.
         uses_labels: Whether the model gets the data's classes.
         dataset: What it trains on where nothing else is asked for.
+        data_options: Arguments of `load_dataset`, or `load_text`, that differ from its defaults.
         hyperparameters: Constructor arguments that differ from the class's defaults.
         epochs: Passes over the data, along which the learning rate falls to 0.
         images: Training images in all, where the number of epochs is to follow from the data's size.
-        batch_size: Images in a training step.
+        batch_size: Images, or rows of text, in a training step.
         learning_rate: Of Adam, at the start.
         discriminator_learning_rate: Of the discriminator's Adam, where it is not the generator's.
         dtype_policy: Numbers that the networks compute with; `"auto"` is `"mixed_bfloat16"` on a processor
@@ -28,6 +29,7 @@ class Recipe:
     summary: str
     uses_labels: bool = False
     dataset: str = "fashion_mnist_12k"
+    data_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int | None = 32
     images: int | None = None
@@ -122,6 +124,20 @@ RECIPES = {
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
             "ema": 0.9,
+        },
+    ),
+    "lstm": Recipe(
+        model="LSTMTextGenerator",
+        summary="text, a token at a time, by long short-term memory (Graves 2013)",
+        dataset="python_docs",
+        hyperparameters={"dropout": 0.3},
+        epochs=20,
+        batch_size=32,
+        smoke={
+            "embedding_dim": 6,
+            "widths": (12, 8),
+            "dropout": 0.1,
+            "tie_weights": True,
         },
     ),
     "mlp_classifier": Recipe(

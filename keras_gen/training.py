@@ -5,7 +5,7 @@ metrics.csv       a row for each epoch
 time.json         the seconds that training has taken
 logs/             TensorBoard
 checkpoints/      the newest complete state
-samples/          a picture after some of the epochs, and `final.png`
+samples/          a picture, or texts, after some of the epochs, and `final.png`, or `final.md`
 model.keras       the trained model
 """
 
@@ -22,22 +22,20 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_gen import __version__, callbacks, images, models, tracking
+from keras_gen import __version__, building, callbacks, datasets, models, tracking, watching
+from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
-from keras_gen.datasets import ImageDataset, load_dataset
-from keras_gen.datasets.names import DATASETS
+from keras_gen.datasets import loader_options
+from keras_gen.datasets.names import DATASETS, TEXTS
 from keras_gen.distribution import is_chief, make_strategy
 from keras_gen.files import written_whole
 from keras_gen.hardware import computes_in_bfloat16, hardware_info
 from keras_gen.loading import load_model
 from keras_gen.recipes import find_recipe
 
-NUM_PICTURES = 10  # drawn in a run, whatever its number of epochs
-NUM_PROJECTED = 1000  # test images in TensorBoard's projector
-
 # What a caller shows progress with: it gets the data, the number of epochs, and the epoch and the
 # step in it (both from 0) that the run goes on from.
-Progress = Callable[[ImageDataset, int, int, int], keras.callbacks.Callback]
+Progress = Callable[[Data, int, int, int], keras.callbacks.Callback]
 
 
 class StoppedEarly(Exception):  # noqa: N818 (it is no error)
@@ -61,11 +59,6 @@ def train(
     recipe: str = "vae",
     *,
     data: str | None = None,
-    data_dir: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    channels: int | None = None,
-    label: str | None = None,
-    skip_broken: bool = False,
     epochs: int | None = None,
     max_minutes: float | None = None,
     batch_size: int | None = None,
@@ -77,6 +70,7 @@ def train(
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
     dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] | None = None,
     mlflow: str | None = None,
+    data_options: dict[str, Any] | None = None,
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -84,16 +78,12 @@ def train(
 
     Args:
         recipe: A name from the recipes table.
-        data: Name of a data set, a folder of images, or an .npz file; the recipe's by default.
-        data_dir: Folder with a named data set's own files, where there is no network.
-        image_size: Height and width that a folder's images are resized and cropped to.
-        channels: 1 or 3, for a folder whose images are grey and coloured.
-        label: CelebA's attribute that makes its classes, such as Blond_Hair.
-        skip_broken: Leave out image files that do not decode.
-        epochs: Passes over the training images; the recipe's by default, which for some models are so
+        data: Name of a data set, a folder of images, or an .npz file; for a text generator `python_docs`,
+            a .txt or .json file, or a folder of .txt files; the recipe's by default.
+        epochs: Passes over the training data; the recipe's by default, which for some models are so
             many that they see a number of images that does not depend on the data.
         max_minutes: Stop after so many minutes; the run can be resumed.
-        batch_size: Images in a training step, over all replicas; the recipe's by default.
+        batch_size: Images, or rows of text, in a training step, over all replicas; the recipe's by default.
         learning_rate: Of Adam, at the start; the recipe's by default.
         discriminator_learning_rate: Of the discriminator's Adam, for models that have one; by default the
             recipe's, or `learning_rate` where that is given.
@@ -105,6 +95,7 @@ def train(
         dtype_policy: Numbers that the networks compute with; auto is mixed_bfloat16 on a processor that
             has instructions for it, else float32. The recipe's by default.
         mlflow: URI of an MLflow store to log the run to, too; "" for MLflow's own default.
+        data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir`.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
 
@@ -131,11 +122,6 @@ def train(
         discriminator_learning_rate = chosen.discriminator_learning_rate
     options: dict[str, Any] = {
         "data": data or chosen.dataset,
-        "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
-        "image_size": image_size,
-        "channels": channels,
-        "label": label,
-        "skip_broken": skip_broken,
         "epochs": epochs or chosen.epochs,
         "batch_size": batch_size or chosen.batch_size,
         "learning_rate": learning_rate or chosen.learning_rate,
@@ -146,8 +132,11 @@ def train(
         "dtype_policy": resolved(dtype_policy or chosen.dtype_policy),
         "mlflow": mlflow,
     }
-    if options["data"] not in DATASETS and Path(options["data"]).exists():
+    if options["data"] not in {**DATASETS, **TEXTS} and Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
+    loading = {**loader_options(loader_of(recipe)), **chosen.data_options, **(data_options or {})}
+    if loading.get("data_dir") is not None:
+        loading["data_dir"] = str(Path(loading["data_dir"]).resolve())
     name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     directory = Path(out) if out else Path("runs") / name
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
@@ -155,8 +144,13 @@ def train(
             f"{directory} is not empty: expected a new directory, so that no run is overwritten. "
             f"Choose another, delete it, or continue the run with: keras-gen resume {directory}"
         )
-    run = Run(directory, recipe, options, {**chosen.hyperparameters, **(hyperparameters or {})})
+    run = Run(directory, recipe, options, loading, {**chosen.hyperparameters, **(hyperparameters or {})})
     return run.train(max_minutes, progress)
+
+
+def loader_of(recipe: str) -> str:
+    """What in `keras_gen.datasets` loads the data of a recipe's model."""
+    return getattr(models, find_recipe(recipe).model).loader
 
 
 def resolved(dtype_policy: str) -> str:
@@ -195,23 +189,33 @@ def resume(
 OPTIONS: dict[str, Any] = {
     name: default
     for name, default in (train.__kwdefaults__ or {}).items()
-    if name not in ("max_minutes", "out", "hyperparameters", "progress")
+    if name not in ("max_minutes", "out", "data_options", "hyperparameters", "progress")
 }
 
 
 class Run:
-    """One run directory and what is in it."""
+    """One run directory and what is in it.
+
+    Args:
+        directory: The run directory.
+        recipe: A name from the recipes table.
+        options: How it is trained, see `train`.
+        data_options: What else the data's loader takes.
+        hyperparameters: Constructor arguments of the model.
+    """
 
     def __init__(
         self,
         directory: Path,
         recipe: str,
         options: dict[str, Any],
+        data_options: dict[str, Any],
         hyperparameters: dict[str, Any],
     ):
         self.directory = directory
         self.recipe = recipe
         self.options = options
+        self.data_options = data_options
         self.hyperparameters = hyperparameters
 
     @classmethod
@@ -221,21 +225,22 @@ class Run:
         try:
             config = json.loads(path.read_text())
             recipe = config.pop("run")["recipe"]
+            defaults = loader_options(loader_of(recipe))
             options = {name: config.pop(name, default) for name, default in OPTIONS.items()}
-            hyperparameters = config
-            find_recipe(recipe)
+            data_options = {name: config.pop(name, default) for name, default in defaults.items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{directory} is not a run directory: expected the config.json that keras-gen "
                 f"train writes there ({type(error).__name__}: {error})."
             ) from None
-        return cls(directory, recipe, options, hyperparameters)
+        return cls(directory, recipe, options, data_options, hyperparameters=config)
 
-    def write(self, model: models.ImageModel) -> None:
+    def write(self, model: models.BaseModel) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
         described = model.get_config()
         config = {
             **self.options,
+            **self.data_options,
             **{key: described[key] for key in self.hyperparameters},
             "run": {
                 "recipe": self.recipe,
@@ -257,19 +262,7 @@ class Run:
         mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
         strategy = make_strategy(options["strategy"])
         keras.utils.set_random_seed(options["seed"])
-        data = load_dataset(
-            options["data"],
-            batch_size=options["batch_size"],
-            seed=options["seed"],
-            data_dir=options["data_dir"],
-            image_size=options["image_size"],
-            channels=options["channels"],
-            label=options["label"],
-            skip_broken=options["skip_broken"],
-        )
-        if options["epochs"] is None:
-            images_in_all = find_recipe(self.recipe).images or 0
-            options["epochs"] = max(1, round(images_in_all / data.num_train))
+        data = self.load_data()
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
         with strategy.scope():
             model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
@@ -280,10 +273,10 @@ class Run:
             self.write(model)
         _, epoch, step = checkpoint or (None, 0, 0)
         keeper = Keeper(place, data, epoch, step, max_minutes, strategy)
-        watchers = self.watchers(data) if chief else []
+        watchers = watching.watchers(self.directory, model, data, options["epochs"]) if chief else []
         if chief and progress is not None:
             watchers.append(progress(data, options["epochs"], epoch, step))
-        values = {"model": self.recipe, **self.options, **self.hyperparameters}
+        values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief:
                 stack.enter_context(tracking.hparams_session(self.directory, values))
@@ -297,70 +290,30 @@ class Run:
             except Stop:
                 raise StoppedEarly(self.directory, keeper.why) from None
             if chief:
-                self.draw(model, data)
+                last = watching.samples(self.directory, model, data)
+                last.set_model(model)
+                last.write_file("final")
             save(model, place / "model.keras")  # last, for it says that the run is finished
         return self.directory
 
-    def build(self, data: ImageDataset) -> models.ImageModel:
-        """The model as the options have it, compiled."""
-        options, arguments = self.options, dict(self.hyperparameters)
-        recipe = find_recipe(self.recipe)
-        if recipe.uses_labels and arguments.get("num_classes") is None:
-            if data.num_classes is None:
-                raise ValueError(f"{self.recipe} needs labels, and {data.name} has none.")
-            arguments["num_classes"] = data.num_classes
-        num_classes = arguments.get("num_classes")
-        if num_classes is not None:
-            if num_classes != data.num_classes:
-                raise ValueError(
-                    f"num_classes must be {data.num_classes}, as {data.name} has them. "
-                    f"Received: {num_classes}"
-                )
-            arguments["class_names"] = data.class_names
-        model = getattr(models, recipe.model)(
-            image_shape=data.image_shape,
-            seed=options["seed"],
-            dtype=options["dtype_policy"],
-            **arguments,
-        )
-        rates = [options["learning_rate"]]
-        if isinstance(model, models.GAN):
-            rates.append(options["discriminator_learning_rate"] or rates[0])
-        elif options["discriminator_learning_rate"]:
-            raise ValueError(
-                f"discriminator_learning_rate is for models with a discriminator: {self.recipe} has none."
-            )
-        if options["learning_rate_decay"]:
-            steps = options["epochs"] * data.steps_per_epoch
-            rates = [keras.optimizers.schedules.CosineDecay(rate, steps) for rate in rates]
-        model.compile(*[model.default_optimizer(rate) for rate in rates])
-        return model
+    def load_data(self) -> Data:
+        """The data, and the number of epochs where that follows from its size."""
+        options, recipe = self.options, find_recipe(self.recipe)
+        loader = getattr(datasets, loader_of(self.recipe))
+        sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
+        data = loader(options["data"], **sizes, **self.data_options)
+        if options["epochs"] is None:
+            options["epochs"] = max(1, round((recipe.images or 0) / data.num_train))
+        return data
 
-    def watchers(self, data: ImageDataset) -> list[keras.callbacks.Callback]:
-        """The callbacks that show the run in TensorBoard and in `samples/`."""
-        logs = self.directory / "logs"
-        every = max(1, self.options["epochs"] // NUM_PICTURES)
-        x, y = data.test_images(NUM_PROJECTED)
-        names = data.class_names
-        model = getattr(models, find_recipe(self.recipe).model)
-        found: list[keras.callbacks.Callback] = [
-            keras.callbacks.TensorBoard(logs, write_graph=False),
-            self.picture(data, every=every),
-            callbacks.HardwareMonitor(logs, data.batch_size),
-        ]
-        if issubclass(model, models.GAN):
-            found.append(callbacks.GANHealth(logs))
-        if hasattr(model, "reconstruct"):
-            few = None if y is None else y[:20]
-            found.append(callbacks.ReconstructionGrid(logs, x[:20], few, every=every))
-        if hasattr(model, "encode"):
-            found.append(callbacks.LatentProjector(logs, x, y, names))
-        return found
+    def build(self, data: Data) -> models.BaseModel:
+        """The model as the options have it, compiled."""
+        return building.build(self.recipe, data, self.options, self.hyperparameters)
 
     def fit(
         self,
-        model: models.ImageModel,
-        data: ImageDataset,
+        model: models.BaseModel,
+        data: Data,
         watchers: list[keras.callbacks.Callback],
         epoch: int,
         step: int,
@@ -380,18 +333,3 @@ class Run:
         except BaseException:
             everyone.on_train_end()  # writers and threads end with the run, however it ends
             raise
-
-    def picture(self, data: ImageDataset, **options: Any) -> callbacks.PictureCallback:
-        """What `samples/` shows: what the model generates, or for a classifier, what it confuses."""
-        logs, folder = self.directory / "logs", self.directory / "samples"
-        model = getattr(models, find_recipe(self.recipe).model)
-        if issubclass(model, models.GenerativeModel):
-            return callbacks.SampleGrid(logs, image_dir=folder, **options)
-        x, y = data.test_images()
-        return callbacks.ConfusionMatrix(logs, x, y, image_dir=folder, **options)
-
-    def draw(self, model: models.ImageModel, data: ImageDataset) -> None:
-        """`samples/final.png`."""
-        last = self.picture(data)
-        last.set_model(model)
-        images.write_png(last.image_dir / "final.png", last.picture())

@@ -22,7 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
-from keras_gen.training import NUM_PICTURES, OPTIONS, Run, resolved
+from keras_gen.training import OPTIONS, Run, resolved
+from keras_gen.watching import NUM_SHOWN, watchers
 
 import keras
 import numpy as np
@@ -309,11 +310,10 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
         return run_hook
 
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), name, options, {})
-        model = run.build(data)
+        model = Run(Path(folder), name, options, {}, {}).build(data)
         model.fit(data.train, verbose=0)
-        watchers = [*run.watchers(data), kg.callbacks.FiniteGuard()]
-        for watcher in watchers:
+        everyone = [*watchers(Path(folder), model, data, epochs), kg.callbacks.FiniteGuard()]
+        for watcher in everyone:
             for hook in (h for h in dir(watcher) if h.startswith("on_")):
                 setattr(watcher, hook, timed(getattr(watcher, hook)))
         total = seconds_of(
@@ -322,11 +322,11 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
                 validation_data=data.test,
                 epochs=epochs,
                 verbose=0,
-                callbacks=watchers,
+                callbacks=everyone,
             )
         )
     share = spent / (total - spent)
-    print(f"all callbacks add          {share:8.1%} to {epochs} epochs ({NUM_PICTURES} pictures)")
+    print(f"all callbacks add          {share:8.1%} to {epochs} epochs ({NUM_SHOWN} pictures)")
 
 
 def main() -> None:

@@ -59,7 +59,9 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
     run = arguments.runs / name
 
     def progress(data, epochs, epoch, step):
-        return kg.callbacks.ProgressBar(epochs, data.steps_per_epoch, data.batch_size, epoch, step)
+        return kg.callbacks.ProgressBar(
+            epochs, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit
+        )
 
     try:
         if (run / "config.json").exists():
@@ -70,7 +72,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
             training.train(
                 name,
                 data="fashion_mnist",
-                data_dir=arguments.data_dir,
+                data_options={"data_dir": arguments.data_dir},
                 epochs=arguments.epochs,
                 max_minutes=arguments.minutes,
                 seed=SEED,

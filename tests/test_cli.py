@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keras_gen import cli
+from keras_gen import cli, sampling
 
 KERAS_GEN = Path(sys.executable).parent / "keras-gen"
 SMALL = ["--epochs", "1", "--latent-dim", "3", "--widths", "[4]", "--hidden-units", "8"]
@@ -93,8 +93,8 @@ def test_sample_png_npy_gif(runs, tmp_path, capsys):
     expected = load_model(runs["vae"]).generate(5, seed=3)
     np.testing.assert_array_equal(images, np.round(expected * 255))
     with PIL.Image.open(tmp_path / "walk.gif") as walk:
-        assert walk.n_frames == 5 * cli.GIF_FRAMES_PER_STEP
-        assert min(walk.size) >= cli.GIF_TILE  # of 28 pixels nobody sees much
+        assert walk.n_frames == 5 * sampling.GIF_FRAMES_PER_STEP
+        assert min(walk.size) >= sampling.GIF_TILE  # of 28 pixels nobody sees much
     # From a .keras file, the same.
     out = str(tmp_path / "again.npy")
     source = str(runs["vae"] / "model.keras")
@@ -131,7 +131,7 @@ def test_export_and_resume(runs, tmp_path, capsys):
         (["train", "vae", "--data", "nowhere"], "'nowhere' does not exist"),
         (["train", "vae", "--epochs", "0"], "epochs must be 1 or more"),
         (["sample", "nowhere", "--out", "x.png"], "nowhere does not exist"),
-        (["sample", "nowhere", "--out", "x.bmp"], "--out must end in .png, .npy or .gif"),
+        (["sample", "nowhere", "--out", "x.bmp"], "--out must end in .png, .npy, .gif or, for text, .txt"),
         (["sample", "nowhere", "--num", "0", "--out", "x.png"], "--num must be 1 or more"),
         (["export", "nowhere", "serving"], "nowhere does not exist"),
         (["resume", "nowhere"], "not a run directory"),
@@ -213,3 +213,61 @@ def test_public_names_are_what_they_say():
         assert getattr(keras_gen, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'GAM'"):
         keras_gen.GAM  # noqa: B018
+
+
+# === Text ===
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory) -> Path:
+    """A run of a text generator."""
+    folder = tmp_path_factory.mktemp("writer")
+    (folder / "text.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 60)
+    arguments = ["--data", folder / "text.txt", "--sequence-length", 16, "--widths", "[24]"]
+    arguments += ["--epochs", 2, "--learning-rate", 1e-2, "--dropout", 0, "--out", folder / "run"]
+    assert cli.main(["train", "lstm", *map(str, arguments)]) == 0
+    return folder / "run"
+
+
+def test_text_streams_to_the_terminal_or_goes_into_a_file(writer, tmp_path, capsys):
+    from keras_gen.loading import load_model
+
+    model = load_model(writer)
+    options = ["--prompt", "The", "--max-tokens", "30", "--temperature", "0.5", "--seed", "4"]
+    assert cli.main(["sample", str(writer), *options]) == 0
+    expected = model.generate("The", max_tokens=30, temperature=0.5, seed=4)
+    assert capsys.readouterr().out == f"{expected}\n"
+    out = tmp_path / "text.txt"
+    assert cli.main(["sample", str(writer), *options, "--num", "2", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    another = model.generate("The", max_tokens=30, temperature=0.5, seed=5)
+    assert out.read_text() == f"{expected}\n\n----- 2 -----\n{another}\n"
+    assert cli.main(["sample", str(writer), "--prompt", "The €", "--max-tokens", "2"]) == 0
+    assert capsys.readouterr().err == "keras-gen: The model does not know '€', and reads over it.\n"
+
+
+def test_options_of_the_other_kind_are_refused(writer, runs, tmp_path, capsys):
+    for arguments, message in (
+        ([writer, "--labels", "1"], "--labels is for conditional models of images"),
+        ([writer, "--out", tmp_path / "x.png"], "must end in .txt"),
+        ([writer, "--temperature", "-1"], "temperature must be 0 or more"),
+        ([runs["vae"], "--prompt", "A", "--out", tmp_path / "x.png"], "--prompt is for models of text"),
+        ([runs["vae"]], "Images need a file"),
+        ([runs["vae"], "--out", tmp_path / "x.txt"], "Images need a file"),
+    ):
+        assert cli.main(["sample", *map(str, arguments)]) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and message in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_follow_the_kind_of_data(capsys):
+    shown = {}
+    for recipe in ("vae", "lstm"):
+        with pytest.raises(SystemExit):
+            cli.main(["train", recipe, "--help"])
+        shown[recipe] = capsys.readouterr().out
+    for name in ("tokenizer", "vocabulary-size", "sequence-length", "per-document", "encoding"):
+        assert f"--{name} " in shown["lstm"] and f"--{name} " not in shown["vae"]
+    for name in ("data-dir", "image-size", "label", "skip-broken"):
+        assert f"--{name} " in shown["vae"] and f"--{name} " not in shown["lstm"]

@@ -8,31 +8,51 @@ import pytest
 import tensorflow as tf
 
 from keras_gen import models
+from keras_gen.datasets import TextDataset, load_text
 from keras_gen.datasets.image_dataset import array_loader, build_dataset
 from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.recipes import RECIPES
 
 BATCH = 32
+SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody minds.\n"
 
 
-def build(recipe_name: str, **arguments) -> models.ImageModel:
-    """The recipe's model at its smoke size, for 28 x 28 garments."""
+def model_class(recipe_name: str) -> type:
+    return getattr(models, RECIPES[recipe_name].model)
+
+
+def is_of_text(recipe_name: str) -> bool:
+    return model_class(recipe_name).loader == "load_text"
+
+
+def build(recipe_name: str, **arguments) -> models.BaseModel:
+    """The recipe's model at its smoke size, for 28 x 28 garments, or for the sentence's characters."""
     recipe = RECIPES[recipe_name]
     if recipe.uses_labels:
         arguments.setdefault("num_classes", 10)
-    arguments = {"image_shape": (28, 28, 1), "seed": 7, **recipe.smoke, **arguments}
-    return getattr(models, recipe.model)(**arguments)
+    if is_of_text(recipe_name):
+        arguments.setdefault("tokenizer", sentences().tokenizer)
+    else:
+        arguments.setdefault("image_shape", (28, 28, 1))
+    return model_class(recipe_name)(**{"seed": 7, **recipe.smoke, **arguments})
 
 
-def compiled(name: str, **arguments) -> models.ImageModel:
+def compiled(name: str, **arguments) -> models.BaseModel:
     model = build(name, **arguments)
-    model.compile(keras.optimizers.Adam(3e-3), steps_per_execution=2)
+    model.compile(keras.optimizers.Adam(3e-3), steps_per_execution=2, jit_compile=False)
     return model
 
 
+def sentences() -> TextDataset:
+    """4 batches an epoch."""
+    return load_text([SENTENCE * 85], sequence_length=24, batch_size=BATCH, seed=3, test_fraction=0.4)
+
+
 @pytest.fixture
-def data(garments):
-    """Two epochs' worth of tf.data: 4 batches an epoch."""
+def data(name, garments):
+    """tf.data of the model's kind: 4 batches an epoch."""
+    if is_of_text(name):
+        return sentences()
     images, labels = garments
     images = images[..., np.newaxis]
     loaders = [array_loader(part, y, BATCH) for part, y in ((images[:128], labels[:128]),) * 2]
@@ -77,19 +97,22 @@ def marked(names: list[str]) -> list:
 
 
 every_model = pytest.mark.parametrize("name", marked(distinct))
-generators = [n for n in distinct if issubclass(getattr(models, RECIPES[n].model), models.GenerativeModel)]
-every_generator = pytest.mark.parametrize("name", marked(generators))
+every_image_model = pytest.mark.parametrize("name", marked([n for n in distinct if not is_of_text(n)]))
+generators = [n for n in distinct if issubclass(model_class(n), models.GenerativeModel)]
+every_image_generator = pytest.mark.parametrize("name", marked(generators))
 images_of_noise = np.random.default_rng(0).random((3, 28, 28, 1), "float32")
 
 
-def answer(model: models.ImageModel) -> np.ndarray:
+def answer(model: models.BaseModel) -> np.ndarray:
     """What the model computes where nothing but its weights matters."""
+    if isinstance(model, models.LSTMTextGenerator):
+        return model.score([SENTENCE, model.generate("The", max_tokens=9, seed=1)])
     if isinstance(model, models.GenerativeModel):
         return model.generate(3, seed=1)
     return model.classify(images_of_noise)
 
 
-@every_model
+@every_image_model
 def test_fits_arrays_and_tf_data_and_mixtures(name, data, garments):
     images, labels = garments
     model = compiled(name)
@@ -112,22 +135,22 @@ def test_fits_arrays_and_tf_data_and_mixtures(name, data, garments):
 
 
 @every_model
-def test_logs_are_means_over_the_epoch(name, garments):
+def test_logs_are_means_over_the_epoch(name, data):
     """With a learning rate of 0, the epoch's value is the mean of the batches' values."""
-    images, labels = garments
     model = build(name)
     model.compile(keras.optimizers.SGD(0.0), steps_per_execution=1)
-    values = [
-        model.evaluate(images[i : i + 40], labels[i : i + 40], batch_size=40, verbose=0, return_dict=True)
-        for i in (0, 40)
-    ]
-    whole = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
+    x, y = [np.concatenate(part)[:80] for part in zip(*data.test, strict=True)]
+
+    def logs(rows: slice) -> dict:
+        return model.evaluate(x[rows], y[rows], batch_size=40, verbose=0, return_dict=True)
+
+    values = [logs(slice(0, 40)), logs(slice(40, 80))]
+    whole = logs(slice(0, 80))
     # Evaluation draws noise by position: the second half alone is not the second half of the whole.
     loss = next(name for name in ("loss", "discriminator_loss") if name in whole)
     expected = np.mean([value[loss] for value in values])
     assert whole[loss] == pytest.approx(expected, rel=1e-2)
-    again = model.evaluate(images[:80], labels[:80], batch_size=40, verbose=0, return_dict=True)
-    assert again == whole
+    assert logs(slice(0, 80)) == whole
 
 
 @every_model
@@ -188,7 +211,7 @@ def test_keras_backup_and_restore_resumes_bit_for_bit(name, data, tmp_path):
     assert_same(weights_of(straight), weights_of(resumed))
 
 
-@every_generator
+@every_image_generator
 @pytest.mark.parametrize("num", (1, 3))
 def test_generate(name, num):
     model = build(name)
@@ -200,7 +223,7 @@ def test_generate(name, num):
     assert model.generate(num).tobytes() != model.generate(num).tobytes()
 
 
-@every_generator
+@every_image_generator
 def test_generate_is_one_function_whatever_the_chunks(name, monkeypatch):
     model = build(name)
     whole = model.generate(7, seed=0)
@@ -263,6 +286,12 @@ def test_export_and_reload(name, tmp_path):
     model = build(name)
     model.export(tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    if isinstance(model, models.LSTMTextGenerator):
+        options = {"max_tokens": 9, "temperature": 0.9, "top_k": 0, "top_p": 1.0, "seed": 4}
+        texts = served(prompts=tf.constant(["The", ""]), **{k: tf.constant(v) for k, v in options.items()})
+        expected = model.generate(["The", ""], **options)
+        assert [text.decode() for text in texts["texts"].numpy()] == expected
+        return
     if not isinstance(model, models.GenerativeModel):
         probabilities = served(images=tf.constant(images_of_noise))["probabilities"]
         np.testing.assert_allclose(probabilities, model.classify(images_of_noise), atol=1e-5)
@@ -276,7 +305,7 @@ def test_export_and_reload(name, tmp_path):
     np.testing.assert_allclose(images, model.generate(5, seed=4, labels=labels), atol=1e-5)
 
 
-@every_model
+@every_image_model
 def test_refuses_bad_input(name, garments):
     images, labels = garments
     model = compiled(name)
@@ -304,7 +333,7 @@ def test_refuses_bad_input(name, garments):
             model.fit(images, labels + 1, verbose=0)
 
 
-@every_generator
+@every_image_generator
 def test_generate_refuses_bad_input(name):
     model = build(name)
     with pytest.raises(ValueError, match="num_samples must be 1"):
@@ -317,7 +346,7 @@ def test_generate_refuses_bad_input(name):
             model.generate(2, labels=[1, 2])
 
 
-@every_model
+@every_image_model
 @pytest.mark.parametrize("shape", ((17, 23, 3), (5, 8, 1), (64, 64, 3)))
 def test_any_image_size(name, shape):
     model = compiled(name, image_shape=shape)

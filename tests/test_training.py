@@ -172,7 +172,8 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
         ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
         ({"discriminator_learning_rate": 1e-3}, "models with a discriminator: vae has none"),
-        ({"label": "Blond_Hair"}, "label is for celeba"),
+        ({"data_options": {"label": "Blond_Hair"}}, "label is for celeba"),
+        ({"recipe": "lstm", "hyperparameters": {}}, r"small.npz is not utf-8 at byte"),
     ),
 )
 def test_bad_options_leave_nothing_behind(small_data, tmp_path, arguments, message):
@@ -225,6 +226,41 @@ def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, 
             resume(stopped, progress=StopAfter(2))
     resume(stopped)
     assert_equal_runs(straight, stopped)
+
+
+def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 40)
+    chosen = {
+        "data": str(tmp_path / "text.txt"),
+        "epochs": 2,
+        "data_options": {"tokenizer": "word", "sequence_length": 8},
+        "hyperparameters": {"embedding_dim": 6, "widths": (8,), "dropout": 0.2},
+        "batch_size": 8,
+    }
+    real = training.Run.build
+
+    def build(self, data):
+        model = real(self, data)
+        model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
+        return model
+
+    monkeypatch.setattr(training.Run, "build", build)
+    straight = train("lstm", **chosen, out=str(tmp_path / "straight"))
+    config = json.loads((straight / "config.json").read_text())
+    assert config["tokenizer"] == "word" and config["sequence_length"] == 8 and config["dropout"] == 0.2
+    assert "image_size" not in config and config["run"]["model"] == "LSTMTextGenerator"
+    with open(straight / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["val_perplexity"]) > 1 and float(rows[-1]["learning_rate"]) == 0
+    final = (straight / "samples" / "final.md").read_text()
+    assert "## From the beginning" in final and "**Temperature 0.5**" in final
+    assert "| next token | probability |" in final
+    for name in ("train", "validation", "samples", "hardware"):
+        assert list((straight / "logs" / name).glob("events.*")), name
+    with pytest.raises(StoppedEarly):
+        train("lstm", **chosen, out=str(tmp_path / "stopped"), progress=StopAfter(5))
+    resume(tmp_path / "stopped")
+    assert_equal_runs(straight, tmp_path / "stopped")
 
 
 def test_time_budget_stops_cleanly_and_resumes(small_data, tmp_path):

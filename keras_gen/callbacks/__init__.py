@@ -9,7 +9,9 @@ from keras_gen.callbacks.latent_projector import LatentProjector
 from keras_gen.callbacks.picture_callback import PictureCallback
 from keras_gen.callbacks.progress_bar import ProgressBar
 from keras_gen.callbacks.reconstruction_grid import ReconstructionGrid
+from keras_gen.callbacks.sample_callback import SampleCallback
 from keras_gen.callbacks.sample_grid import SampleGrid
+from keras_gen.callbacks.text_samples import TextSamples
 from keras_gen.callbacks.time_budget import TimeBudget
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "PictureCallback",
     "ProgressBar",
     "ReconstructionGrid",
+    "SampleCallback",
     "SampleGrid",
+    "TextSamples",
     "TimeBudget",
 ]

@@ -14,14 +14,15 @@ from keras_gen.hardware import GIB, gpu_info
 
 
 class HardwareMonitor(keras.callbacks.Callback):
-    """Logs CPU and RAM use, each GPU's load and memory, and images per second.
+    """Logs CPU and RAM use, each GPU's load and memory, and images, or tokens, per second.
 
     A thread of its own looks every `seconds`, so that training does not wait for it. The scalars'
     steps are training steps; they are TensorBoard's run `hardware`.
 
     Args:
         log_dir: TensorBoard's directory.
-        batch_size: Images in a training step, for `images_per_second`; left out where None.
+        units_per_step: Images, or tokens, in a training step, for `images_per_second`; left out where None.
+        unit: `"images"` or `"tokens"`.
         seconds: Time between two looks, more than 0.
 
     Raises:
@@ -30,15 +31,22 @@ class HardwareMonitor(keras.callbacks.Callback):
     Example:
 
     >>> import tempfile
-    >>> monitor = HardwareMonitor(tempfile.mkdtemp(), batch_size=128)
+    >>> monitor = HardwareMonitor(tempfile.mkdtemp(), units_per_step=128)
     """
 
-    def __init__(self, log_dir: str | os.PathLike, batch_size: int | None = None, seconds: float = 5.0):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        units_per_step: int | None = None,
+        unit: str = "images",
+        seconds: float = 5.0,
+    ):
         super().__init__()
         if seconds <= 0:
             raise ValueError(f"seconds must be more than 0. Received: {seconds}")
         self.log_dir = Path(log_dir)
-        self.batch_size = batch_size
+        self.units_per_step = units_per_step
+        self.unit = unit
         self.seconds = seconds
         self._step = 0
         self._has_gpu = True
@@ -74,9 +82,9 @@ class HardwareMonitor(keras.callbacks.Callback):
             if finished and now - before < self.seconds / 2:
                 break  # a load over so short a time says nothing
             values = self._look()
-            if self.batch_size and step > steps_before:
-                rate = (step - steps_before) * self.batch_size / (now - before)
-                values["images_per_second"] = rate
+            if self.units_per_step and step > steps_before:
+                rate = (step - steps_before) * self.units_per_step / (now - before)
+                values[f"{self.unit}_per_second"] = rate
             with writer.as_default():
                 for name, value in values.items():
                     tf.summary.scalar(name, value, step=step)

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_gen import images
+from keras_gen.callbacks.sample_callback import SampleCallback
 
 
-class PictureCallback(keras.callbacks.Callback):
+class PictureCallback(SampleCallback):
     """Draws a picture at the end of epochs, as a PNG file and as a TensorBoard image.
 
     Args:
@@ -24,6 +24,8 @@ class PictureCallback(keras.callbacks.Callback):
         ValueError: `every` is less than 1.
     """
 
+    suffix = ".png"
+
     def __init__(
         self,
         log_dir: str | os.PathLike,
@@ -31,38 +33,17 @@ class PictureCallback(keras.callbacks.Callback):
         image_dir: str | os.PathLike | None = None,
         every: int = 1,
     ):
-        super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be 1 or more. Received: {every}")
-        self.name = name
-        self.log_dir = Path(log_dir)
-        self.image_dir = Path(image_dir) if image_dir else self.log_dir / name
-        self.every = every
-        self._writer: Any = None
-        self._last_drawn: int | None = None
-        self._epoch: int | None = None
+        super().__init__(log_dir, name, image_dir, every)
 
     def picture(self) -> np.ndarray:
         """The picture of the model as it is now, uint8 (height, width, 3)."""
         raise NotImplementedError
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch
-        if (epoch + 1) % self.every == 0:
-            self._draw(epoch)
+    def shown(self) -> np.ndarray:
+        return self.picture()
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        if self._epoch is not None and self._last_drawn != self._epoch:
-            self._draw(self._epoch)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def write(self, path: Path, shown: Any) -> None:
+        images.write_png(path, shown)
 
-    def _draw(self, epoch: int) -> None:
-        picture = self.picture()
-        images.write_png(self.image_dir / f"epoch-{epoch + 1:04d}.png", picture)
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir / self.name))
-        with self._writer.as_default():
-            tf.summary.image(self.name, picture[np.newaxis], step=epoch)
-        self._last_drawn = epoch
+    def summarize(self, shown: Any, step: int) -> None:
+        tf.summary.image(self.name, shown[np.newaxis], step=step)

@@ -15,29 +15,32 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         epochs: Of the run.
         steps_per_epoch: Training steps in an epoch.
-        batch_size: Images in a step.
+        units_per_step: Images, or tokens, in a step.
         epoch: The epoch that the run starts in, from 0.
         step: The steps of that epoch that are done already.
+        unit: `"images"` or `"tokens"`.
         say: What gets the lines; `print` by default.
 
     Example:
 
-    >>> bar = ProgressBar(epochs=2, steps_per_epoch=10, batch_size=128)
+    >>> bar = ProgressBar(epochs=2, steps_per_epoch=10, units_per_step=128)
     """
 
     def __init__(
         self,
         epochs: int,
         steps_per_epoch: int,
-        batch_size: int,
+        units_per_step: int,
         epoch: int = 0,
         step: int = 0,
+        unit: str = "images",
         say: Callable[[str], None] = print,
     ):
         super().__init__()
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
-        self.batch_size = batch_size
+        self.units_per_step = units_per_step
+        self.unit = unit
         self.say = say
         self._skipped = step  # of the epoch it starts in
         self._done = epoch * steps_per_epoch + step
@@ -46,10 +49,10 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._bar is None:
             self._bar = tqdm.tqdm(
-                total=self.epochs * self.steps_per_epoch * self.batch_size,
-                initial=self._done * self.batch_size,
+                total=self.epochs * self.steps_per_epoch * self.units_per_step,
+                initial=self._done * self.units_per_step,
                 bar_format="{desc} {bar} {percentage:3.0f} % {rate_fmt}, {remaining} left",
-                unit=" images",
+                unit=f" {self.unit}",
                 unit_scale=True,
                 leave=False,
                 disable=not sys.stderr.isatty(),
@@ -66,17 +69,17 @@ class ProgressBar(keras.callbacks.Callback):
         # The last call of an epoch may count steps that the epoch does not have.
         done = min(self._epoch_done + batch + 1, self._end_of_epoch())
         if self._bar is not None:
-            self._bar.update((done - self._done) * self.batch_size)
+            self._bar.update((done - self._done) * self.units_per_step)
         self._done = done
         self._seconds = time.monotonic() - self._epoch_start
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        rate = (self._done - self._epoch_done) * self.batch_size / max(self._seconds, 1e-9)
+        rate = (self._done - self._epoch_done) * self.units_per_step / max(self._seconds, 1e-9)
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items() if is_main(n))
         line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {shown}  "
         tqdm.tqdm.write("", end="")  # clears the bar
-        self.say(f"{line}{rate:,.0f} images/s")
+        self.say(f"{line}{rate:,.0f} {self.unit}/s")
 
     def on_train_end(self, logs: dict | None = None) -> None:
         if self._bar is not None:
@@ -89,5 +92,5 @@ class ProgressBar(keras.callbacks.Callback):
 def is_main(name: str) -> bool:
     """Whether a value belongs into the one line of an epoch; all of them are in TensorBoard."""
     if name.startswith("val_"):
-        return name in ("val_loss", "val_accuracy", "val_fd")
+        return name in ("val_loss", "val_accuracy", "val_fd", "val_perplexity", "val_bits_per_character")
     return not name.endswith(("_gradient_norm", "_learning_rate"))

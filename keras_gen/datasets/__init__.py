@@ -1,6 +1,7 @@
 """Data sets: names, files, pixel formats and text -> `tf.data`. What is public is imported at first use."""
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,20 @@ _HOMES = {
     "load_dataset": "load",
     "load_text": "text_dataset",
 }
+
+
+def loader_options(loader: str) -> dict[str, Any]:
+    """What a loader takes beside the source, the batch size and the seed, with the defaults.
+
+    Args:
+        loader: `"load_dataset"` or `"load_text"`.
+    """
+    parameters = inspect.signature(__getattr__(loader)).parameters.values()
+    return {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in ("batch_size", "seed")
+    }
 
 
 def __getattr__(name: str) -> Any:

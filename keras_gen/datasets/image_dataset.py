@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,12 @@ class ImageDataset:
     batch_size: int
     train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
     num_broken: int = 0
+    unit: ClassVar[str] = "images"
+
+    @property
+    def units_per_step(self) -> int:
+        """Images in a training batch."""
+        return self.batch_size
 
     @property
     def num_classes(self) -> int | None:

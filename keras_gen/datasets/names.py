@@ -8,6 +8,10 @@ DATASETS = {
     "celeba": "202,599 faces, 218 x 178, colour; two classes by one of 40 attributes, the label",
 }
 
+TEXTS = {
+    "python_docs": "Python's language reference, half a million characters; always there, needs no network",
+}
+
 _GARMENTS = (
     "t-shirt",
     "trouser",

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -60,6 +60,12 @@ class TextDataset:
     batch_size: int
     train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
     num_incomplete: int = 0
+    unit: ClassVar[str] = "tokens"
+
+    @property
+    def units_per_step(self) -> int:
+        """Tokens in a training batch."""
+        return self.batch_size * self.sequence_length
 
     @property
     def steps_per_epoch(self) -> int:
@@ -90,7 +96,7 @@ def load_text(
             format (a list of objects with `title` and `directions`); or strings, one for each document.
         tokenizer: `"char"` or `"word"`, made of the training text; or one that there is already.
         vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, or 10,000
-            words, each there twice or more: what is unknown in training teaches what to do with the unknown.
+            words, each there twice or more: the rest is unknown, in training as later.
         sequence_length: Tokens in a row of a batch, 1 or more.
         per_document: Make each document a row of its own, from its first token on, padded; else the
             documents are one running text, cut into windows.

@@ -14,6 +14,8 @@ class Dropout(keras.layers.Dropout):
 
     Args:
         rate: Part of the inputs that is dropped, from 0 to 1.
+        noise_shape: Sizes of the noise: along an axis of 1, all is dropped or kept alike; None is the
+            inputs' own size.
         seed: Integer that determines the noise; random by default.
 
     References:
@@ -30,5 +32,9 @@ class Dropout(keras.layers.Dropout):
         if not training or self.rate == 0:
             return inputs
         seed = replica_seed(self.seed_generator)
-        kept = tf.random.stateless_uniform(tf.shape(inputs), seed) >= self.rate
+        shape = tf.shape(inputs)
+        if self.noise_shape is not None:
+            sizes = zip(tf.unstack(shape), self.noise_shape, strict=True)
+            shape = [own if size is None else size for own, size in sizes]
+        kept = tf.random.stateless_uniform(shape, seed) >= self.rate
         return tf.where(kept, inputs / (1.0 - self.rate), 0.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gen.datasets import ImageDataset
+from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.metrics.classification import label_accuracy
 from keras_gen.metrics.distances import need_samples
 from keras_gen.metrics.extractors import default_extractor
@@ -18,6 +18,7 @@ from keras_gen.metrics.likelihood import bits_per_dim, reconstruction_error
 from keras_gen.metrics.originality import Originality
 from keras_gen.metrics.report import Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
+from keras_gen.metrics.text_evaluation import evaluate_text
 
 MOST_IMAGES = 10_000  # of each kind, where nobody says how many
 GENERATED_AT_ONCE = 500
@@ -31,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 def evaluate(
     model: Any,
-    data: ImageDataset,
+    data: ImageDataset | TextDataset,
     *,
     num: int | None = None,
     extractor: Any = None,
@@ -40,9 +41,13 @@ def evaluate(
 ) -> Report:
     """Measures a model by everything that it can do: generate, tell likelihoods, reconstruct, classify.
 
+    A text generator is measured by how well it foretells the held-out text, beside a unigram and a trigram
+    model of the same training text.
+
     Args:
         model: A model of the zoo, or any with its verbs (`generate`, `log_prob`, `reconstruct`, ...).
-        data: The test images, and the training images that originality and the floors are found by.
+        data: The test images, and the training images that originality and the floors are found by;
+            or text.
         num: Number of generated images, and of test images where there are as many; by default that
             of the test images, at most 10,000.
         extractor: See `load_extractor`; by default the one for the data.
@@ -64,13 +69,17 @@ def evaluate(
     >>> report["fd"] > report.results["fd"].floor > 0
     True
     """
+    progress = progress or (lambda stage, done, total: None)
+    if isinstance(data, TextDataset):
+        if num is not None or extractor is not None:
+            raise ValueError("num and extractor are for images, and a text is read whole.")
+        return evaluate_text(model, data, seed, progress)
     if model.image_shape != data.image_shape:
         raise ValueError(
             f"The model's images are {model.image_shape}, those of {data.name} {data.image_shape}."
         )
     if model.num_classes not in (None, data.num_classes):
         raise ValueError(f"The model has {model.num_classes} classes, {data.name} has {data.num_classes}.")
-    progress = progress or (lambda stage, done, total: None)
     start = time.monotonic()
     wanted = min(MOST_IMAGES, data.num_test) if num is None else num
     need_samples("An evaluation", "images (num)", wanted, 1)

@@ -52,7 +52,8 @@ class NGramModel:
         # An n-gram has a number, its place among the sorted ones of its length; n + 1 tokens are
         # then the number of the first n and a token, whatever n is.
         contexts = np.zeros(len(token_ids), np.int64)
-        grams, counts = [], []
+        grams: list[np.ndarray] = []
+        counts: list[np.ndarray] = []
         for length in range(1, self.order + 1):
             keys = contexts[: len(token_ids) - length + 1] * self.vocabulary_size + token_ids[length - 1 :]
             seen, first, numbers, count = np.unique(
@@ -105,12 +106,11 @@ class _Level(NamedTuple):
 
     def interpolate(self, contexts: np.ndarray, numbers: np.ndarray, shorter: np.ndarray) -> np.ndarray:
         """The tokens' probabilities, given those after contexts that are shorter by one."""
-        padded = np.append(
-            self.totals, np.zeros(contexts.max(initial=0) + 1)
-        )  # contexts that nothing followed
-        known = (contexts >= 0) & (padded[contexts] > 0)
-        context = np.where(known, contexts, 0)
+        # The last n-gram of a text, if it is there but once, is a context that nothing followed.
+        inside = (contexts >= 0) & (contexts < len(self.totals))
+        context = np.where(inside, contexts, 0)
+        known = inside & (self.totals[context] > 0)
+        total = np.where(known, self.totals[context], 1)
         counts = np.where(numbers >= 0, self.counts[numbers], 0)
-        total, kinds = self.totals[context], self.kinds[context]
         own = np.maximum(counts - self.discount, 0) / total
-        return np.where(known, own + self.discount * kinds / total * shorter, shorter)
+        return np.where(known, own + self.discount * self.kinds[context] / total * shorter, shorter)

@@ -17,12 +17,13 @@ class Result:
         value: The number.
         better: `lower`, `higher`, or nothing where neither is.
         split: The part of the data that the real images are of.
-        num_real: Number of real images.
+        num_real: Number of real images, or tokens.
         num_generated: Number of generated images, where there are any.
         floor: The same number for training images in the place of the generated ones.
         spread: Its standard deviation, where it is known.
         extractor: Name of the feature extractor, where one was used.
         extractor_sha256: The extractor's hash.
+        baselines: The same number of simpler models on the same data, by their names.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Result:
     spread: float | None = None
     extractor: str | None = None
     extractor_sha256: str | None = None
+    baselines: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Report:
         seed: Of the generated images.
         seconds: What it took.
         neighbours: Generated images over their nearest training images, uint8 (height, width, 3), or
-            None for a model that generates nothing.
+            None for a model that generates none.
+        unit: What the data is made of, `"images"` or `"tokens"`.
     """
 
     results: dict[str, Result]
@@ -56,6 +59,7 @@ class Report:
     seed: int
     seconds: float
     neighbours: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    unit: str = "images"
 
     def __getitem__(self, name: str) -> float:
         return self.results[name].value
@@ -72,17 +76,26 @@ class Report:
 
     def table(self) -> str:
         """For a terminal."""
-        rows = [("metric", "value", "real images", "better")]
-        for result in self.results.values():
+        results = self.results.values()
+        others = list(dict.fromkeys(name for result in results for name in result.baselines))
+        floors = ["real images"] if any(result.floor is not None for result in results) else []
+        rows = [["metric", "value", *others, *floors, "better"]]
+        for result in results:
             spread = "" if result.spread is None else f" ± {shown(result.spread)}"
-            floor = "" if result.floor is None else shown(result.floor)
-            rows.append((result.label, shown(result.value) + spread, floor, result.better))
-        if not any(floor for _, _, floor, _ in rows[1:]):
-            rows = [(label, value, "", better) for label, value, _, better in rows]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+            row = [result.label, shown(result.value) + spread]
+            row += [shown(result.baselines[name]) if name in result.baselines else "" for name in others]
+            row += ["" if result.floor is None else shown(result.floor) for _ in floors]
+            rows.append([*row, result.better])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
-            f"{label:<{widths[0]}}  {value:>{widths[1]}}  {floor:>{widths[2]}}  {better}".rstrip()
-            for label, value, floor, better in rows
+            "  ".join(
+                [
+                    label.ljust(widths[0]),
+                    *[cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)],
+                    better,
+                ]
+            ).rstrip()
+            for label, *numbers, better in rows
         ]
         return "\n".join([*self._heading(), "", *lines])
 
@@ -97,7 +110,7 @@ class Report:
                 yield "real images: what as many training images score in the generated ones' place"
                 yield "(and of the nearest training image: what test images score)"
                 return
-        yield f"{next(iter(self.results.values())).num_real:,} test images of {self.data}"
+        yield f"{next(iter(self.results.values())).num_real:,} test {self.unit} of {self.data}"
 
 
 def shown(value: float) -> str:

@@ -23,6 +23,7 @@ class BaseModel(keras.Model):
     in `.keras` and `save_weights`, that losses are means over replicas, and the verbs of serving.
     """
 
+    loader = "load_dataset"  # what in `keras_gen.datasets` loads its data
     faster_with_xla = False  # convolutions are slower with it on CPU
 
     # === State that Keras leaves out ===
@@ -205,6 +206,16 @@ class BaseModel(keras.Model):
         """
         exporting.export(self, filepath, format, verbose)
 
+    # === Presets ===
+
+    def probe(self) -> list[np.ndarray]:
+        """What the model computes from inputs that are always the same."""
+        raise NotImplementedError
+
+    def card_facts(self) -> dict[str, Any]:
+        """What a preset's card says of this kind of model."""
+        raise NotImplementedError
+
     def save_preset(
         self,
         directory: str | os.PathLike,
@@ -223,7 +234,8 @@ class BaseModel(keras.Model):
                 `"auto"`, float16 where no output changes by more than 1e-2.
 
         Returns:
-            The folder: `model.keras` (without the optimizer's state), `card.json`, `samples.png`.
+            The folder: `model.keras` (without the optimizer's state), `card.json`, and `samples.png` or
+            `samples.txt`.
 
         Raises:
             ValueError: There is something at `directory`, or float16 would change the outputs.

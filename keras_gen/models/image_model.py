@@ -12,6 +12,7 @@ from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
 
 CHUNK = 256  # images in one call of a network, so that memory stays bounded whatever is asked for
+NUM_PROBED = 16
 
 
 class ImageModel(BaseModel):
@@ -187,7 +188,23 @@ class ImageModel(BaseModel):
         from_pixels.__name__ = f"{function.__name__}_of_pixels"
         return self.in_chunks(from_pixels, np.asarray(images), one_hot, **options)
 
-    # === Export ===
+    # === Presets and export ===
+
+    def probe(self) -> list[np.ndarray]:
+        noise = np.random.default_rng(0).uniform(size=(NUM_PROBED, *self.image_shape)).astype(np.float32)
+        labels = np.arange(NUM_PROBED) % self.num_classes if self.conditional else None
+        verbs: Any = self  # which of them there are depends on the model
+        computed = []
+        if hasattr(self, "generate"):
+            computed.append(verbs.generate(NUM_PROBED, seed=0, labels=labels))
+        if hasattr(self, "reconstruct"):
+            computed.append(verbs.reconstruct(noise, labels))
+        if hasattr(self, "classify"):
+            computed.append(verbs.classify(noise))
+        return computed
+
+    def card_facts(self) -> dict[str, Any]:
+        return {"image_shape": self.image_shape}
 
     def image_spec(self) -> dict[str, tf.TensorSpec]:
         """The input of signatures that take images: float32 in [0, 1]."""

@@ -11,6 +11,8 @@ References:
     2. Pascanu et al. 2013, On the difficulty of training Recurrent Neural Networks, arXiv 1211.5063.
     3. Press & Wolf 2017, Using the Output Embedding to Improve Language Models, arXiv 1608.05859.
     4. Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, arXiv 1904.09751.
+    5. Gal & Ghahramani 2016, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks,
+       arXiv 1512.05287.
 """
 
 import dataclasses
@@ -48,7 +50,8 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
         embedding_dim: Numbers that stand for a token, 1 or more.
         widths: Units of each LSTM layer.
-        dropout: Part of each layer's outputs that is dropped in training, from 0 to less than 1.
+        dropout: Part of each layer's units that is dropped in training, for a whole row of tokens [5],
+            from 0 to less than 1.
         tie_weights: Let the logits' weights be the embedding's [3].
         per_document: Whether a text is a document, whose beginning the model knows; else a piece of
             running text.
@@ -71,6 +74,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
     18
     """
 
+    loader = "load_text"
     faster_with_xla = True
 
     def __init__(
@@ -101,7 +105,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         self.tie_weights = tie_weights
         self.per_document = per_document
         self.seed = seed
-        self.policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         self._add_layers()
         self.seed_generator = keras.random.SeedGenerator(seed)  # for `generate` without a seed
         self.loss_tracker = keras.metrics.Mean(name="loss")
@@ -115,7 +119,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         def seed() -> int | None:
             return None if self.seed is None else next(numbers)
 
-        size, dtype = self.tokenizer.vocabulary_size, self.policy
+        size, dtype = self.tokenizer.vocabulary_size, self.dtype_policy
         uniform = keras.initializers.RandomUniform(seed=seed())
         embedding = layers.Embedding(size, self.embedding_dim, uniform, dtype=dtype)
         self.add(keras.Input((None,), dtype="int32"))
@@ -126,7 +130,9 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
             options = {"kernel_initializer": glorot, "recurrent_initializer": orthogonal, "seed": seed()}
             self.add(LSTM(width, return_sequences=True, dtype=dtype, **options))  # (n, t, width)
             if self.dropout:
-                self.add(Dropout(self.dropout, seed=seed(), dtype=dtype))
+                # The same units for all tokens [5]: noise for each would take most of a step's time.
+                all_tokens = (None, 1, None)
+                self.add(Dropout(self.dropout, all_tokens, seed=seed(), dtype=dtype))
         glorot = keras.initializers.GlorotUniform(seed=seed())
         if not self.tie_weights:
             self.add(layers.Dense(size, kernel_initializer=glorot, dtype="float32", name="logits"))
@@ -144,7 +150,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
             "tie_weights": self.tie_weights,
             "per_document": self.per_document,
             "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self.policy),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
         }
 
@@ -234,7 +240,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
 
     def empty_states(self, n: tf.Tensor) -> States:
         """What the LSTM layers remember before the first token."""
-        return [[tf.zeros((n, width), self.policy.compute_dtype)] * 2 for width in self.widths]
+        return [[tf.zeros((n, width), self.dtype_policy.compute_dtype)] * 2 for width in self.widths]
 
     def written(
         self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: "Sampling", seed: tf.Tensor
@@ -402,8 +408,12 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         token_ids = token_ids.to_tensor()
         # A column more, so that there is one for a text without tokens.
         token_ids = tf.pad(token_ids, ((0, 0), (0, 1)), constant_values=PADDING)
-        nats = self.nats(self(token_ids[:, :-1], training=False), token_ids[:, 1:])
-        return {"log_probs": -tf.reduce_sum(nats, axis=1)}
+        return {"log_probs": tf.reduce_sum(self.token_log_probs(token_ids), axis=1)}
+
+    def token_log_probs(self, token_ids: Any) -> tf.Tensor:
+        """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding."""
+        token_ids = tf.convert_to_tensor(token_ids, tf.int32)
+        return -self.nats(self(token_ids[:, :-1], training=False), token_ids[:, 1:])
 
     def score(self, texts: str | Sequence[str]) -> Any:
         """The log-probability of texts, in nats.
@@ -440,7 +450,18 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids[:, tf.newaxis]).numpy()]
         return list(zip(pieces, probabilities.numpy().tolist(), strict=True))
 
-    # === Export ===
+    # === Presets and export ===
+
+    def probe(self) -> list[np.ndarray]:
+        shape = (16, 32)
+        token_ids = np.random.default_rng(0).integers(1, self.tokenizer.vocabulary_size, shape)
+        return [np.exp(self.token_log_probs(token_ids))]
+
+    def card_facts(self) -> dict[str, Any]:
+        return {
+            "tokenizer": type(self.tokenizer).__name__,
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+        }
 
     def generation_spec(self) -> dict[str, tf.TensorSpec]:
         """The inputs of `continued`."""

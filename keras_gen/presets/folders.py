@@ -14,7 +14,7 @@ from typing import Any
 from keras_gen.files import written_whole
 
 ASSETS = Path(__file__).parent / "assets"
-FILES = ("model.keras", "samples.png")
+FILES = ("model.keras", "samples.png", "samples.txt")
 TIMEOUT = 30.0  # seconds without a byte, until a download is given up
 
 

@@ -18,7 +18,7 @@ from keras_gen.files import written_whole
 from keras_gen.hardware import hardware_info
 
 LARGEST_DIFFERENCE = 1e-2  # of outputs, for weights to be stored in float16
-NUM_COMPARED = 16
+SAMPLE_TOKENS = 1000
 SMALL = 4096  # numbers: arrays up to here stay in float32, which costs little and spares what is sensitive
 
 
@@ -50,7 +50,10 @@ def save_preset(
                     f"{LARGEST_DIFFERENCE}. Pass weights='float32'."
                 )
             fresh.save(path)
-        if picture is None and hasattr(model, "generate"):
+        if hasattr(model, "tokenizer"):
+            text = model.generate(max_tokens=SAMPLE_TOKENS, temperature=0.7, seed=0)
+            (draft / "samples.txt").write_text(text + "\n", encoding="utf-8")
+        elif picture is None and hasattr(model, "generate"):
             picture = images.sample_picture(model)
         if picture is not None:
             images.write_png(draft / "samples.png", picture)
@@ -81,7 +84,7 @@ def store_in_float16(path: Path, model: Any) -> float:
     for extra in (weights_path, path.with_suffix(".h5")):
         extra.unlink()
     stored = keras.saving.load_model(path)
-    differences = [np.abs(a - b).max() for a, b in zip(outputs(model), outputs(stored), strict=True)]
+    differences = [np.abs(a - b).max() for a, b in zip(model.probe(), stored.probe(), strict=True)]
     return float(max(differences))
 
 
@@ -100,22 +103,6 @@ def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
             copied.attrs.update(item.attrs)
 
 
-def outputs(model: Any) -> list[np.ndarray]:
-    """What a model computes, from noise that is always the same."""
-    random = np.random.default_rng(0)
-    noise = random.uniform(size=(NUM_COMPARED, *model.image_shape)).astype(np.float32)
-    classes = None if model.num_classes is None else np.arange(NUM_COMPARED) % model.num_classes
-    labels = classes if model.conditional else None
-    computed = []
-    if hasattr(model, "generate"):
-        computed.append(model.generate(NUM_COMPARED, seed=0, labels=labels))
-    if hasattr(model, "reconstruct"):
-        computed.append(model.reconstruct(noise, labels))
-    if hasattr(model, "classify"):
-        computed.append(model.classify(noise))
-    return computed
-
-
 def facts(model: Any, folder: Path) -> dict[str, Any]:
     """The part of a card that the model itself tells."""
     from keras_gen import __version__
@@ -132,7 +119,7 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
     return {
         "model": type(model).__name__,
         "parameters": model.count_params(),
-        "image_shape": model.image_shape,
+        **model.card_facts(),
         "seed": model.seed,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
         "versions": {

@@ -86,7 +86,7 @@ def test_latent_projector_writes_what_the_projector_reads(model, garments, tmp_p
 
 
 def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_path):
-    monitor = callbacks.HardwareMonitor(tmp_path, batch_size=32, seconds=0.05)
+    monitor = callbacks.HardwareMonitor(tmp_path, 32, seconds=0.05)
     model.fit(garments[0], epochs=4, batch_size=32, verbose=0, callbacks=[monitor])
     assert monitor._thread is None
     logged = events(tmp_path / "hardware")

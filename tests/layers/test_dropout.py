@@ -27,6 +27,15 @@ def test_replicas_drop_different_units(two_replicas):
     assert 0.3 < np.mean(one.numpy() != other.numpy()) < 0.7
 
 
+def test_an_axis_is_dropped_as_a_whole():
+    layer = keras.Sequential([keras.Input((None, 50)), Dropout(0.4, noise_shape=(None, 1, None), seed=0)])
+    y = layer(tf.ones((40, 7, 50)), training=True).numpy()
+    np.testing.assert_array_equal(y, np.repeat(y[:, :1], 7, axis=1))
+    assert np.mean(y == 0) == pytest.approx(0.4, abs=0.03)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer.layers[0]))
+    assert again.noise_shape == (None, 1, None)
+
+
 @pytest.mark.parametrize("dtype", ("float16", "bfloat16"))
 def test_keeps_the_dtype(dtype):
     assert Dropout(0.5, dtype=dtype)(tf.ones((3, 4)), training=True).dtype == dtype

@@ -69,3 +69,11 @@ def test_refusals():
         NGramModel(0, V)
     with pytest.raises(ValueError, match="Expected 3 tokens or more. Received: 2"):
         NGramModel(3, V).fit([1, 2])
+
+
+def test_a_text_whose_end_was_never_seen_before():
+    model = NGramModel(2, 5).fit([1, 2, 1, 2, 4])
+    for token in (0, 4):  # nothing followed the 4: what follows it now is as likely as anywhere
+        assert np.isfinite(model.log_probs([4, token])).all()
+    total = sum(np.exp(model.log_probs([4, token])[-1]) for token in range(5))
+    assert total == pytest.approx(1, rel=1e-9)

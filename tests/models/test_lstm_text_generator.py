@@ -52,15 +52,6 @@ def sharpened(data) -> kg.LSTMTextGenerator:
     return model
 
 
-def weights_of(model: keras.Model) -> list[np.ndarray]:
-    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
-
-
-def assert_same(first, second) -> None:
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 # === Training ===
 
 
@@ -126,63 +117,6 @@ def test_padding_counts_nowhere(words):
 def test_it_learns_a_text_by_heart(trained, data):
     assert trained.evaluate(data.test, verbose=0, return_dict=True)["perplexity"] < 1.3
     assert trained.generate("The quick", max_tokens=120, temperature=0).startswith(SENTENCE + "The quick")
-
-
-def test_a_keras_file_resumes_bit_for_bit(data, tmp_path):
-    straight = compiled(data, tie_weights=True)
-    straight.fit(data.train, epochs=3, verbose=0)
-    stopped = compiled(data, tie_weights=True)
-    stopped.fit(data.train, epochs=1, verbose=0)
-    stopped.save(tmp_path / "model.keras")
-    resumed = keras.saving.load_model(tmp_path / "model.keras")
-    assert resumed.get_config() == stopped.get_config()
-    assert_same(weights_of(stopped), weights_of(resumed))
-    resumed.fit(data.train, initial_epoch=1, epochs=3, verbose=0)
-    assert_same(weights_of(straight), weights_of(resumed))
-    assert resumed.generate("The", seed=1) == straight.generate("The", seed=1)
-
-
-def test_keras_backup_and_restore_resumes_bit_for_bit(data, tmp_path):
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise InterruptedError
-
-    straight = compiled(data)
-    straight.fit(data.train, epochs=3, verbose=0)
-    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
-    with pytest.raises(InterruptedError):
-        compiled(data).fit(data.train, epochs=3, verbose=0, callbacks=[backup, Kill()])
-    resumed = compiled(data)
-    resumed.fit(data.train, epochs=3, verbose=0, callbacks=[backup])
-    assert_same(weights_of(straight), weights_of(resumed))
-
-
-@pytest.mark.parametrize("policy", ("mixed_float16", "mixed_bfloat16"))
-def test_mixed_precision_trains(data, policy):
-    moved = {}
-    for dtype in ("float32", policy):
-        model = build(data, dtype=dtype, dropout=0.0)
-        optimizer = keras.optimizers.SGD(0.1)
-        if dtype == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=32.0)
-        model.compile(optimizer, steps_per_execution=1, jit_compile=False)
-        before = [weight.numpy() for weight in model.trainable_variables]
-        model.fit(data.test.take(2), verbose=0)
-        after = [weight.numpy() for weight in model.trainable_variables]
-        moved[dtype] = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before, strict=True)))
-    assert moved[policy] == pytest.approx(moved["float32"], rel=0.02)
-    assert isinstance(model.generate("The", max_tokens=5, seed=0), str)
-
-
-def test_two_replicas_train_to_the_same_weights(data, two_replicas):
-    with two_replicas.scope():
-        model = compiled(data)
-    logs = model.fit(data.train, validation_data=data.test, epochs=2, verbose=0).history
-    assert np.isfinite(list(logs.values())).all() and logs["loss"][1] < logs["loss"][0]
-    for weight in model.weights:
-        copies = two_replicas.experimental_local_results(weight.value)
-        np.testing.assert_array_equal(copies[0].numpy(), copies[-1].numpy())
 
 
 # === Writing ===

@@ -1,0 +1,109 @@
+"""What the model writes after every epoch, and what it holds for likely, always from the same prompts."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_gen.callbacks.sample_callback import SampleCallback
+from keras_gen.files import written_whole
+
+
+class TextSamples(SampleCallback):
+    """Shows what the model writes after the same prompts every epoch, from the same noise.
+
+    Each prompt has a table of its likeliest next tokens, and a text for each temperature: Markdown, in
+    TensorBoard's text tab and as a file.
+
+    Args:
+        log_dir: TensorBoard's directory; the texts are its run `samples`.
+        prompts: What is gone on with; `""` is the beginning of a text.
+        temperatures: See `LSTMTextGenerator.generate`.
+        max_tokens: How many tokens to write at most.
+        num_likeliest: Rows of the table; 0 for none.
+        text_dir: Folder of the files, `log_dir/samples` by default; `epoch-0001.md` and so on.
+        every: Show after every so many epochs, 1 or more, and after the last one.
+        seed: Integer that determines the noise.
+
+    Raises:
+        ValueError: `every` is less than 1, or there is no prompt or no temperature.
+
+    Example:
+
+    >>> import tempfile
+    >>> samples = TextSamples(tempfile.mkdtemp(), prompts=["The class"], temperatures=(0.5, 1.0))
+    """
+
+    suffix = ".md"
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        prompts: Sequence[str] = ("",),
+        temperatures: Sequence[float] = (0.5, 0.8, 1.0),
+        max_tokens: int = 200,
+        num_likeliest: int = 8,
+        text_dir: str | os.PathLike | None = None,
+        every: int = 1,
+        seed: int = 0,
+    ):
+        super().__init__(log_dir, "samples", text_dir, every)
+        for name, values in (("prompts", prompts), ("temperatures", temperatures)):
+            if isinstance(values, str) or not len(values):
+                raise ValueError(f"{name} must be a list of one or more. Received: {values!r}")
+        self.prompts = list(prompts)
+        self.temperatures = tuple(temperatures)
+        self.max_tokens = max_tokens
+        self.num_likeliest = num_likeliest
+        self.seed = seed
+
+    def shown(self) -> str:
+        """All of it, as Markdown."""
+        texts = [
+            self.model.generate(self.prompts, self.max_tokens, temperature=temperature, seed=self.seed)
+            for temperature in self.temperatures
+        ]
+        parts = []
+        for number, prompt in enumerate(self.prompts):
+            parts.append(f"## After {in_code(prompt)}" if prompt else "## From the beginning")
+            if self.num_likeliest:
+                parts.append(table(self.model.next_token_probabilities(prompt, self.num_likeliest)))
+            for temperature, written in zip(self.temperatures, texts, strict=True):
+                parts += [f"**Temperature {temperature:g}**", fenced(written[number])]
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, path: Path, shown: Any) -> None:
+        with written_whole(path) as draft:
+            draft.write_text(shown, encoding="utf-8")
+
+    def summarize(self, shown: Any, step: int) -> None:
+        tf.summary.text("samples", shown, step=step)
+
+
+def table(likeliest: list[tuple[str, float]]) -> str:
+    """The likeliest next tokens, as Markdown."""
+    rows = [f"| {in_code(piece)} | {probability:.1%} |" for piece, probability in likeliest]
+    return "\n".join(["| next token | probability |", "|---|---|", *rows])
+
+
+def in_code(piece: str) -> str:
+    """A piece of text where its spaces can be seen: `"\\n    if"`."""
+    if not piece:
+        return "*the end*"
+    quoted = repr(piece).replace("|", "\\|")
+    return f"{longer_than_any(quoted, 1)} {quoted} {longer_than_any(quoted, 1)}"
+
+
+def fenced(text: str) -> str:
+    """Text as it is, whatever Markdown it looks like."""
+    fence = longer_than_any(text, 3)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def longer_than_any(text: str, least: int) -> str:
+    """More backquotes than the text has in a row."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return "`" * max(least, longest + 1)
