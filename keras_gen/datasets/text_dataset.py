@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from keras_gen.datasets.text_sources import Text, find_text, split_documents, split_running_text
 from keras_gen.datasets.token_rows import document_rows, held_out_windows, training_windows, write_token_ids
-from keras_gen.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
+from keras_gen.tokenizers import CharacterTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharacterTokenizer, "word": WordTokenizer}
-VOCABULARY_SIZES = {"char": None, "word": 10_000}
 # Words that are there but once are unknown in training, too, so that a model learns what unknown ones are.
-LEAST_COUNTS = {"char": 1, "word": 2}
+TOKENIZERS: dict[str, tuple[type[Tokenizer], dict[str, int]]] = {
+    "char": (CharacterTokenizer, {}),
+    "word": (WordTokenizer, {"vocabulary_size": 10_000, "least_count": 2}),
+    "subword": (SubwordTokenizer, {"vocabulary_size": 2000}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class TextDataset:
 def load_text(
     source: str | os.PathLike | Iterable[str] = "python_docs",
     *,
-    tokenizer: Literal["char", "word"] | Tokenizer = "char",
+    tokenizer: Literal["char", "word", "subword"] | Tokenizer = "char",
     vocabulary_size: int | None = None,
     sequence_length: int = 128,
     per_document: bool = False,
@@ -94,9 +96,10 @@ def load_text(
         source: `"python_docs"`, the language reference that comes with Python (half a megabyte, needs no
             network); the path of a .txt file, of a folder of them, or of a .json of recipes in Epicurious'
             format (a list of objects with `title` and `directions`); or strings, one for each document.
-        tokenizer: `"char"` or `"word"`, made of the training text; or one that there is already.
-        vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, or 10,000
-            words, each there twice or more: the rest is unknown, in training as later.
+        tokenizer: `"char"`, `"word"` or `"subword"`, made of the training text; or one that there is
+            already.
+        vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, 2,000
+            subwords, or 10,000 words, each there twice or more: the rest is unknown, in training as later.
         sequence_length: Tokens in a row of a batch, 1 or more.
         per_document: Make each document a row of its own, from its first token on, padded; else the
             documents are one running text, cut into windows.
@@ -109,6 +112,7 @@ def load_text(
         A `TextDataset`.
 
     Raises:
+        ImportError: Subwords were asked for, and their packages are not installed.
         ValueError: There is no such source; a file is empty, or not of that encoding (the message says
             where); a .json has another shape; the text is shorter than a window, has fewer than two
             different pieces, or fewer rows than a batch.
@@ -172,9 +176,11 @@ def make_tokenizer(kind: str, vocabulary_size: int | None, name: str, text: Text
     """A tokenizer for a text, by its name."""
     if kind not in TOKENIZERS:
         raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: {kind!r}")
-    size = VOCABULARY_SIZES[kind] if vocabulary_size is None else vocabulary_size
+    made_by, options = TOKENIZERS[kind]
+    if vocabulary_size is not None:
+        options = {**options, "vocabulary_size": vocabulary_size}
     try:
-        return TOKENIZERS[kind].adapted((piece for _, piece in text()), size, LEAST_COUNTS[kind])
+        return made_by.adapted((piece for _, piece in text()), **options)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -81,14 +81,17 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
 
     @staticmethod
     def split(texts: tf.Tensor) -> tf.RaggedTensor:
-        """Strings (n,) -> the pieces of each, which joined are the string again."""
+        """`pieces`, where they do not depend on the vocabulary."""
         raise NotImplementedError
+
+    def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Strings (n,) -> the pieces of each, which joined are the string again."""
+        return self.split(texts)
 
     def encode(self, texts: Any) -> tf.RaggedTensor:
         """Strings (n,) -> the ids of each one's pieces, int32 (n, None)."""
-        return tf.ragged.map_flat_values(
-            self._ids.lookup, self.split(tf.convert_to_tensor(texts, tf.string))
-        )
+        pieces = self.pieces(tf.convert_to_tensor(texts, tf.string))
+        return tf.ragged.map_flat_values(self._ids.lookup, pieces)
 
     def decode(self, token_ids: Any) -> tf.Tensor:
         """Ids (n, m), or ragged -> strings (n,)."""
@@ -97,7 +100,7 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
 
     def unknown(self, texts: Any) -> list[str]:
         """The pieces of strings (n,) that the vocabulary does not have, each once, in their order."""
-        pieces = self.split(tf.convert_to_tensor(texts, tf.string)).flat_values
+        pieces = self.pieces(tf.convert_to_tensor(texts, tf.string)).flat_values
         known = self._ids.lookup(pieces) != UNKNOWN
         return list(dict.fromkeys(piece.decode() for piece in tf.boolean_mask(pieces, ~known).numpy()))
 

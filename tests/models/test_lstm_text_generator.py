@@ -1,5 +1,8 @@
 """The LSTM text generator: what it says, writes, remembers and refuses."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -259,6 +262,35 @@ def test_a_saved_model_takes_and_gives_strings(sharpened, tmp_path):
 
 
 # === Refusals ===
+
+
+READER = """
+import sys
+import tensorflow as tf
+import tensorflow_text
+served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+options = {"max_tokens": 12, "temperature": 0.8, "top_k": 0, "top_p": 0.9, "seed": 3}
+texts = served(prompts=tf.constant(["The quick"]), **{k: tf.constant(v) for k, v in options.items()})
+assert "keras_gen" not in sys.modules
+sys.stdout.write(texts["texts"].numpy()[0].decode())
+"""
+
+
+@pytest.mark.slow
+def test_subwords_are_saved_and_served(tmp_path):
+    """Loading a SavedModel needs tensorflow_text, and no keras_gen."""
+    data = kg.load_text([SENTENCE * 60], tokenizer="subword", vocabulary_size=60, sequence_length=8)
+    model = build(data)
+    for weight in model.weights:
+        weight.assign(3.0 * weight)
+    options = {"max_tokens": 12, "temperature": 0.8, "top_p": 0.9, "seed": 3}
+    text = model.generate("The quick", **options)
+    assert text == "The quick" + "".join(model.stream("The quick", **options)) and len(text) > 12
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").generate("The quick", **options) == text
+    model.export(tmp_path / "1")
+    command = [sys.executable, "-c", READER, str(tmp_path / "1")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == text
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Text -> token ids -> the same text."""
 
 import json
+import sys
 
 import keras
 import pytest
 import tensorflow as tf
 
 from keras_gen.datasets.text_sources import python_docs
-from keras_gen.tokenizers import UNKNOWN, CharacterTokenizer, WordTokenizer
+from keras_gen.tokenizers import UNKNOWN, CharacterTokenizer, SubwordTokenizer, WordTokenizer
 
 both = pytest.mark.parametrize("kind", (CharacterTokenizer, WordTokenizer))
+all_kinds = pytest.mark.parametrize("kind", (CharacterTokenizer, WordTokenizer, SubwordTokenizer))
 ODD = [
     "",
     " ",
@@ -20,7 +22,7 @@ ODD = [
 ]
 
 
-@both
+@all_kinds
 def test_pieces_joined_are_the_text(kind):
     texts = [*python_docs(), *ODD]
     tokenizer = kind.adapted(texts)
@@ -42,10 +44,11 @@ def test_the_vocabulary_does_not_depend_on_the_order_of_the_texts(kind):
     assert kind.adapted(texts).vocabulary == kind.adapted(texts[::-1]).vocabulary
 
 
-@both
+@all_kinds
 def test_a_saved_tokenizer_is_the_same(kind):
-    tokenizer = kind.adapted(python_docs()[:8], vocabulary_size=40)
-    assert tokenizer.vocabulary_size == 40
+    size = 200 if kind is SubwordTokenizer else 40
+    tokenizer = kind.adapted(python_docs()[:8], vocabulary_size=size)
+    assert tokenizer.vocabulary_size == size
     stored = json.loads(json.dumps(keras.saving.serialize_keras_object(tokenizer)))
     again = keras.saving.deserialize_keras_object(stored)
     texts = python_docs()[:2]
@@ -84,3 +87,23 @@ def test_lengths_are_in_characters():
 def test_refuses_what_is_no_vocabulary(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_subwords_are_few_and_long():
+    texts = python_docs()
+    tokenizer = SubwordTokenizer.adapted(texts, vocabulary_size=1500)
+    token_ids = tokenizer.encode(texts)
+    assert UNKNOWN not in token_ids.flat_values.numpy()
+    characters = sum(map(len, texts))
+    assert characters / len(token_ids.flat_values) > 2.5
+    lengths = tokenizer.lengths.numpy()
+    assert lengths[token_ids.flat_values.numpy()].sum() == characters
+    assert tokenizer.unknown(["a \u20ac"]) == ["\u20ac"]
+    with pytest.raises(ValueError, match="could not be learned with vocabulary_size=10"):
+        SubwordTokenizer.adapted(texts, vocabulary_size=10)
+
+
+def test_subwords_without_their_packages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ImportError, match="package sentencepiece, which is not installed"):
+        SubwordTokenizer.adapted(["a b"])
