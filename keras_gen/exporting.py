@@ -65,7 +65,8 @@ def write_network(model: Any, path: Path, format: str, verbose: bool) -> None:
     """The model's portable network in another runtime's format, written by Keras' own exporters.
 
     A model that decodes: `z` (n, latent_dim), and if conditional `labels`, one-hot (n, num_classes)
-    -> images, float32 in [0, 1]. A classifier: images, float32 in [0, 1] -> probabilities.
+    -> images, float32 in [0, 1]. A classifier: images, float32 in [0, 1] -> probabilities. A text
+    generator: a token and the state before it -> logits of the next, and the state after.
     OpenVINO's two files go into the folder `path`.
     """
     network = model.portable_network()
@@ -77,7 +78,7 @@ def write_network(model: Any, path: Path, format: str, verbose: bool) -> None:
     suffix = SUFFIXES.get(format, "")
     if path.suffix != suffix and suffix:
         raise ValueError(f"A file of format {format} must end in {suffix}. Received: {path}")
-    network([tf.zeros((1, *tensor.shape[1:])) for tensor in network.inputs])  # else Keras refuses
+    network([tf.zeros((1, *i.shape[1:]), i.dtype) for i in network.inputs])  # else Keras refuses
     with written_whole(path) as draft:
         target = draft
         if format == "openvino":

@@ -477,6 +477,40 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
             "seed": tf.TensorSpec((), tf.int32, "seed"),
         }
 
+    def portable_network(self) -> keras.Model:
+        """One token's step, of Keras' own layers in float32, since other runtimes know no strings.
+
+        `token_ids` (n,) and, for each LSTM layer, its `output_K` and `cell_K` (n, width), zeros before the
+        first token -> logits (n, vocabulary_size), and the outputs and cells after the token.
+        """
+        token_ids = keras.Input((), dtype="int32", name="token_ids")
+        inputs: list[Any] = [token_ids]
+        outputs: list[Any] = []
+        x: Any = token_ids
+
+        def copied(layer: layers.Layer, weights: list[np.ndarray], *arguments: Any) -> Any:
+            found = layer(*arguments)
+            layer.set_weights(weights)
+            return found
+
+        for layer in self.layers:
+            if isinstance(layer, layers.Embedding):
+                plain = layers.Embedding(layer.input_dim, layer.output_dim, dtype="float32")
+                x = copied(plain, layer.get_weights(), x)
+            elif isinstance(layer, LSTM):
+                names = [f"{name}_{len(outputs) // 2}" for name in ("output", "cell")]
+                states = [keras.Input((layer.units,), name=name) for name in names]
+                cell = layers.LSTMCell(layer.units, dtype="float32")
+                x, new_states = copied(cell, layer.get_weights(), x, states)
+                inputs += states
+                outputs += new_states
+            elif isinstance(layer, TiedLogits):
+                weights = [layer.embedding.get_weights()[0].T, layer.bias.numpy()]
+                x = copied(layers.Dense(layer.embedding.input_dim, dtype="float32"), weights, x)
+            elif isinstance(layer, layers.Dense):
+                x = copied(layers.Dense(layer.units, dtype="float32"), layer.get_weights(), x)
+        return keras.Model(inputs, [x, *outputs], name=self.name)
+
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
         texts = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
         return {
