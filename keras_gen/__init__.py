@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ImageModel,
         LSTMTextGenerator,
         MLPClassifier,
+        TextGenerator,
     )
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _PUBLIC = {
     "LSTMTextGenerator": "models",
     "MLPClassifier": "models",
     "TextDataset": "datasets",
+    "TextGenerator": "models",
     "VAE": "models",
     "WGANGP": "models",
     "callbacks": "",
@@ -73,6 +75,7 @@ __all__ = [
     "LSTMTextGenerator",
     "MLPClassifier",
     "TextDataset",
+    "TextGenerator",
     "callbacks",
     "datasets",
     "from_preset",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_gen.building import Data
-    from keras_gen.models import GenerativeModel, LSTMTextGenerator
+    from keras_gen.models import GenerativeModel, TextGenerator
 
 # The numbers of a preset that its line in a list shows.
 SHOWN = {
@@ -316,7 +316,7 @@ def sample(arguments: argparse.Namespace) -> None:
     from keras_gen import loading, models
 
     model = loading.load_model(arguments.source)
-    if isinstance(model, models.LSTMTextGenerator):
+    if isinstance(model, models.TextGenerator):
         sample_text(model, arguments, out)
     elif isinstance(model, models.GenerativeModel):
         sample_images(model, arguments, out)
@@ -335,7 +335,7 @@ def sample_images(model: "GenerativeModel", arguments: argparse.Namespace, out: 
     print(out)
 
 
-def sample_text(model: "LSTMTextGenerator", arguments: argparse.Namespace, out: Path | None) -> None:
+def sample_text(model: "TextGenerator", arguments: argparse.Namespace, out: Path | None) -> None:
     """Prints what the model writes as it is written, or the file that it was written into."""
     from keras_gen import sampling
     from keras_gen.files import written_whole

@@ -70,7 +70,7 @@ def evaluate_source(
 
 def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
     """The data that a model is held against; of text, with the model's own tokenizer."""
-    if not isinstance(model, models.LSTMTextGenerator):
+    if not isinstance(model, models.TextGenerator):
         return load_dataset(data, **options, batch_size=BATCH)
     if "data_dir" in options:
         raise ValueError(f"data_dir is for images. Received: {options['data_dir']}")

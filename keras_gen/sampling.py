@@ -78,7 +78,7 @@ def walk(model: models.GenerativeModel, num: int, seed: int, labels: list[int] |
 
 
 def texts(
-    model: models.LSTMTextGenerator, prompt: str, num: int | None, seed: int, **options: Any
+    model: models.TextGenerator, prompt: str, num: int | None, seed: int, **options: Any
 ) -> Iterator[str]:
     """Writes after a prompt: pieces, which joined are `num` texts (1 by default) with lines between them.
 

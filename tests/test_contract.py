@@ -105,7 +105,7 @@ images_of_noise = np.random.default_rng(0).random((3, 28, 28, 1), "float32")
 
 def answer(model: models.BaseModel) -> np.ndarray:
     """What the model computes where nothing but its weights matters."""
-    if isinstance(model, models.LSTMTextGenerator):
+    if isinstance(model, models.TextGenerator):
         return model.score([SENTENCE, model.generate("The", max_tokens=9, seed=1)])
     if isinstance(model, models.GenerativeModel):
         return model.generate(3, seed=1)
@@ -286,7 +286,7 @@ def test_export_and_reload(name, tmp_path):
     model = build(name)
     model.export(tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
-    if isinstance(model, models.LSTMTextGenerator):
+    if isinstance(model, models.TextGenerator):
         options = {"max_tokens": 9, "temperature": 0.9, "top_k": 0, "top_p": 1.0, "seed": 4}
         texts = served(prompts=tf.constant(["The", ""]), **{k: tf.constant(v) for k, v in options.items()})
         expected = model.generate(["The", ""], **options)

@@ -21,7 +21,7 @@ class TextSamples(SampleCallback):
     Args:
         log_dir: TensorBoard's directory; the texts are its run `samples`.
         prompts: What is gone on with; `""` is the beginning of a text.
-        temperatures: See `LSTMTextGenerator.generate`.
+        temperatures: See `TextGenerator.generate`.
         max_tokens: How many tokens to write at most.
         num_likeliest: Rows of the table; 0 for none.
         text_dir: Folder of the files, `log_dir/samples` by default; `epoch-0001.md` and so on.

@@ -10,6 +10,7 @@ from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.image_model import ImageModel
 from keras_gen.models.lstm_text_generator import LSTMTextGenerator
 from keras_gen.models.mlp_classifier import MLPClassifier
+from keras_gen.models.text_generator import TextGenerator
 from keras_gen.models.vae import VAE
 from keras_gen.models.wgan_gp import WGANGP
 
@@ -26,4 +27,5 @@ __all__ = [
     "ImageModel",
     "LSTMTextGenerator",
     "MLPClassifier",
+    "TextGenerator",
 ]

@@ -10,17 +10,12 @@ References:
     1. Graves 2013, Generating Sequences With Recurrent Neural Networks, arXiv 1308.0850.
     2. Pascanu et al. 2013, On the difficulty of training Recurrent Neural Networks, arXiv 1211.5063.
     3. Press & Wolf 2017, Using the Output Embedding to Improve Language Models, arXiv 1608.05859.
-    4. Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, arXiv 1904.09751.
-    5. Gal & Ghahramani 2016, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks,
+    4. Gal & Ghahramani 2016, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks,
        arXiv 1512.05287.
 """
 
-import dataclasses
 import itertools
-import math
-import types
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,27 +25,22 @@ from keras import layers
 
 from keras_gen.layers import LSTM, Dropout
 from keras_gen.models import checks
-from keras_gen.models.base_model import BaseModel
+from keras_gen.models.text_generator import TextGenerator
 from keras_gen.optimizers import Adam
-from keras_gen.tokenizers import END, PADDING, UNKNOWN, Tokenizer
+from keras_gen.tokenizers import Tokenizer
 
-NEVER = -1e9  # the logit of what is not to be written
 States = list[list[tf.Tensor]]  # output and cell of each LSTM layer, (n, width) each
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class LSTMTextGenerator(BaseModel, keras.Sequential):
+class LSTMTextGenerator(TextGenerator, keras.Sequential):
     """Text generator of LSTM layers: a `keras.Sequential`, token ids (n, t) -> logits (n, t, vocabulary).
-
-    It logs `loss`, the cross-entropy in nats per token; `perplexity`, its exponential; and
-    `bits_per_character`, which compares across tokenizers as long as no piece is unknown. Padding counts
-    in none of them.
 
     Args:
         tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
         embedding_dim: Numbers that stand for a token, 1 or more.
         widths: Units of each LSTM layer.
-        dropout: Part of each layer's units that is dropped in training, for a whole row of tokens [5],
+        dropout: Part of each layer's units that is dropped in training, for a whole row of tokens [4],
             from 0 to less than 1.
         tie_weights: Let the logits' weights be the embedding's [3].
         per_document: Whether a text is a document, whose beginning the model knows; else a piece of
@@ -74,7 +64,6 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
     18
     """
 
-    loader = "load_text"
     faster_with_xla = True
 
     def __init__(
@@ -92,26 +81,12 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         checks.at_least("embedding_dim", embedding_dim, 1)
         checks.widths(widths)
         checks.fraction("dropout", dropout)
-        if not isinstance(tokenizer, Tokenizer):
-            raise ValueError(
-                "tokenizer must be one of keras_gen.tokenizers', such as load_text(...).tokenizer. "
-                f"Received: {tokenizer!r}"
-            )
-        super().__init__(**kwargs)
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, per_document, seed, dtype, **kwargs)
         self.embedding_dim = embedding_dim
         self.widths = tuple(widths)
         self.dropout = dropout
         self.tie_weights = tie_weights
-        self.per_document = per_document
-        self.seed = seed
-        self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         self._add_layers()
-        self.seed_generator = keras.random.SeedGenerator(seed)  # for `generate` without a seed
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.perplexity_tracker = Perplexity(name="perplexity")
-        self.character_tracker = keras.metrics.Mean(name="bits_per_character")
-        self._compiled = types.SimpleNamespace()  # of a type that Keras does not track
 
     def _add_layers(self) -> None:
         numbers = itertools.count(0 if self.seed is None else self.seed)
@@ -130,7 +105,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
             options = {"kernel_initializer": glorot, "recurrent_initializer": orthogonal, "seed": seed()}
             self.add(LSTM(width, return_sequences=True, dtype=dtype, **options))  # (n, t, width)
             if self.dropout:
-                # The same units for all tokens [5]: noise for each would take most of a step's time.
+                # The same units for all tokens [4]: noise for each would take most of a step's time.
                 all_tokens = (None, 1, None)
                 self.add(Dropout(self.dropout, all_tokens, seed=seed(), dtype=dtype))
         glorot = keras.initializers.GlorotUniform(seed=seed())
@@ -143,52 +118,18 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
 
     def get_config(self) -> dict:
         return {
-            "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
+            **super().get_config(),
             "embedding_dim": self.embedding_dim,
             "widths": self.widths,
             "dropout": self.dropout,
             "tie_weights": self.tie_weights,
-            "per_document": self.per_document,
-            "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "LSTMTextGenerator":
-        tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"], custom_objects)
-        dtype = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**{**config, "tokenizer": tokenizer, "dtype": dtype})
 
     # === Training ===
 
     def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
         """Adam, with gradients shortened to 1 [2]."""
         return Adam(learning_rate, global_clipnorm=1.0)
-
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
-        """Trains the model: `keras.Model.fit`, after a look at the first batch.
-
-        Args:
-            x: A `tf.data.Dataset` of (inputs, targets), as `load_text` gives it; or the inputs: token ids,
-                integers (n, t), padded with 0.
-            y: Where `x` is an array, the targets: the token after each, integers (n, t).
-            **kwargs: As for `keras.Model.fit`: `epochs`, `validation_data`, `callbacks`, ...
-
-        Returns:
-            Keras' history.
-
-        Raises:
-            ValueError: They are no integers, not in the vocabulary, or of another shape.
-        """
-        return super().fit(x, y, **kwargs)
-
-    def check_first_batch(self, x: Any, y: Any) -> None:
-        checks.token_rows(x, y, self.tokenizer.vocabulary_size)
-
-    @property
-    def metrics(self) -> list:
-        return [self.loss_tracker, self.perplexity_tracker, self.character_tracker]
 
     def train_step(self, data: Any) -> dict:
         inputs, targets = data
@@ -206,23 +147,6 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         nats = self.nats(self(inputs, training=False), targets)
         loss = tf.reduce_sum(nats) / tf.maximum(self.count(targets), 1.0)
         return self.followed(loss, nats, targets)
-
-    def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """-log p of each target, (n, t), 0 for padding."""
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))
-        return tf.where(targets == PADDING, 0.0, nats)
-
-    def count(self, targets: tf.Tensor) -> tf.Tensor:
-        """How many targets are no padding."""
-        return tf.reduce_sum(tf.cast(targets != PADDING, tf.float32))
-
-    def followed(self, loss: tf.Tensor, nats: tf.Tensor, targets: tf.Tensor) -> dict:
-        """The logs, with a batch's values added."""
-        self.track({"loss": loss, "perplexity": loss}, self.count(targets))
-        characters = tf.cast(tf.reduce_sum(tf.gather(self.tokenizer.lengths, targets)), tf.float32)
-        bits = tf.reduce_sum(nats) / math.log(2)
-        self.character_tracker.update_state(bits / tf.maximum(characters, 1.0), characters)
-        return self.logs()
 
     # === Writing ===
 
@@ -242,240 +166,7 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
         """What the LSTM layers remember before the first token."""
         return [[tf.zeros((n, width), self.dtype_policy.compute_dtype)] * 2 for width in self.widths]
 
-    def written(
-        self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: "Sampling", seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Strings (n,) -> ids of what follows each, (n, max_tokens), padded after its end."""
-        token_ids = self.tokenizer.encode(prompts)
-        if self.per_document:
-            token_ids = tf.concat([tf.fill((tf.size(prompts), 1), END), token_ids], axis=1)
-        lengths = tf.cast(token_ids.row_lengths(), tf.int32)
-        # The end of a text comes before the beginning of one.
-        prompt = tf.concat([token_ids.to_tensor(), tf.fill((tf.size(prompts), 1), END)], axis=1)
-        prompt = tf.where(lengths[:, tf.newaxis] == 0, END, prompt)
-        lengths = tf.maximum(lengths, 1)
-        num_steps = tf.reduce_max(lengths) + max_tokens - 1
-
-        def body(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, states: States, tokens: Any) -> tuple:
-            logits, states = self.step(token, states)
-            chosen = sampling.choose(logits, tf.stack([seed, t]))
-            given = prompt[:, tf.minimum(t + 1, tf.shape(prompt)[1] - 1)]
-            in_prompt = t + 1 < lengths
-            ended |= ~in_prompt & (chosen == END)
-            token = tf.where(in_prompt, given, chosen)
-            return t + 1, token, ended, states, tokens.write(t, token)
-
-        def go_on(t: tf.Tensor, _: tf.Tensor, ended: tf.Tensor, *__: Any) -> tf.Tensor:
-            return (t < num_steps) & ~tf.reduce_all(ended)
-
-        n = tf.shape(prompt)[0]
-        tokens = tf.TensorArray(tf.int32, num_steps, element_shape=(None,))
-        start = (0, prompt[:, 0], tf.zeros((n,), tf.bool), self.empty_states(n), tokens)
-        *_, tokens = tf.while_loop(go_on, body, start)
-        return self.after_prompts(tf.transpose(tokens.stack()), lengths, max_tokens)
-
-    def after_prompts(self, tokens: tf.Tensor, lengths: tf.Tensor, max_tokens: tf.Tensor) -> tf.Tensor:
-        """The tokens (n, t), the first of which is each text's second -> those after the prompts."""
-        places = lengths[:, tf.newaxis] - 1 + tf.range(max_tokens)
-        found = tf.gather(tokens, places, batch_dims=1)
-        over = tf.cumsum(tf.cast(found == END, tf.int32), axis=1) > 0
-        return tf.where(over, PADDING, found)
-
-    def continued(
-        self,
-        prompts: tf.Tensor,
-        max_tokens: tf.Tensor,
-        temperature: tf.Tensor,
-        top_k: tf.Tensor,
-        top_p: tf.Tensor,
-        seed: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """Strings (n,) -> the same with what the model writes after them."""
-        token_ids = self.written(prompts, max_tokens, Sampling(temperature, top_k, top_p), seed)
-        return {"texts": tf.strings.join([prompts, self.tokenizer.decode(token_ids)])}
-
-    def compiled_function(self, function: Callable, specs: dict[str, tf.TensorSpec]) -> Callable:
-        """`function`, traced once, whatever the number and the lengths of its strings."""
-        name = function.__name__
-        if not hasattr(self._compiled, name):
-            traced = tf.function(function, input_signature=list(specs.values()))
-            setattr(self._compiled, name, traced)
-        return getattr(self._compiled, name)
-
-    def generate(
-        self,
-        prompts: str | Sequence[str] = "",
-        max_tokens: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: str | Sequence[str] = (),
-    ) -> Any:
-        """Goes on writing after each prompt.
-
-        Args:
-            prompts: A string, or several of any lengths, which are gone on with at once.
-            max_tokens: How many tokens to write at most, 1 or more; less where a text ends.
-            temperature: What logits are divided by, 0 or more: less is likelier text, 0 always the
-                likeliest token.
-            top_k: Choose among so many of the likeliest tokens; 0 for all.
-            top_p: Choose among the likeliest tokens that make up this probability, more than 0 to 1 [4].
-            seed: Integer. The same weights, prompts and seed give the same texts; without one, each call
-                gives others.
-            stop: A string, or several: what is written is cut before the first of them.
-
-        Returns:
-            The prompt and what was written after it; a list of them for several prompts.
-
-        Raises:
-            ValueError: A number is out of range, or a prompt is no string.
-
-        Warns:
-            UserWarning: A prompt has pieces that the model does not know.
-        """
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        self._check_prompts(texts)
-        check_sampling(max_tokens, temperature, top_k, top_p)
-        write = self.compiled_function(self.continued, self.generation_spec())
-        numbers = (max_tokens, temperature, top_k, top_p, self.drawn_seed() if seed is None else seed)
-        found = write(tf.constant(texts, tf.string), *numbers)["texts"].numpy()
-        stops = [stop] if isinstance(stop, str) else list(stop)
-        results = [
-            prompt + cut_at(text.decode()[len(prompt) :], stops)
-            for prompt, text in zip(texts, found, strict=True)
-        ]
-        return results[0] if isinstance(prompts, str) else results
-
-    def stream(
-        self,
-        prompt: str = "",
-        max_tokens: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-    ) -> Iterator[str]:
-        """Yields what `generate` would write after the prompt, piece by piece, as soon as it is there."""
-        self._check_prompts([prompt])
-        check_sampling(max_tokens, temperature, top_k, top_p)
-        token_ids = self._begun(prompt)
-        numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
-        seed = self.drawn_seed() if seed is None else seed
-        states = self.empty_states(1)
-        next_token = self._compiled_step()
-        for t in range(len(token_ids) - 1 + max_tokens):
-            token, states = next_token(
-                tf.constant([token_ids[t]]), states, *numbers, tf.constant([seed, t])
-            )
-            if t + 1 < len(token_ids):
-                continue
-            token_ids.append(int(token[0]))
-            if token_ids[-1] == END:
-                return
-            yield self.tokenizer.decode(token[tf.newaxis]).numpy()[0].decode()
-
-    def _compiled_step(self) -> Callable:
-        if not hasattr(self._compiled, "next_token"):
-
-            def next_token(token_ids, states, temperature, top_k, top_p, key):  # type: ignore[no-untyped-def]
-                logits, states = self.step(token_ids, states)
-                return Sampling(temperature, top_k, top_p).choose(logits, key), states
-
-            self._compiled.next_token = tf.function(next_token)
-        return self._compiled.next_token
-
-    def _begun(self, prompt: str) -> list[int]:
-        """A prompt's token ids, with the end of the text before, where it begins with that."""
-        token_ids = self.tokenizer.encode([prompt])[0].numpy().tolist()
-        return [END, *token_ids] if self.per_document or not token_ids else token_ids
-
-    def _check_prompts(self, prompts: list[Any]) -> None:
-        if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-            raise ValueError(f"Expected one string or more. Received: {prompts!r}")
-        unknown = self.tokenizer.unknown(prompts)
-        if unknown:
-            pieces = ", ".join(map(repr, unknown))
-            warnings.warn(f"The model does not know {pieces}, and reads over it.", stacklevel=3)
-
-    # === Reading ===
-
-    def log_probs(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        token_ids = self.tokenizer.encode(texts)
-        if self.per_document:
-            ends = tf.fill((tf.size(texts), 1), END)
-            token_ids = tf.concat([ends, token_ids, ends], axis=1)
-        token_ids = token_ids.to_tensor()
-        # A column more, so that there is one for a text without tokens.
-        token_ids = tf.pad(token_ids, ((0, 0), (0, 1)), constant_values=PADDING)
-        return {"log_probs": tf.reduce_sum(self.token_log_probs(token_ids), axis=1)}
-
-    def token_log_probs(self, token_ids: Any) -> tf.Tensor:
-        """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding."""
-        token_ids = tf.convert_to_tensor(token_ids, tf.int32)
-        return -self.nats(self(token_ids[:, :-1], training=False), token_ids[:, 1:])
-
-    def score(self, texts: str | Sequence[str]) -> Any:
-        """The log-probability of texts, in nats.
-
-        Args:
-            texts: A string, or several.
-
-        Returns:
-            log p of a text's tokens after the first, where running text is entered; of all tokens and its
-            end, where the model is `per_document`. A float for one string, float32 (n,) for several.
-
-        Raises:
-            ValueError: A text is no string.
-        """
-        given = [texts] if isinstance(texts, str) else list(texts)
-        self._check_prompts(given)
-        spec = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
-        found = self.compiled_function(self.log_probs, spec)(tf.constant(given))["log_probs"].numpy()
-        return float(found[0]) if isinstance(texts, str) else found
-
-    def next_token_probabilities(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
-        """The likeliest next tokens and their probabilities, the likeliest first.
-
-        Args:
-            prompt: What comes before.
-            k: How many, 1 or more.
-        """
-        checks.at_least("k", k, 1)
-        self._check_prompts([prompt])
-        logits = self(tf.constant([self._begun(prompt)]), training=False)[0, -1]
-        probabilities, token_ids = tf.math.top_k(
-            tf.nn.softmax(tf.cast(logits, tf.float32)), min(k, len(logits))
-        )
-        pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids[:, tf.newaxis]).numpy()]
-        return list(zip(pieces, probabilities.numpy().tolist(), strict=True))
-
-    # === Presets and export ===
-
-    def probe(self) -> list[np.ndarray]:
-        shape = (16, 32)
-        token_ids = np.random.default_rng(0).integers(1, self.tokenizer.vocabulary_size, shape)
-        return [np.exp(self.token_log_probs(token_ids))]
-
-    def card_facts(self) -> dict[str, Any]:
-        return {
-            "tokenizer": type(self.tokenizer).__name__,
-            "vocabulary_size": self.tokenizer.vocabulary_size,
-        }
-
-    def generation_spec(self) -> dict[str, tf.TensorSpec]:
-        """The inputs of `continued`."""
-        numbers = {
-            "max_tokens": tf.int32,
-            "temperature": tf.float32,
-            "top_k": tf.int32,
-            "top_p": tf.float32,
-        }
-        return {
-            "prompts": tf.TensorSpec((None,), tf.string, "prompts"),
-            **{name: tf.TensorSpec((), dtype, name) for name, dtype in numbers.items()},
-            "seed": tf.TensorSpec((), tf.int32, "seed"),
-        }
+    # === Export ===
 
     def portable_network(self) -> keras.Model:
         """One token's step, of Keras' own layers in float32, since other runtimes know no strings.
@@ -511,57 +202,6 @@ class LSTMTextGenerator(BaseModel, keras.Sequential):
                 x = copied(layers.Dense(layer.units, dtype="float32"), layer.get_weights(), x)
         return keras.Model(inputs, [x, *outputs], name=self.name)
 
-    def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
-        texts = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
-        return {
-            "serving_default": (self.continued, self.generation_spec()),
-            "score": (self.log_probs, texts),
-        }
-
-
-@dataclasses.dataclass
-class Sampling:
-    """How a token is chosen: see `LSTMTextGenerator.generate`."""
-
-    temperature: tf.Tensor
-    top_k: tf.Tensor
-    top_p: tf.Tensor
-
-    def choose(self, logits: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        """Logits (n, v) -> token ids, int32 (n,), by the noise of a key."""
-        never = tf.one_hot([PADDING, UNKNOWN], logits.shape[1], NEVER)
-        logits += tf.reduce_sum(never, axis=0)
-        likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
-        logits /= tf.maximum(self.temperature, 1e-6)
-        logits = tf.cond(self.top_k > 0, lambda: self.of_top_k(logits), lambda: logits)
-        logits = tf.cond(self.top_p < 1, lambda: self.of_top_p(logits), lambda: logits)
-        drawn = tf.random.stateless_categorical(logits, 1, key, tf.int32)[:, 0]
-        return tf.where(self.temperature > 0, drawn, likeliest)
-
-    def of_top_k(self, logits: tf.Tensor) -> tf.Tensor:
-        least = tf.math.top_k(logits, tf.minimum(self.top_k, logits.shape[1])).values[:, -1:]
-        return tf.where(logits < least, NEVER, logits)
-
-    def of_top_p(self, logits: tf.Tensor) -> tf.Tensor:
-        """The likeliest token, and all others before which less than `top_p` has come."""
-        ordered = tf.sort(logits, axis=1, direction="DESCENDING")
-        before = tf.cumsum(tf.nn.softmax(ordered), axis=1, exclusive=True)
-        least = tf.reduce_min(tf.where(before < self.top_p, ordered, np.inf), axis=1, keepdims=True)
-        return tf.where(logits < least, NEVER, logits)
-
-
-def check_sampling(max_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    checks.at_least("max_tokens", max_tokens, 1)
-    checks.at_least("temperature", temperature, 0)
-    checks.at_least("top_k", top_k, 0)
-    checks.share("top_p", top_p)
-
-
-def cut_at(text: str, stops: Sequence[str]) -> str:
-    """The text before the first of some strings."""
-    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-    return text[: min(places, default=len(text))]
-
 
 @keras.saving.register_keras_serializable("keras_gen")
 class TiedLogits(layers.Layer):
@@ -579,10 +219,3 @@ class TiedLogits(layers.Layer):
         weights = tf.cast(self.embedding.embeddings, inputs.dtype)
         # One matrix product; tf.einsum("...d,vd->...v") makes one for each token, with a gradient of each.
         return tf.tensordot(inputs, weights, ((-1,), (1,))) + tf.cast(self.bias, inputs.dtype)
-
-
-class Perplexity(keras.metrics.Mean):
-    """The exponential of the mean."""
-
-    def result(self) -> tf.Tensor:
-        return tf.exp(super().result())
