@@ -131,7 +131,7 @@ RECIPES = {
         summary="text, a token at a time, by long short-term memory (Graves 2013)",
         dataset="python_docs",
         hyperparameters={"dropout": 0.3},
-        epochs=20,
+        epochs=24,
         batch_size=32,
         smoke={
             "embedding_dim": 6,

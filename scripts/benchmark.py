@@ -1,6 +1,6 @@
 """Measures what keras_gen promises about speed, each figure against something in the same run.
 
-    python scripts/benchmark.py [--model vae|gan|wgan_gp] [--seconds 60]
+    python scripts/benchmark.py [--model vae|gan|wgan_gp|lstm] [--seconds 60]
 
 Machines are noisy: what is compared takes turns, and ratios are medians over the turns. Give it a
 machine that does nothing else.
@@ -10,52 +10,25 @@ import argparse
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import benchmark_text
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
 from keras_gen.training import OPTIONS, Run, resolved
 from keras_gen.watching import NUM_SHOWN, watchers
+from timing import process_seconds, seconds_of, take_turns
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 BATCH_SIZE = 128
-
-
-def seconds_of(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def process_seconds(code: str, repeats: int = 3) -> float:
-    """Median wall seconds of a fresh Python that runs `code`."""
-    command = [sys.executable, "-c", code]
-    runs = [
-        seconds_of(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(repeats)
-    ]
-    return statistics.median(runs)
-
-
-def take_turns(first: Callable, second: Callable, seconds: float) -> tuple[float, float, float]:
-    """Runs the two in turn for so long; median seconds of each, and the median of first / second."""
-    times: list[tuple[float, float]] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        times.append((seconds_of(first), seconds_of(second)))
-    ratios = [a / b for a, b in times]
-    medians = [statistics.median(column) for column in zip(*times, strict=True)]
-    return medians[0], medians[1], statistics.median(ratios)
 
 
 # === What we compare with ===
@@ -331,11 +304,14 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp"))
+    parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp", "lstm"))
     parser.add_argument("--dtype-policy", help="numbers to compute with (default: the recipe's)")
     parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
     parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
     arguments = parser.parse_args()
+    if arguments.model == "lstm":
+        benchmark_text.main(arguments.seconds)
+        return
     start_up()
     data = kg.load_dataset(batch_size=BATCH_SIZE)
     recipe = RECIPES[arguments.model]
