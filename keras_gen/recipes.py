@@ -119,7 +119,6 @@ RECIPES = {
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,
-            "base": "wgan_gp",
             "conditioning": "concat",
             "generator_widths": (8, 4),
             "discriminator_widths": (4, 8),
@@ -139,6 +138,17 @@ RECIPES = {
             "dropout": 0.1,
             "tie_weights": True,
         },
+    ),
+    "lstm_word": Recipe(
+        model="LSTMTextGenerator",
+        summary="the same, sized for words",
+        dataset="python_docs",
+        data_options={"tokenizer": "word", "sequence_length": 64},
+        hyperparameters={"embedding_dim": 256, "dropout": 0.5, "tie_weights": True},
+        epochs=16,
+        batch_size=32,
+        learning_rate=5e-3,
+        smoke={"embedding_dim": 4, "widths": (6,)},
     ),
     "mlp_classifier": Recipe(
         model="MLPClassifier",

@@ -1,4 +1,4 @@
-"""Trains the recipes on full Fashion-MNIST, measures them, and writes README's tables.
+"""Trains the recipes on full Fashion-MNIST, or Python's reference, and writes README's tables.
 
     python scripts/reproduce.py [MODEL ...] [--minutes 15] [--epochs N] [--data-dir FOLDER] [--presets]
 
@@ -26,11 +26,16 @@ RESULTS = ROOT / ".readme" / "results.json"
 SEED = 0
 NUM_TIMED = 4000  # images, for samples per second
 NUM_SHOWN = 8  # images in a strip
+# What presets are made of; the smaller embedded set stands for all of Fashion-MNIST.
+LICENCES = {
+    "fashion_mnist_12k": "MIT; trained on Fashion-MNIST (Zalando SE, MIT)",
+    "python_docs": "MIT; trained on Python's reference (Python Software Foundation, PSF-2.0)",
+}
 START, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def main() -> None:
-    names = [name for name, recipe in RECIPES.items() if recipe.dataset.startswith("fashion_mnist")]
+    names = [name for name, recipe in RECIPES.items() if recipe.dataset in LICENCES]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of training each (default: 15)")
@@ -71,8 +76,8 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
         else:
             training.train(
                 name,
-                data="fashion_mnist",
-                data_options={"data_dir": arguments.data_dir},
+                data=full_name(name),
+                data_options={} if of_text(name) else {"data_dir": arguments.data_dir},
                 epochs=arguments.epochs,
                 max_minutes=arguments.minutes,
                 seed=SEED,
@@ -82,6 +87,15 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
     except training.StoppedEarly as stopped:
         print(f"{name}: {stopped}", flush=True)
     return run
+
+
+def full_name(name: str) -> str:
+    """The data that a recipe is reproduced on."""
+    return RECIPES[name].dataset.removesuffix("_12k")
+
+
+def of_text(name: str) -> bool:
+    return issubclass(getattr(kg.models, RECIPES[name].model), kg.TextGenerator)
 
 
 def command(name: str, arguments: argparse.Namespace) -> str:
@@ -102,19 +116,25 @@ def measure(name: str, run: Path) -> dict:
     report = evaluating.evaluate_source(run)
     model = kg.load_model(run)
     seconds = seconds_of(run)
-    trained_on = int(model.optimizer.iterations.numpy()) * config["batch_size"]
+    rows = int(model.optimizer.iterations.numpy()) * config["batch_size"]
+    if of_text(name):
+        epochs = len((run / "metrics.csv").read_text().splitlines()) - 1
+        speed = {"epochs": epochs, "tokens_per_second": round(rows * config["sequence_length"] / seconds)}
+    else:
+        speed = {"epochs": round(rows / 60_000, 1), "images_per_second": round(rows / seconds)}
     row = {
         "parameters": model.count_params(),
-        "epochs": round(trained_on / 60_000, 1),
         "minutes": round(seconds / 60, 1),
-        "images_per_second": round(trained_on / seconds),
+        **speed,
         "hardware": hardware(config),
         "metrics": numbers(report),
         "extractor_sha256": next(
             (r.extractor_sha256 for r in report.results.values() if r.extractor), None
         ),
     }
-    if hasattr(model, "generate"):
+    if of_text(name):
+        row["baselines"] = {key: r.baselines for key, r in report.results.items() if r.baselines}
+    elif hasattr(model, "generate"):
         row["floor"] = {key: r.floor for key, r in report.results.items() if r.floor is not None}
         row["samples_per_second"] = round(samples_per_second(model))
         images.write_png(RESULTS.parent / f"{name}.png", strip(model))
@@ -148,24 +168,25 @@ def samples_per_second(model: kg.GenerativeModel) -> float:
 
 def make_preset(name: str, run: Path, row: dict) -> None:
     """The package's preset of a run; its card has the numbers of the preset itself."""
-    folder = ASSETS / f"{name}_fashion_mnist"
+    folder = ASSETS / f"{name}_{full_name(name)}"
     if folder.exists():
         shutil.rmtree(folder)
     config = json.loads((run / "config.json").read_text())
     card = {
         "recipe": name,
-        "data": "fashion_mnist",
+        "data": full_name(name),
+        **{key: config[key] for key in ("tokenizer", "sequence_length") if key in config},
         "epochs": row["epochs"],
         "minutes": row["minutes"],
         "made_by": row["made_by"],
         "hyperparameters": {key: config[key] for key in RECIPES[name].hyperparameters},
-        "licence": "MIT; trained on Fashion-MNIST (Zalando SE, MIT)",
+        "licence": LICENCES[RECIPES[name].dataset],
         "metrics": {},
     }
     model = kg.load_model(run)
     picture = None if hasattr(model, "generate") else final_picture(run)
     model.save_preset(folder, card, picture)
-    report = evaluating.evaluate_source(folder, data_dir=config["data_dir"])
+    report = evaluating.evaluate_source(folder, data_dir=config.get("data_dir"))
     path = folder / "card.json"
     card = {**json.loads(path.read_text()), "metrics": numbers(report)}
     with written_whole(path) as draft:
@@ -198,8 +219,9 @@ def write_results(name: str, row: dict) -> None:
 
 
 def tables(rows: dict[str, dict]) -> str:
-    """README's tables, of generative models and of classifiers."""
+    """README's tables, of models of images, of models of text and of classifiers."""
     generative = {name: row for name, row in rows.items() if "fd" in row["metrics"]}
+    writers = {name: row for name, row in rows.items() if "perplexity" in row["metrics"]}
     classifiers = {name: row for name, row in rows.items() if "accuracy" in row["metrics"]}
     lines = []
     if generative:
@@ -209,6 +231,14 @@ def tables(rows: dict[str, dict]) -> str:
             "|---|---|---|---|---|---|---|---|---|---|---|",
             *[generative_line(name, row) for name, row in generative.items()],
             floor_line(next(iter(generative.values()))["floor"]),
+        ]
+    if writers:
+        lines += [
+            "",
+            "| text generator | tokens | parameters | minutes | tokens/s | perplexity | trigram model | "
+            "bits per character | trigram model |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *[writer_line(name, row) for name, row in writers.items()],
         ]
     if classifiers:
         lines += [
@@ -237,6 +267,14 @@ def generative_line(name: str, row: dict) -> str:
         f"{row['samples_per_second']:,}",
         f"![{name}](.readme/{name}.png)",
     ]
+    return f"| {' | '.join(cells)} |"
+
+
+def writer_line(name: str, row: dict) -> str:
+    cells = [name, RECIPES[name].data_options.get("tokenizer", "char"), f"{row['parameters']:,}"]
+    cells += [f"{row['minutes']:.1f}", f"{row['tokens_per_second']:,}"]
+    for key, form in (("perplexity", ".2f"), ("bits_per_character", ".3f")):
+        cells += [f"{row['metrics'][key]:{form}}", f"{row['baselines'][key]['trigram']:{form}}"]
     return f"| {' | '.join(cells)} |"
 
 
