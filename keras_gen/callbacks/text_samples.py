@@ -60,27 +60,29 @@ class TextSamples(SampleCallback):
         self.num_likeliest = num_likeliest
         self.seed = seed
 
-    def shown(self) -> str:
-        """All of it, as Markdown."""
+    def shown(self) -> list[str]:
+        """What comes after each prompt, as Markdown."""
         texts = [
             self.model.generate(self.prompts, self.max_tokens, temperature=temperature, seed=self.seed)
             for temperature in self.temperatures
         ]
-        parts = []
+        found = []
         for number, prompt in enumerate(self.prompts):
-            parts.append(f"## After {in_code(prompt)}" if prompt else "## From the beginning")
+            parts = [f"## After {in_code(prompt)}" if prompt else "## From the beginning"]
             if self.num_likeliest:
                 parts.append(table(self.model.next_token_probabilities(prompt, self.num_likeliest)))
             for temperature, written in zip(self.temperatures, texts, strict=True):
                 parts += [f"**Temperature {temperature:g}**", fenced(written[number])]
-        return "\n\n".join(parts) + "\n"
+            found.append("\n\n".join(parts) + "\n")
+        return found
 
     def write(self, path: Path, shown: Any) -> None:
         with written_whole(path) as draft:
-            draft.write_text(shown, encoding="utf-8")
+            draft.write_text("\n".join(shown), encoding="utf-8")
 
     def summarize(self, shown: Any, step: int) -> None:
-        tf.summary.text("samples", shown, step=step)
+        for number, text in enumerate(shown):
+            tf.summary.text(f"samples/prompt_{number + 1}", text, step=step)
 
 
 def table(likeliest: list[tuple[str, float]]) -> str:

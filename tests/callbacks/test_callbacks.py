@@ -7,7 +7,9 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_gen import callbacks
-from keras_gen.models import VAE, CNNClassifier
+from keras_gen.callbacks.text_samples import fenced, in_code
+from keras_gen.datasets import load_text
+from keras_gen.models import VAE, CNNClassifier, LSTMTextGenerator
 
 
 @pytest.fixture
@@ -160,3 +162,34 @@ def test_confusion_matrix_against_scikit_learn(garments, tmp_path):
     picture = np.asarray(PIL.Image.open(tmp_path / "confusion" / "epoch-0002.png"))
     np.testing.assert_array_equal(picture, matrix.picture())
     assert picture.shape == (700, 700, 3)
+
+
+def test_text_samples_are_the_same_prompts_at_several_temperatures(tmp_path):
+    data = load_text(["a `b` c.\n" * 50], sequence_length=8, batch_size=4)
+    model = LSTMTextGenerator(data.tokenizer, embedding_dim=4, widths=(6,), seed=0)
+    samples = callbacks.TextSamples(
+        tmp_path, ["", "a"], temperatures=(0, 0.7), max_tokens=20, num_likeliest=3, every=2
+    )
+    samples.set_model(model)
+    for epoch in range(3):
+        samples.on_epoch_end(epoch)
+    samples.on_train_end()
+    assert sorted(p.name for p in (tmp_path / "samples").glob("*.md")) == ["epoch-0002.md", "epoch-0003.md"]
+    shown = (tmp_path / "samples" / "epoch-0002.md").read_text()
+    assert shown == (tmp_path / "samples" / "epoch-0003.md").read_text()  # the same noise
+    for prompt in ("", "a"):
+        for temperature in (0, 0.7):
+            text = model.generate(["", "a"], 20, temperature, seed=0)[prompt == "a"]
+            assert f"**Temperature {temperature:g}**\n\n" in shown and f"\n{text}\n```" in shown
+        for piece, probability in model.next_token_probabilities(prompt, 3):
+            assert f"| {in_code(piece)} | {probability:.1%} |" in shown
+    events = EventAccumulator(str(tmp_path / "samples")).Reload()
+    assert events.Tags()["tensors"] == ["samples/prompt_1", "samples/prompt_2"]
+    for arguments in ({"prompts": "a"}, {"prompts": []}, {"temperatures": ()}):
+        with pytest.raises(ValueError, match="must be a list of one or more"):
+            callbacks.TextSamples(tmp_path, **arguments)
+
+
+def test_markdown_shows_text_as_it_is():
+    assert fenced("a ``` b") == "````\na ``` b\n````"
+    assert in_code("\n  `x|") == "`` '\\n  `x\\|' ``" and in_code("") == "*the end*"
