@@ -135,6 +135,12 @@ def train(
     if options["data"] not in {**DATASETS, **TEXTS} and Path(options["data"]).exists():
         options["data"] = str(Path(options["data"]).resolve())
     loading = {**loader_options(loader_of(recipe)), **chosen.data_options, **(data_options or {})}
+    try:
+        json.dumps(loading)
+    except TypeError as error:
+        raise ValueError(
+            f"data_options must be what JSON can hold, since config.json repeats the run. Received: {error}"
+        ) from None
     if loading.get("data_dir") is not None:
         loading["data_dir"] = str(Path(loading["data_dir"]).resolve())
     name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"

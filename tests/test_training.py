@@ -173,6 +173,7 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
         ({"discriminator_learning_rate": 1e-3}, "models with a discriminator: vae has none"),
         ({"data_options": {"label": "Blond_Hair"}}, "label is for celeba"),
+        ({"data_options": {"label": object()}}, "data_options must be what JSON can hold"),
         ({"recipe": "lstm", "hyperparameters": {}}, r"small.npz is not utf-8 at byte"),
     ),
 )

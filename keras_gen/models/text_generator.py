@@ -133,18 +133,23 @@ class TextGenerator(BaseModel):
         """What the layers remember of n texts before the first token: a nest of tensors."""
         raise NotImplementedError
 
+    def begun(self, prompts: tf.Tensor) -> tf.RaggedTensor:
+        """Strings (n,) -> the ids that each text begins with, int32 (n, None), one or more.
+
+        The end of a text comes before the beginning of one, and so before an empty prompt.
+        """
+        token_ids = self.tokenizer.encode(prompts)
+        from_beginning = (token_ids.row_lengths() == 0) | self.per_document
+        count = tf.cast(from_beginning, tf.int64)
+        ends = tf.RaggedTensor.from_row_lengths(tf.fill((tf.reduce_sum(count),), END), count)
+        return tf.concat([ends, token_ids], axis=1)
+
     def written(
         self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: Sampling, seed: tf.Tensor
     ) -> tf.Tensor:
         """Strings (n,) -> ids of what follows each, (n, max_tokens), padded after its end."""
-        token_ids = self.tokenizer.encode(prompts)
-        if self.per_document:
-            token_ids = tf.concat([tf.fill((tf.size(prompts), 1), END), token_ids], axis=1)
-        lengths = tf.cast(token_ids.row_lengths(), tf.int32)
-        # The end of a text comes before the beginning of one.
-        prompt = tf.concat([token_ids.to_tensor(), tf.fill((tf.size(prompts), 1), END)], axis=1)
-        prompt = tf.where(lengths[:, tf.newaxis] == 0, END, prompt)
-        lengths = tf.maximum(lengths, 1)
+        token_ids = self.begun(prompts)
+        prompt, lengths = token_ids.to_tensor(), tf.cast(token_ids.row_lengths(), tf.int32)
         num_steps = tf.reduce_max(lengths) + max_tokens - 1
 
         def body(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, states: Any, tokens: Any) -> tuple:
@@ -251,7 +256,7 @@ class TextGenerator(BaseModel):
         """Yields what `generate` would write after the prompt, piece by piece, as soon as it is there."""
         self._check_prompts([prompt])
         check_sampling(max_tokens, temperature, top_k, top_p)
-        token_ids = self._begun(prompt)
+        token_ids = self.begun(tf.constant([prompt]))[0].numpy().tolist()
         numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
         seed = self.drawn_seed() if seed is None else seed
         states = self.empty_states(1)
@@ -276,11 +281,6 @@ class TextGenerator(BaseModel):
 
             self._compiled.next_token = tf.function(next_token)
         return self._compiled.next_token
-
-    def _begun(self, prompt: str) -> list[int]:
-        """A prompt's token ids, with the end of the text before, where it begins with that."""
-        token_ids = self.tokenizer.encode([prompt])[0].numpy().tolist()
-        return [END, *token_ids] if self.per_document or not token_ids else token_ids
 
     def _check_prompts(self, prompts: list[Any]) -> None:
         if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
@@ -335,7 +335,7 @@ class TextGenerator(BaseModel):
         """
         checks.at_least("k", k, 1)
         self._check_prompts([prompt])
-        logits = self(tf.constant([self._begun(prompt)]), training=False)[0, -1]
+        logits = self(self.begun(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
         probabilities, token_ids = tf.math.top_k(
             tf.nn.softmax(tf.cast(logits, tf.float32)), min(k, len(logits))
         )
