@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-import inspect
 import json
 import os
 import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,6 +205,8 @@ def train(argv: list[str]) -> None:
     if recipe not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {names}. Received: {recipe!r}")
     import_tensorflow()
+    from keras_gen.train_options import train_parser
+
     parser, of_data, hyperparameters = train_parser(recipe)
     options = parser.parse_args(argv).as_dict()
     for key in ("config", "run"):
@@ -218,74 +219,6 @@ def train(argv: list[str]) -> None:
         recipe, **options, data_options=data_options, hyperparameters=arguments, progress=progress
     )
     finished(run)
-
-
-def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
-    """The options of one model, and the names of those of its data's loader and of its class.
-
-    They come from the signatures and docstrings of `train`, the loader and the class.
-    """
-    import jsonargparse
-
-    from keras_gen import datasets, models, training
-    from keras_gen.recipes import RECIPES
-
-    chosen = RECIPES[recipe]
-    parser = jsonargparse.ArgumentParser(
-        prog=f"keras-gen train {recipe}", description=f"Train {recipe}: {chosen.summary}."
-    )
-    parser.add_argument("--config", action="config", help="read options from a run's config.json")
-    parser.add_argument(
-        "--run",
-        type=Optional[dict],  # noqa: UP045 (an annotation it takes)
-        default=None,
-        help=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "--mlflow",
-        metavar="URI",
-        nargs="?",
-        const="",
-        default=None,
-        help="log the run to MLflow, too: to this URI, or to MLflow's own default",
-    )
-    not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
-    parser.add_function_arguments(training.train, skip=not_options)
-    networks = {"encoder", "decoder", "backbone", "generator", "discriminator"}
-    from_data = {
-        "image_shape",
-        "seed",
-        "class_names",
-        "name",
-        "dtype",
-        "tokenizer",
-        "per_document",
-        *networks,
-    }
-    if chosen.uses_labels:
-        from_data.add("num_classes")
-    model = getattr(models, chosen.model)
-    of_data = list(datasets.loader_options(model.loader))
-    loader = getattr(datasets, model.loader)
-    parameters = inspect.signature(loader).parameters
-    others: set[str | int] = {name for name in parameters if name not in of_data}
-    if "tokenizer" in of_data:  # from Python, an object will do as well
-        kinds = parameters["tokenizer"].annotation.__args__[0]
-        parser.add_argument("--tokenizer", type=kinds, default="char", help="made of the training text")
-        others.add("tokenizer")
-    parser.add_function_arguments(loader, skip=others)
-    hyperparameters = parser.add_class_arguments(model, skip=from_data, instantiate=False)
-    parser.set_defaults({**chosen.data_options, **chosen.hyperparameters})
-    use_dashes(parser)
-    return parser, of_data, hyperparameters
-
-
-def use_dashes(parser: Any) -> None:
-    """--max_minutes, as jsonargparse names it after the argument, becomes --max-minutes."""
-    for option, action in list(parser._option_string_actions.items()):
-        dashed = option.replace("_", "-")
-        parser._option_string_actions[dashed] = parser._option_string_actions.pop(option)
-        action.option_strings = [dashed if o == option else o for o in action.option_strings]
 
 
 def resume(arguments: argparse.Namespace) -> None:

@@ -34,7 +34,9 @@ ALLOWED = {
     "training": USED_BY_RUNS | {"building", "checkpoints", "distribution", "tracking", "watching"},
     "sampling": {"files", "images", "models"},
     "evaluating": {"building", "datasets", "files", "images", "loading", "metrics", "models", "presets"},
-    "cli": USED_BY_RUNS | {"building", "evaluating", "exporting", "presets", "sampling", "training"},
+    "train_options": {"datasets", "models", "recipes", "training"},
+    "cli": USED_BY_RUNS
+    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",

@@ -1,0 +1,67 @@
+"""The options of `keras-gen train MODEL`: of `train`, of the loader of its data, and of its class."""
+
+import argparse
+import inspect
+from typing import Any, Optional
+
+import jsonargparse
+
+from keras_gen import datasets, models, training
+from keras_gen.recipes import RECIPES
+
+# Constructor arguments that are no options of the command.
+FROM_DATA = ("image_shape", "class_names", "tokenizer", "per_document")
+NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
+
+
+def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
+    """The options of one model, and the names of those of its data's loader and of its class.
+
+    They come from the signatures and docstrings of `train`, the loader and the class.
+    """
+    chosen = RECIPES[recipe]
+    parser = jsonargparse.ArgumentParser(
+        prog=f"keras-gen train {recipe}", description=f"Train {recipe}: {chosen.summary}."
+    )
+    parser.add_argument("--config", action="config", help="read options from a run's config.json")
+    parser.add_argument(
+        "--run",
+        type=Optional[dict],  # noqa: UP045 (an annotation it takes)
+        default=None,
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--mlflow",
+        metavar="URI",
+        nargs="?",
+        const="",
+        default=None,
+        help="log the run to MLflow, too: to this URI, or to MLflow's own default",
+    )
+    not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
+    parser.add_function_arguments(training.train, skip=not_options)
+    not_hyperparameters = {*FROM_DATA, *NETWORKS, "seed", "name", "dtype"}
+    if chosen.uses_labels:
+        not_hyperparameters.add("num_classes")
+    model = getattr(models, chosen.model)
+    of_data = list(datasets.loader_options(model.loader))
+    loader = getattr(datasets, model.loader)
+    parameters = inspect.signature(loader).parameters
+    others: set[str | int] = {name for name in parameters if name not in of_data}
+    if "tokenizer" in of_data:  # from Python, an object will do as well
+        kinds = parameters["tokenizer"].annotation.__args__[0]
+        parser.add_argument("--tokenizer", type=kinds, default="char", help="made of the training text")
+        others.add("tokenizer")
+    parser.add_function_arguments(loader, skip=others)
+    hyperparameters = parser.add_class_arguments(model, skip=not_hyperparameters, instantiate=False)
+    parser.set_defaults({**chosen.data_options, **chosen.hyperparameters})
+    use_dashes(parser)
+    return parser, of_data, hyperparameters
+
+
+def use_dashes(parser: Any) -> None:
+    """--max_minutes, as jsonargparse names it after the argument, becomes --max-minutes."""
+    for option, action in list(parser._option_string_actions.items()):
+        dashed = option.replace("_", "-")
+        parser._option_string_actions[dashed] = parser._option_string_actions.pop(option)
+        action.option_strings = [dashed if o == option else o for o in action.option_strings]
