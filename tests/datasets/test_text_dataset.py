@@ -144,7 +144,7 @@ def test_recipes_without_a_title_or_directions_are_counted(tmp_path):
     )
     assert data.num_incomplete == 4 and data.num_train + data.num_test == 8
     text = decoded(data, next(iter(data.train_from(0)))[0][0])
-    assert text.startswith("Soup ") and text.endswith("\nBoil water.\nServe.")
+    assert text.startswith("Soup\n") and text.endswith("\nBoil water.\nServe.")
 
 
 def test_a_tokenizer_that_there_is_already(docs):
@@ -171,7 +171,7 @@ def test_a_tokenizer_that_there_is_already(docs):
             "text.txt: vocabulary_size must be 5.*Received: 0",
         ),
         ({"source": SENTENCE * 40, "test_fraction": 1.0}, "test_fraction must be between"),
-        ({"source": SENTENCE * 40, "tokenizer": "bytes"}, "one of char, word. Received: 'bytes'"),
+        ({"source": SENTENCE * 40, "tokenizer": "bytes"}, "one of char, word, subword. Received: 'bytes'"),
         ({"source": SENTENCE * 40, "per_document": True}, "2 documents or more.*Received: 1"),
         (
             {"source": SENTENCE * 40, "sequence_length": 16, "batch_size": 999},
