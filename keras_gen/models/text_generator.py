@@ -108,8 +108,11 @@ class TextGenerator(BaseModel):
 
     def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log p of each target, (n, t), 0 for padding."""
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))
-        return tf.where(targets == PADDING, 0.0, nats)
+        # The operation itself: around it, tf.nn asserts shapes, which XLA complains of that it leaves out.
+        rows = tf.reshape(tf.cast(logits, tf.float32), (-1, self.tokenizer.vocabulary_size))
+        labels = tf.reshape(targets, (-1,))
+        nats = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=rows, labels=labels).loss
+        return tf.where(targets == PADDING, 0.0, tf.reshape(nats, tf.shape(targets)))
 
     def count(self, targets: tf.Tensor) -> tf.Tensor:
         """How many targets are no padding."""
