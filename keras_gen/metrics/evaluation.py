@@ -70,6 +70,11 @@ def evaluate(
     True
     """
     progress = progress or (lambda stage, done, total: None)
+    if isinstance(data, TextDataset) != hasattr(model, "token_log_probs"):
+        raise ValueError(
+            f"A {type(model).__name__} cannot be measured by a {type(data).__name__}: models of text need "
+            "load_text, models of images load_dataset."
+        )
     if isinstance(data, TextDataset):
         if num is not None or extractor is not None:
             raise ValueError("num and extractor are for images, and a text is read whole.")

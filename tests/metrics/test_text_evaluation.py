@@ -70,3 +70,14 @@ def test_options_of_images_are_refused():
     data = kg.load_text([SENTENCE * 10], sequence_length=8, batch_size=4)
     with pytest.raises(ValueError, match="num and extractor are for images"):
         evaluate(Reader(data.tokenizer.vocabulary_size), data, num=10)
+
+
+def test_a_model_and_data_of_different_kinds_are_refused():
+    text = kg.load_text([SENTENCE * 10], sequence_length=8, batch_size=4)
+    images = kg.load_dataset("fashion_mnist_12k")
+    for model, data in (
+        (kg.VAE(latent_dim=3, widths=(4,), hidden_units=8), text),
+        (Reader(text.tokenizer.vocabulary_size), images),
+    ):
+        with pytest.raises(ValueError, match="cannot be measured by a (Text|Image)Dataset"):
+            evaluate(model, data)
