@@ -1,7 +1,7 @@
 """keras_gen: the generative-model zoo for Keras 3 on TensorFlow.
 
-Everything public is listed here and imported at its first use, so that `keras-gen --help` and a
-look at the hardware do not wait for TensorFlow.
+Importing it registers all models with Keras, so that `keras.saving.load_model` knows them. The command
+alone, `keras-gen`, imports them when it needs them: `keras-gen --help` does not wait for TensorFlow.
 """
 
 import importlib
@@ -16,42 +16,20 @@ if TYPE_CHECKING:
     from keras_gen.datasets import ImageDataset, TextDataset, load_dataset, load_text
     from keras_gen.hardware import hardware_info, hardware_report
     from keras_gen.loading import from_preset, load_model
-    from keras_gen.models import (
-        CGAN,
-        GAN,
-        VAE,
-        WGANGP,
-        Autoencoder,
-        CNNClassifier,
-        GenerativeModel,
-        ImageModel,
-        LSTMTextGenerator,
-        MLPClassifier,
-        TextGenerator,
-    )
+    from keras_gen.models import *
 
 __version__ = "0.1.0"
 
+# What is public beside the models, which `keras_gen/models/__init__.py` lists, and where it is.
 _PUBLIC = {
-    "Autoencoder": "models",
-    "CGAN": "models",
-    "CNNClassifier": "models",
-    "GAN": "models",
-    "GenerativeModel": "models",
     "ImageDataset": "datasets",
-    "ImageModel": "models",
-    "LSTMTextGenerator": "models",
-    "MLPClassifier": "models",
     "TextDataset": "datasets",
-    "TextGenerator": "models",
-    "VAE": "models",
-    "WGANGP": "models",
     "callbacks": "",
     "datasets": "",
+    "from_preset": "loading",
     "hardware_info": "hardware",
     "hardware_report": "hardware",
     "layers": "",
-    "from_preset": "loading",
     "load_dataset": "datasets",
     "load_model": "loading",
     "load_text": "datasets",
@@ -62,35 +40,7 @@ _PUBLIC = {
     "tokenizers": "",
 }
 
-__all__ = [
-    "CGAN",
-    "GAN",
-    "VAE",
-    "WGANGP",
-    "Autoencoder",
-    "CNNClassifier",
-    "GenerativeModel",
-    "ImageDataset",
-    "ImageModel",
-    "LSTMTextGenerator",
-    "MLPClassifier",
-    "TextDataset",
-    "TextGenerator",
-    "callbacks",
-    "datasets",
-    "from_preset",
-    "hardware_info",
-    "hardware_report",
-    "layers",
-    "load_dataset",
-    "load_model",
-    "load_text",
-    "losses",
-    "metrics",
-    "models",
-    "optimizers",
-    "tokenizers",
-]
+__all__ = [*_PUBLIC]  # the models join them below
 
 
 def _refuse_other_backends() -> None:
@@ -116,18 +66,33 @@ def _refuse_other_backends() -> None:
 
 _refuse_other_backends()
 
-# Read where TensorFlow is imported, which leaves oneDNN's kernels out on processors without AVX-512 VNNI,
-# though convolutions train up to twice as fast with them there, too.
+# Both are read where TensorFlow starts. It leaves oneDNN's kernels out on processors without AVX-512 VNNI,
+# though convolutions train up to twice as fast with them there, too; and takes all memory of a GPU at once.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'keras_gen' has no attribute {name!r}")
-    if not _PUBLIC[name]:
-        return importlib.import_module(f"keras_gen.{name}")
-    return getattr(importlib.import_module(f"keras_gen.{_PUBLIC[name]}"), name)
+    if name in _PUBLIC:
+        module = importlib.import_module(f"keras_gen.{_PUBLIC[name] or name}")
+        return getattr(module, name) if _PUBLIC[name] else module
+    if name[:1].isupper():
+        found = getattr(importlib.import_module("keras_gen.models"), name, None)
+        if found is not None:
+            return found
+    raise AttributeError(f"module 'keras_gen' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _is_command() -> bool:
+    """Whether this is `keras-gen`, or `python -m keras_gen`."""
+    started_as_module = sys.orig_argv[1:3] == ["-m", "keras_gen"]
+    return started_as_module or Path(sys.argv[0]).stem == "keras-gen"
+
+
+if not _is_command():
+    _models = importlib.import_module("keras_gen.models")
+    __all__ += [name for name, value in vars(_models).items() if isinstance(value, type)]

@@ -23,6 +23,7 @@ SHOWN = {
     "fd": "FD",
     "recall": "recall",
     "log_prob": "log p(x)",
+    "cross_entropy_bound": "cross-entropy",
     "reconstruction_error": "MSE",
     "accuracy": "accuracy",
     "perplexity": "perplexity",

@@ -2,16 +2,14 @@
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
-
-import keras
 
 from keras_gen import models
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.datasets import loader_options
-from keras_gen.presets import find_preset, list_presets
+from keras_gen.presets import find_preset
+from keras_gen.presets.loading import load_keras_file
 
 
 def load_model(source: str | os.PathLike) -> models.BaseModel:
@@ -47,20 +45,9 @@ def load_model(source: str | os.PathLike) -> models.BaseModel:
         path = found
     elif path.suffix != ".keras":
         raise ValueError(f"Expected a run directory, a .keras file or a preset. Received: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{path} could not be loaded: it is damaged or incomplete "
-            f"({path.stat().st_size:,} bytes, and not the zip archive that a .keras file is)."
-        )
-    try:
-        model = keras.saving.load_model(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} could not be loaded: it is damaged, or is no keras_gen model "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    model = load_keras_file(path)
     if not isinstance(model, models.BaseModel):
-        raise ValueError(f"{path} holds a {type(model).__name__}, which is no keras_gen model.")
+        raise ValueError(f"{path} holds a {type(model).__name__}, which is not a keras_gen model.")
     return model
 
 
@@ -84,13 +71,7 @@ def from_preset(source: str | os.PathLike) -> models.BaseModel:
     >>> from_preset("vae_fashion_mnist").generate(2, seed=0).shape
     (2, 28, 28, 1)
     """
-    if find_preset(source) is None:
-        names = ", ".join(list_presets())
-        raise ValueError(
-            f"Unknown preset: expected one of {names}, a preset's folder or its URL. "
-            f"Received: {os.fspath(source)!r}"
-        )
-    return load_model(source)
+    return models.BaseModel.from_preset(source)
 
 
 def data_of(source: str | os.PathLike, loader: str) -> dict[str, Any]:

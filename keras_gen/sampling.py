@@ -73,7 +73,7 @@ def walk(model: models.GenerativeModel, num: int, seed: int, labels: list[int] |
     classes = None
     if model.num_classes is not None:
         classes = np.resize(labels or np.arange(model.num_classes), len(z))
-    frames = model.interpolate(z, z_end, GIF_FRAMES_PER_STEP + 1, classes)
+    frames = model.interpolate(z, z_end, classes, GIF_FRAMES_PER_STEP + 1)
     return frames[:, :-1].reshape(-1, *frames.shape[2:])
 
 

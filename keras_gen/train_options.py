@@ -10,7 +10,6 @@ from keras_gen import datasets, models, training
 from keras_gen.recipes import RECIPES
 
 # Constructor arguments that are no options of the command.
-FROM_DATA = ("image_shape", "class_names", "tokenizer", "per_document")
 NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
 
 
@@ -40,10 +39,10 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
     )
     not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
     parser.add_function_arguments(training.train, skip=not_options)
-    not_hyperparameters = {*FROM_DATA, *NETWORKS, "seed", "name", "dtype"}
+    model = getattr(models, chosen.model)
+    not_hyperparameters = {*model.from_data, *NETWORKS, "seed", "name", "dtype"}
     if chosen.uses_labels:
         not_hyperparameters.add("num_classes")
-    model = getattr(models, chosen.model)
     of_data = list(datasets.loader_options(model.loader))
     loader = getattr(datasets, model.loader)
     parameters = inspect.signature(loader).parameters

@@ -226,8 +226,8 @@ def tables(rows: dict[str, dict]) -> str:
     lines = []
     if generative:
         lines += [
-            "| model | parameters | minutes | images/s | FD | KID | precision | recall | -log p(x), nats | "
-            "samples/s | samples |",
+            "| model | parameters | minutes | images/s | FD | KID | precision | recall | "
+            "cross-entropy, nats | samples/s | samples |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
             *[generative_line(name, row) for name, row in generative.items()],
             floor_line(next(iter(generative.values()))["floor"]),
@@ -256,7 +256,7 @@ def tables(rows: dict[str, dict]) -> str:
 
 def generative_line(name: str, row: dict) -> str:
     metrics = row["metrics"]
-    nats = f"{-metrics['log_prob']:.2f}" if "log_prob" in metrics else ""
+    nats = f"{metrics['cross_entropy_bound']:.2f}" if "cross_entropy_bound" in metrics else ""
     cells = [
         name,
         f"{row['parameters']:,}",

@@ -36,7 +36,7 @@ model.fit(
 )
 
 write_png(folder / "samples.png", grid(model.generate(64, seed=0)))
-print("log p(x) of a test image, in nats:", model.log_prob(test_images, num_samples=64).mean())
+print("cross-entropy of a test image, in nats:", -model.log_prob(test_images, num_samples=64).mean())
 
 model.save(folder / "vae.keras")  # weights, optimizer and random state: training can go on
 model.export(folder / "serving" / "1")  # for TensorFlow Serving, needs no keras_gen

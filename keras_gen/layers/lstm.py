@@ -5,13 +5,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_gen.devices import uses_cudnn
+
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LSTM(keras.layers.LSTM):
     """Keras' long short-term memory [1], with the same numbers, faster on a CPU.
 
     Keras' loop multiplies the inputs, and all the weights' gradients, step by step. Here the inputs of all
-    steps are one product before the loop, and the weights' gradients one after the loop that goes back.
+    steps are one product before the loop, and the weights' gradients one after the loop that goes back. On
+    a GPU the layer is Keras', which runs cuDNN's kernel.
 
     Args:
         units: Length of the state.
@@ -31,7 +34,7 @@ class LSTM(keras.layers.LSTM):
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
-        if mask is not None or not self.is_plain():
+        if mask is not None or uses_cudnn() or not self.is_plain():
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         inputs = tf.transpose(tf.convert_to_tensor(sequences), (1, 0, 2))
         steps, n = tf.shape(inputs)[0], tf.shape(inputs)[1]

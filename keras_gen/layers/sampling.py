@@ -1,7 +1,40 @@
-"""The reparameterization trick, and seeds that differ between replicas."""
+"""Random numbers: seeds that differ between generators and replicas, noise that belongs to an example."""
+
+import zlib
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+
+def child_seed(seed: int | None, name: str) -> int | None:
+    """An integer that a model's seed and a name determine, and no other seed or name.
+
+    Layers, noise and sampling of one model each get their own, so that none repeats another's numbers, nor
+    those of a model with a neighbouring seed.
+
+    Args:
+        seed: The model's seed; None for a random one.
+        name: Of what draws the numbers, such as `"dropout"`.
+
+    Returns:
+        From 0 to 2**31 - 1, or None where `seed` is None.
+
+    Example:
+
+    >>> child_seed(0, "latents") != child_seed(1, "latents") != child_seed(0, "dropout")
+    True
+    """
+    if seed is None:
+        return None
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def replica_id() -> tf.Tensor:
+    """Which replica of a distributed run this is, from 0; 0 outside of one."""
+    context = tf.distribute.get_replica_context()
+    return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)
 
 
 def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
@@ -16,10 +49,33 @@ def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
     Returns:
         (2,), for TensorFlow's stateless random functions.
     """
-    context = tf.distribute.get_replica_context()
-    replica = 0 if context is None else context.replica_id_in_sync_group
     seed = tf.convert_to_tensor(generator.next())
-    return tf.random.experimental.stateless_fold_in(seed, tf.cast(replica, seed.dtype))
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(replica_id(), seed.dtype))
+
+
+def example_noise(seed: tf.Tensor, examples: tf.Tensor, shape: tuple) -> tf.Tensor:
+    """Standard normal noise of which each example's depends on (seed, its number) alone.
+
+    Args:
+        seed: Integer.
+        examples: Numbers of the examples, integers (n,).
+        shape: Of one example's noise.
+
+    Returns:
+        float32 (n, *shape): whatever batch an example is in, its noise is the same.
+
+    Example:
+
+    >>> alone = example_noise(7, tf.constant([2]), (3,))
+    >>> bool(tf.reduce_all(alone[0] == example_noise(7, tf.range(4), (3,))[2]))
+    True
+    """
+
+    def noise(example: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, tf.stack([tf.cast(seed, tf.int32), example]))
+
+    examples = tf.cast(examples, tf.int32)
+    return tf.map_fn(noise, examples, fn_output_signature=tf.float32)
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -48,20 +104,20 @@ class Sampling(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
         """Draws one z for each row.
 
         Args:
             z_mean: (n, latent_dim).
             z_log_var: (n, latent_dim).
-            seed: (2,) integers to draw from in place of the layer's own generator.
+            noise: Standard normal, (n, latent_dim), in place of the layer's own.
 
         Returns:
             (n, latent_dim).
         """
-        if seed is None:
+        if noise is None:
             seed = replica_seed(self.seed_generator)
-        noise = tf.random.stateless_normal(tf.shape(z_mean), seed=seed, dtype=z_mean.dtype)
+            noise = tf.random.stateless_normal(tf.shape(z_mean), seed=seed, dtype=z_mean.dtype)
         return z_mean + tf.exp(0.5 * z_log_var) * noise
 
     def get_config(self) -> dict:

@@ -14,7 +14,7 @@ from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.metrics.classification import label_accuracy
 from keras_gen.metrics.distances import need_samples
 from keras_gen.metrics.extractors import default_extractor
-from keras_gen.metrics.likelihood import bits_per_dim, reconstruction_error
+from keras_gen.metrics.likelihood import bits_per_dim, dequantized, reconstruction_error
 from keras_gen.metrics.originality import Originality
 from keras_gen.metrics.report import Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
@@ -202,19 +202,8 @@ def test_results(
     def add(name: str, label: str, value: float, better: str, count: int = len(x)) -> None:
         results.append(Result(name, label, value, better, "test", count))
 
-    num_dims = int(np.prod(model.image_shape))
-    if hasattr(model, "elbo"):
-        progress("likelihoods", 0, 2)
-        add("elbo", "ELBO (nats per image)", float(np.mean(model.elbo(x, labels=labels))), "higher")
     if hasattr(model, "log_prob"):
-        few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
-        progress("likelihoods", 1, 2)
-        log_prob = model.log_prob(few, labels=few_labels)
-        add("log_prob", "log p(x) (nats per image)", float(np.mean(log_prob)), "higher", len(few))
-        levels = 256 if getattr(model, "likelihood", "") == "gaussian" else 1
-        bits = bits_per_dim(log_prob, num_dims, levels)
-        add("bits_per_dim", "bits per dimension", bits, "lower", len(few))
-        progress("likelihoods", 2, 2)
+        results += likelihoods(model, x, labels, progress)
     if hasattr(model, "reconstruct"):
         error = reconstruction_error(x, model.reconstruct(x, labels))
         add("reconstruction_error", "reconstruction error (MSE)", error, "lower")
@@ -229,4 +218,38 @@ def test_results(
             if own.any():
                 accuracy = label_accuracy(probabilities[own], y[own])
                 add(f"accuracy_{name}", f"accuracy: {name}", accuracy, "higher", int(own.sum()))
+    return results
+
+
+def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: Progress) -> list[Result]:
+    """What the model says of how probable test images are, under the name that it may have.
+
+    A density is taken at dequantized pixels, so that its bits per dimension compare with a probability's.
+    """
+    few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
+    of = model.log_prob_of
+    if of == "density":
+        x, few = dequantized(x), dequantized(few)
+    results = []
+    if hasattr(model, "elbo"):
+        progress("likelihoods", 0, 2)
+        elbo = float(np.mean(model.elbo(x, labels=labels)))
+        if of == "cross-entropy":
+            name, label, better = "cross_entropy_elbo", "cross-entropy + KL (nats per image)", "lower"
+            elbo = -elbo
+        else:
+            name, label, better = "elbo", f"ELBO, {of} (nats per image)", "higher"
+        results.append(Result(name, label, elbo, better, "test", len(x)))
+    progress("likelihoods", 1, 2)
+    log_prob = model.log_prob(few, labels=few_labels)
+    mean = float(np.mean(log_prob))
+    if of == "cross-entropy":
+        label = "cross-entropy, importance-weighted (nats per image)"
+        results.append(Result("cross_entropy_bound", label, -mean, "lower", "test", len(few)))
+    else:
+        label = f"log p(x), {of} (nats per image)"
+        results.append(Result("log_prob", label, mean, "higher", "test", len(few)))
+        bits = bits_per_dim(log_prob, int(np.prod(model.image_shape)), 256 if of == "density" else 1)
+        results.append(Result("bits_per_dim", "bits per dimension", bits, "lower", "test", len(few)))
+    progress("likelihoods", 2, 2)
     return results

@@ -2,7 +2,8 @@
 
     loss = E[-log p(x | z)],  z = encoder(x)
 
-p(x | z) is Bernoulli for each pixel (from logits), or normal with one learned variance [3]. New
+p(x | z) is, for each pixel, Bernoulli (from logits), normal with one learned variance [3], or a logistic
+over the 256 levels of 8-bit pixels [4], of which alone the likelihood compares with other models'. New
 images come from a normal distribution that is fitted to the training images' codes, "ex-post
 density estimation" [2]; unlike there, it is kept up to date while the model trains, so that samples
 can be looked at after every epoch.
@@ -12,6 +13,8 @@ References:
     2. Ghosh et al. 2020, From Variational to Deterministic Autoencoders, arXiv 1903.12436.
     3. Rybkin et al. 2021, Simple and Effective VAE Training with Calibrated Decoders,
        arXiv 2006.13202.
+    4. Kingma et al. 2016, Improving Variational Inference with Inverse Autoregressive Flow,
+       arXiv 1606.04934.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +24,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import ArrayLike
 
-from keras_gen.losses import bernoulli_log_prob, gaussian_log_prob
+from keras_gen.losses import (
+    bernoulli_log_prob,
+    discretized_logistic_log_prob,
+    gaussian_log_prob,
+    mean_over_batch,
+)
 from keras_gen.models import checks
+from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.networks import Builder, build_decoder, build_encoder, join, plain_copy
+
+Likelihood = Literal["bernoulli", "gaussian", "discretized_logistic"]
+# What a decoder computes of each pixel, and where it begins.
+DECODER_OUTPUTS = {
+    "bernoulli": {"logits": 0.0},
+    "gaussian": {"mean": 0.0},
+    "discretized_logistic": {"mean": 0.0, "log_scale": -3.0},
+}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class Autoencoder(GenerativeModel):
     """Autoencoder whose codes get a normal distribution to sample from.
+
+    It logs `loss` and `reconstruction_loss`, in nats per image, which differ by the losses of layers of
+    your own networks. For `compile(metrics=...)`, `y_true` are the images and `y_pred` their
+    reconstructions, both in [0, 1].
 
     Args:
         image_shape: (height, width, channels); any size.
@@ -39,11 +61,14 @@ class Autoencoder(GenerativeModel):
         widths: Filters of the encoder's convolutions, each of which halves the image; the decoder
             mirrors them.
         hidden_units: Width of the dense layer between convolutions and code.
-        likelihood: `"bernoulli"`, from logits; or `"gaussian"`, with one learned variance.
+        likelihood: `"bernoulli"`, from logits, a cross-entropy where pixels are grey; `"gaussian"`, a
+            density with one learned variance; or `"discretized_logistic"`, a probability of 8-bit pixels
+            with a learned scale for each.
         encoder: Your own network in place of the default: images (height, width, channels), and
             with `num_classes` one-hot labels (num_classes,) -> z (latent_dim,).
-        decoder: Your own network: z (latent_dim,), and with `num_classes` one-hot labels -> logits
-            of the pixels (height, width, channels), or their means with `"gaussian"`.
+        decoder: Your own network: z (latent_dim,), and with `num_classes` one-hot labels -> the pixels'
+            logits (height, width, channels); their means with `"gaussian"`; [means, log-scales] with
+            `"discretized_logistic"`.
         seed: Integer that determines the initial weights and all noise; random by default.
 
     Raises:
@@ -67,7 +92,7 @@ class Autoencoder(GenerativeModel):
         num_classes: int | None = None,
         widths: Sequence[int] = (32, 64),
         hidden_units: int = 256,
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: Likelihood = "bernoulli",
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
@@ -75,8 +100,8 @@ class Autoencoder(GenerativeModel):
     ):
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
         checks.widths(widths)
-        checks.at_least("hidden_units", hidden_units, 1)
-        checks.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
+        hidden_units = checks.integer("hidden_units", hidden_units, 1)
+        checks.one_of("likelihood", likelihood, tuple(DECODER_OUTPUTS))
         self.widths = tuple(widths)
         self.hidden_units = hidden_units
         self.likelihood = likelihood
@@ -91,6 +116,7 @@ class Autoencoder(GenerativeModel):
         label_shape = [] if self.num_classes is None else [(self.num_classes,)]
         code = [(self.latent_dim,)]
         sizes = (self.num_classes, self.widths, self.hidden_units)
+        decoder_outputs = DECODER_OUTPUTS[self.likelihood]
         build = Builder(self.seed, self.dtype_policy)
         if encoder is None:
             outputs = dict.fromkeys(self.encoder_outputs, self.latent_dim)
@@ -99,9 +125,12 @@ class Autoencoder(GenerativeModel):
             inputs = [self.image_shape, *label_shape]
             checks.network("encoder", encoder, inputs, code * len(self.encoder_outputs))
         if decoder is None:
-            decoder = build_decoder(self.image_shape, self.latent_dim, *sizes, build)
+            decoder = build_decoder(self.image_shape, self.latent_dim, *sizes, decoder_outputs, build)
         else:
-            checks.network("decoder", decoder, [*code, *label_shape], [self.image_shape])
+            maps = [self.image_shape] * len(decoder_outputs)
+            checks.network("decoder", decoder, [*code, *label_shape], maps)
+            if self.likelihood == "bernoulli":
+                checks.gives_logits("decoder", decoder)
         self.encoder, self.decoder = encoder, decoder
         if self.likelihood == "gaussian":
             self.pixel_log_var = self.add_weight(
@@ -116,8 +145,7 @@ class Autoencoder(GenerativeModel):
         self.code_covariance = self.add_weight(
             (d, d), lambda shape, dtype: tf.eye(d), name="code_covariance", **shared
         )
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "reconstruction_loss")]
 
     def get_config(self) -> dict:
         return {
@@ -129,44 +157,67 @@ class Autoencoder(GenerativeModel):
 
     # === Training ===
 
-    @property
-    def metrics(self) -> list:
-        return [self.loss_tracker, self.reconstruction_tracker]
-
     def train_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, sample_weight, count = self.prepare(data)
         with tf.GradientTape() as tape:
             z = self.encoder(join(images, labels), training=True)
             decoded = self.decoder(join(z, labels), training=True)
-            loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
-            scaled_loss = self.scale_loss(loss)
+            reconstruction_loss = self.reconstruction_loss(images, decoded, sample_weight)
+            loss = reconstruction_loss + self.losses_of_networks()
+            scaled_loss = self.scale_loss(loss, count)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        self._follow_codes(tf.cast(z, tf.float32))
-        self.track({"loss": loss, "reconstruction_loss": loss}, tf.shape(images)[0])
+        self._follow_codes(tf.cast(z, tf.float32)[:count])
+        self.track({"loss": loss, "reconstruction_loss": reconstruction_loss}, count)
+        self.update_metrics(images, lambda: self.to_pixels(decoded), count, sample_weight)
         return self.logs()
 
     def test_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, sample_weight, count = self.prepare(data)
         decoded = self.decoder(join(self.encoder(join(images, labels)), labels))
-        loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
-        self.track({"loss": loss, "reconstruction_loss": loss}, tf.shape(images)[0])
+        reconstruction_loss = self.reconstruction_loss(images, decoded, sample_weight)
+        loss = reconstruction_loss + self.losses_of_networks()
+        self.track({"loss": loss, "reconstruction_loss": reconstruction_loss}, count)
+        self.update_metrics(images, lambda: self.to_pixels(decoded), count, sample_weight)
         return self.logs()
 
+    def losses_of_networks(self) -> tf.Tensor | float:
+        """What layers of your own networks add to the loss: regularizers and `add_loss`."""
+        return sum_of_losses(self.encoder) + sum_of_losses(self.decoder)
+
     def _follow_codes(self, z: tf.Tensor, momentum: float = 0.99) -> None:
-        """Moves the codes' running mean and covariance towards this batch's."""
-        mean = tf.reduce_mean(z, axis=0)
+        """Moves the codes' running mean and covariance towards this batch's, unless it is empty."""
+        mean = mean_over_batch(z)
         centred = z - mean
-        covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(z)[0], tf.float32)
+        n = tf.cast(tf.shape(z)[0], tf.float32)
+        covariance = tf.math.divide_no_nan(tf.matmul(centred, centred, transpose_a=True), n)
+        momentum = tf.where(n > 0, momentum, 1.0)
         for variable, value in ((self.code_mean, mean), (self.code_covariance, covariance)):
             variable.assign(momentum * variable + (1.0 - momentum) * value)
 
-    def reconstruction_log_prob(self, images: tf.Tensor, decoded: tf.Tensor) -> tf.Tensor:
+    def reconstruction_loss(
+        self, images: tf.Tensor, decoded: Any, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """-log p(x | z) in nats, a mean over float32 images (n, h, w, c)."""
+        return mean_over_batch(-self.reconstruction_log_prob(images, decoded), sample_weight)
+
+    def reconstruction_log_prob(self, images: tf.Tensor, decoded: Any) -> tf.Tensor:
         """log p(x | z), nats for each image (n,), of float32 images (n, h, w, c)."""
+        if self.likelihood == "discretized_logistic":
+            mean, log_scale = (tf.cast(part, tf.float32) for part in decoded)
+            # A scale of a tenth of a level puts all on one level; less would only overflow.
+            return discretized_logistic_log_prob(images, mean, tf.clip_by_value(log_scale, -8.0, 3.0))
         decoded = tf.cast(decoded, tf.float32)
         if self.likelihood == "bernoulli":
             return bernoulli_log_prob(images, decoded)
         return gaussian_log_prob(images, decoded, tf.convert_to_tensor(self.pixel_log_var))
+
+    def to_pixels(self, decoded: Any) -> tf.Tensor:
+        """What the decoder computes -> float32 images in [0, 1]."""
+        if self.likelihood == "bernoulli":
+            return tf.sigmoid(tf.cast(decoded, tf.float32))
+        mean = decoded[0] if self.likelihood == "discretized_logistic" else decoded
+        return tf.clip_by_value(tf.cast(mean, tf.float32), 0.0, 1.0)
 
     # === Verbs ===
 
@@ -183,10 +234,7 @@ class Autoencoder(GenerativeModel):
         return dict(zip(self.encoder_outputs, [tf.cast(o, tf.float32) for o in outputs], strict=True))
 
     def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        decoded = tf.cast(self.decoder(join(z, labels), training=False), tf.float32)
-        if self.likelihood == "bernoulli":
-            return tf.sigmoid(decoded)
-        return tf.clip_by_value(decoded, 0.0, 1.0)
+        return self.to_pixels(self.decoder(join(z, labels), training=False))
 
     def reconstructions(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         code = self.codes(images, labels)[self.encoder_outputs[0]]
@@ -199,7 +247,7 @@ class Autoencoder(GenerativeModel):
         factor = tf.linalg.cholesky(covariance)
         return self.code_mean + tf.matmul(noise, factor, transpose_b=True)
 
-    def encode(self, images: Any, labels: Any = None) -> np.ndarray:
+    def encode(self, images: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
         """Images -> codes (n, latent_dim), float32; the mean where the encoder is a distribution.
 
         Args:
@@ -208,7 +256,7 @@ class Autoencoder(GenerativeModel):
         """
         return self.of_pixels(self.codes, images, labels)[self.encoder_outputs[0]]
 
-    def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
+    def reconstruct(self, images: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
         """Images -> the images that decoding their codes gives, float32 in [0, 1], same shape."""
         return self.of_pixels(self.reconstructions, images, labels)
 
@@ -222,7 +270,8 @@ class Autoencoder(GenerativeModel):
         if self.likelihood == "bernoulli":
             images = layers.Activation("sigmoid", dtype="float32", name="images")(decoded)
         else:
-            images = layers.ReLU(max_value=1.0, dtype="float32", name="images")(decoded)
+            mean = decoded[0] if self.likelihood == "discretized_logistic" else decoded
+            images = layers.ReLU(max_value=1.0, dtype="float32", name="images")(mean)
         return keras.Model(decoder.inputs, images, name="decode")
 
     def signatures(self) -> dict:

@@ -1,18 +1,23 @@
 """What every model of the zoo has in common: state, compiling, fitting, export."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen import exporting
+from keras_gen import devices, exporting
 from keras_gen.models import checks
 from keras_gen.optimizers import Adam
-from keras_gen.presets import saving
+from keras_gen.presets import loading, saving
+
+FURTHER_STATE = ("random_state_", "metric_")
+STEPS_PER_EXECUTION = 16  # measured fastest
+# Where callbacks live that know that they are called once for several steps.
+KNOWN_CALLBACKS = ("keras.", "keras_gen.")
 
 
 class BaseModel(keras.Model):
@@ -20,11 +25,29 @@ class BaseModel(keras.Model):
 
     A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`, `call`
     and `signatures`. It inherits that all of the state (weights, optimizer, random generators, metrics) is
-    in `.keras` and `save_weights`, that losses are means over replicas, and the verbs of serving.
+    in `.keras` and `save_weights`, that losses are means over the global batch, whatever the number of
+    replicas, and the verbs of serving.
     """
 
-    loader = "load_dataset"  # what in `keras_gen.datasets` loads its data
-    faster_with_xla = False  # convolutions are slower with it on CPU
+    loader: ClassVar[str] = "load_dataset"  # what in `keras_gen.datasets` loads its data
+    learns_from: ClassVar[Literal["images", "text"]] = "images"
+    from_data: ClassVar[tuple[str, ...]] = ()  # constructor arguments that `arguments_from` its data gives
+    uses_sample_weight: ClassVar[bool] = True
+    trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
+
+    @classmethod
+    def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
+        """The constructor arguments that follow from the data: those that `from_data` names.
+
+        Args:
+            data: What `keras_gen.datasets` loaded.
+            uses_labels: Whether the model is to use labels.
+            **arguments: The constructor's other arguments.
+
+        Raises:
+            ValueError: The model cannot be trained on this data.
+        """
+        raise NotImplementedError
 
     # === State that Keras leaves out ===
 
@@ -44,53 +67,96 @@ class BaseModel(keras.Model):
         saved = {key: store[key] for key in store.keys()}  # noqa: SIM118 (an h5py group)
         for name, variables in self._further_state().items():
             for number, variable in enumerate(variables):
-                variable.assign(saved.pop(f"{name}_{number}"))
-        super().load_own_variables(saved)
+                if f"{name}_{number}" in saved:  # but a metric that was not compiled then
+                    variable.assign(saved[f"{name}_{number}"])
+        own = {key: value for key, value in saved.items() if not key.startswith(FURTHER_STATE)}
+        super().load_own_variables(own)
 
     # === Compiling and fitting ===
 
     def compile(  # type: ignore[override]
         self,
         optimizer: str | keras.optimizers.Optimizer | None = None,
-        *,
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 16,
-        jit_compile: bool | None = None,
+        steps_per_execution: int | None = None,
+        jit_compile: bool | Literal["auto"] | None = None,
         auto_scale_loss: bool = True,
     ) -> None:
-        """Prepares the model for `fit`; the loss is the model's own.
+        """Prepares the model for `fit`.
 
         Args:
-            optimizer: `default_optimizer()` where none is given.
+            optimizer: By default `default_optimizer()`, with the numbers of the recipe.
+            loss: Must be None: the loss is the model's own.
+            loss_weights: Likewise.
+            metrics: Keras metrics to log beside the model's own, each updated with what the model's
+                docstring calls `y_true` and `y_pred`.
+            weighted_metrics: The same, weighted by `sample_weight`.
             run_eagerly: Run step by step in Python, for debugging.
-            steps_per_execution: Training steps in one call of the compiled function; callbacks
-                that act on batches are called once for that many. 16 measured fastest. Always 1
-                with several replicas, where TensorFlow fails with more.
-            jit_compile: Compile with XLA; by default where it is faster: not for convolutions, nor on
-                several replicas, where TensorFlow fails with it.
+            steps_per_execution: Training steps in one call of the compiled function. Keras calls
+                `on_train_batch_end` once for that many, with the number of the last one. By default 16,
+                which measured fastest; but 1 where `fit` gets a callback of your own that acts on
+                batches, and on several replicas, where TensorFlow fails with more.
+            jit_compile: Compile with XLA. By default where it is faster: see `keras_gen.devices`.
             auto_scale_loss: Scale the loss under `mixed_float16`.
+
+        Raises:
+            ValueError: A loss was given, a metric is unknown, or one has a name that is taken.
         """
+        if loss is not None or loss_weights is not None:
+            raise ValueError(
+                f"{type(self).__name__} trains with its own loss, which its constructor's arguments set: "
+                "leave out loss and loss_weights. Further terms come from add_loss and from regularizers "
+                f"of your own networks. Received: loss={loss!r}, loss_weights={loss_weights!r}"
+            )
+        if steps_per_execution is not None:
+            checks.integer("steps_per_execution", steps_per_execution, 1)
+        self._chosen = {
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": None if jit_compile == "auto" else jit_compile,
+        }
         replicas = self.distribute_strategy.num_replicas_in_sync
-        if run_eagerly or replicas > 1:
-            steps_per_execution = 1
-        if jit_compile is None:
-            jit_compile = self.faster_with_xla and not run_eagerly and replicas == 1
+        if jit_compile in (None, "auto"):
+            jit_compile = not run_eagerly and devices.uses_xla(self.learns_from, num_replicas=replicas)
+        self._set_metrics(metrics, weighted_metrics)
         super().compile(
             optimizer=optimizer or self.default_optimizer(),
             run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
+            steps_per_execution=self._resolve_steps_per_execution([], run_eagerly),
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
         # A checkpoint's optimizer state is loaded only into variables that exist.
         self.optimizer.build(self.optimized_variables)
-        self._loss_names = [tracker.name for tracker in self.metrics]
+        self._loss_names = [tracker.name for tracker in self.trackers]
         self._non_finite_steps = tf.Variable(
             [-1] * len(self._loss_names),
             dtype=tf.int64,
             trainable=False,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+
+    def _set_metrics(self, metrics: Sequence[Any] | None, weighted_metrics: Sequence[Any] | None) -> None:
+        taken = {tracker.name for tracker in self.trackers}
+        self._user_metrics, self._weighted_metrics = (
+            [checks.metric(metric, taken) for metric in some or ()] for some in (metrics, weighted_metrics)
+        )
+
+    def _resolve_steps_per_execution(self, callbacks: Sequence[Any], run_eagerly: bool) -> int:
+        if run_eagerly or self.distribute_strategy.num_replicas_in_sync > 1:
+            return 1
+        if self._chosen["steps_per_execution"] is not None:
+            return self._chosen["steps_per_execution"]
+        return 1 if any(map(acts_on_batches, callbacks)) else STEPS_PER_EXECUTION
+
+    @property
+    def metrics(self) -> list:
+        """The trackers of what the model logs, then the metrics that `compile` was given."""
+        of_user = (getattr(self, name, ()) for name in ("_user_metrics", "_weighted_metrics"))
+        return [*self.trackers, *(metric for some in of_user for metric in some)]
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
@@ -101,44 +167,194 @@ class BaseModel(keras.Model):
         """The optimizer that recipes use, and `compile()` where none is given."""
         return Adam(learning_rate)
 
+    def updates_per_step(self) -> dict[str, int]:
+        """How often a training step updates with each optimizer, by its argument's name in `compile`.
+
+        A learning-rate schedule counts its own optimizer's updates.
+        """
+        return {"optimizer": 1}
+
     def get_compile_config(self) -> dict:
         if not self.compiled:
             return {}
+        metrics = {"metrics": self._user_metrics, "weighted_metrics": self._weighted_metrics}
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "run_eagerly": self.run_eagerly,
-            "steps_per_execution": self.steps_per_execution,
-            "jit_compile": self.jit_compile,
+            **self._chosen,
             "auto_scale_loss": isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
+            **{name: keras.saving.serialize_keras_object(some) for name, some in metrics.items() if some},
         }
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
-        """Trains the model: `keras.Model.fit`, after a look at the first batches and the callbacks."""
-        validation = kwargs.get("validation_data")
-        validation = validation if isinstance(validation, tuple) else (validation,)
-        for inputs, targets in ((x, y), (*validation, None)[:2]):
-            if inputs is not None or inputs is x:
-                self.check_first_batch(inputs, targets)
-        callbacks = keras.tree.flatten(kwargs.get("callbacks") or [])
+    def fit(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
+        """Trains the model: `keras.Model.fit`, after a check of the data and of the callbacks.
+
+        Args:
+            x: For a model of images: (n, height, width, channels), or (n, height, width) with one channel,
+                uint8 in [0, 255] or floating point in [0, 1]. For a model of text: token ids, integers
+                (n, t), padded with 0. Or a `tf.data.Dataset` of batches, as `load_dataset` and `load_text`
+                make it.
+            y: Where `x` is an array, labels: integers (n,) or one-hot (n, num_classes), which
+                unconditional models ignore. For a model of text the token after each, integers (n, t).
+            batch_size: Examples in a batch where `x` is an array; 32 by default.
+            epochs: The epoch to train up to.
+            verbose: 0, 1, 2 or `"auto"`.
+            callbacks: `keras.callbacks.Callback`s.
+            validation_split: Part of the arrays, from the end, to validate with.
+            validation_data: `(x, y)`, `(x, y, sample_weight)` or a `tf.data.Dataset`.
+            shuffle: Whether arrays are shuffled before each epoch.
+            class_weight: Weight of each class's images, where there are labels.
+            sample_weight: Weight of each example in the loss, (n,), 0 or more.
+            initial_epoch: The epoch to begin at, where training is resumed. Data of `load_dataset` and
+                `load_text` then comes in the order of that epoch.
+            steps_per_epoch: Batches in an epoch; by default until the data ends.
+            validation_steps: Likewise.
+            validation_batch_size: `batch_size` by default.
+            validation_freq: Validate after every so many epochs.
+
+        Returns:
+            Keras' history.
+
+        Raises:
+            ValueError: The data has another shape or type, is out of range or not finite; labels are
+                missing or out of range; a weight is negative, or the model has no use for weights; or a
+                callback monitors what is not logged.
+        """
+        callbacks = keras.tree.flatten(callbacks or [])
+        self._check_fit(x, y, sample_weight, class_weight)
+        # With validation_data as a tuple, Keras takes its parts for x, y and sample_weight.
+        given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+        if validation_data is not None:
+            self._check_fit(*(*given, None, None)[:3])
+            validation_data = with_targets(*given) if len(given) == 3 else validation_data
+        x, y, sample_weight = with_targets(x, y, sample_weight)
         names = [metric.name for metric in self.metrics]
-        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
+        if validation_data is not None or validation_split:
             names += [f"val_{name}" for name in names]
         checks.monitors(callbacks, names)
         if hasattr(x, "set_epoch"):
             # The order of the data belongs to the epoch's number, whoever runs it.
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda k, _: x.set_epoch(k))
             callbacks.insert(0, set_epoch)
-        kwargs["callbacks"] = callbacks
-        if isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # else Keras warns that it does not
-        return super().fit(x, y, **kwargs)
+        self._use_steps_per_execution(callbacks)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            # Of a tf.data.Dataset Keras would warn that it does not shuffle it.
+            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
 
-    def check_first_batch(self, x: Any, y: Any) -> None:
+    def evaluate(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The means of what the model logs, over some data: `keras.Model.evaluate`.
+
+        Args:
+            x: As for `fit`.
+            y: As for `fit`.
+            batch_size: Examples in a batch where `x` is an array; 32 by default.
+            verbose: 0, 1, 2 or `"auto"`.
+            sample_weight: As for `fit`.
+            steps: Batches; by default until the data ends.
+            callbacks: `keras.callbacks.Callback`s.
+            return_dict: Return the values by name.
+            **kwargs: Keras' own.
+
+        Returns:
+            A list of values in the order of `metrics_names`, or a dictionary.
+
+        Raises:
+            ValueError: As for `fit`.
+        """
+        self._check_fit(x, y, sample_weight)
+        x, y, sample_weight = with_targets(x, y, sample_weight)
+        if self.compiled:
+            self._use_steps_per_execution(keras.tree.flatten(callbacks or []))
+        return super().evaluate(
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+            **kwargs,
+        )
+
+    def _use_steps_per_execution(self, callbacks: Sequence[Any]) -> None:
+        if not self.compiled:
+            return  # Keras says so
+        steps = self._resolve_steps_per_execution(callbacks, self.run_eagerly)
+        if steps != self.steps_per_execution:
+            self.steps_per_execution: Any = steps
+            self.train_function = self.test_function = None  # they are compiled for so many steps
+
+    def _check_fit(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
+    ) -> None:
+        self.check_data(x, y)
+        if sample_weight is not None or class_weight is not None:
+            self.refuse_weights()
+        if class_weight is not None and y is None and hasattr(x, "shape"):
+            raise ValueError("class_weight needs labels: pass fit(images, labels). Received: images alone")
+        if sample_weight is not None and hasattr(x, "shape"):
+            checks.weights(sample_weight, len(x))
+
+    def check_data(self, x: Any, y: Any) -> None:
         """Raises a ValueError where `fit` was given what the model cannot learn from."""
         raise NotImplementedError
+
+    def refuse_weights(self) -> None:
+        """Raises a ValueError where the model has no use for weights of examples."""
+        if not self.uses_sample_weight:
+            raise ValueError(
+                f"{type(self).__name__} takes no sample_weight or class_weight: its losses compare two "
+                "distributions, not examples. Repeat or leave out examples instead."
+            )
 
     def drawn_seed(self) -> int:
         """Another integer at each call, from the model's `seed_generator`."""
@@ -149,24 +365,82 @@ class BaseModel(keras.Model):
 
     # === Inside train_step and test_step ===
 
-    def scale_loss(self, loss: tf.Tensor, optimizer: keras.optimizers.Optimizer | None = None) -> tf.Tensor:
-        """Divides by the number of replicas, whose gradients are summed, and scales for float16."""
-        optimizer = optimizer or self.optimizer
-        return optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
+    def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
+        """What `fit` hands to a step -> x, y, sample_weight or None, and how many examples there are.
+
+        A replica's batch may be empty, and convolutions have no gradient then: it gets one blank example,
+        which does not count.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            self.refuse_weights()
+            sample_weight = tf.cast(sample_weight, tf.float32)
+        count = tf.shape(x)[0]
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            blank = tf.maximum(0, 1 - count)
+            x, y, sample_weight = (
+                None if rows is None else tf.pad(rows, [[0, blank], *[[0, 0]] * (rows.shape.rank - 1)])
+                for rows in (x, y, sample_weight)
+            )
+        return x, y, sample_weight, count
+
+    def scale_loss(
+        self, loss: tf.Tensor, count: tf.Tensor, optimizer: keras.optimizers.Optimizer | None = None
+    ) -> tf.Tensor:
+        """A replica's part of the loss of the global batch, scaled for float16.
+
+        Args:
+            loss: Mean over this replica's examples.
+            count: How many these are. Replicas may have batches of different sizes, and even an empty one.
+            optimizer: Whose loss scale is used; `optimizer` by default.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            count = tf.cast(count, tf.float32)
+            total = tf.distribute.get_replica_context().all_reduce("sum", count)
+            loss *= tf.math.divide_no_nan(count, total)  # Keras sums the gradients of replicas
+        return (optimizer or self.optimizer).scale_loss(loss)
 
     def track(self, values: dict[str, tf.Tensor], count: tf.Tensor) -> None:
         """Adds a batch's means to the trackers of the same names; they are of so many images, or tokens."""
-        for tracker in self.metrics:
-            if tracker.name in values:
-                tracker.update_state(values[tracker.name], sample_weight=count)
-        finite = [tf.math.is_finite(values.get(name, 0.0)) for name in self._loss_names]
-        first = (self._non_finite_steps < 0) & ~tf.stack(finite)
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        for tracker in self.trackers:
+            if tracker.name not in values:
+                continue
+            value, weight = values[tracker.name], tf.cast(count, tf.float32)
+            if scaled and tracker.name.endswith("_gradient_norm"):
+                # Loss scaling grows until a gradient overflows, and then leaves out that update.
+                finite = tf.math.is_finite(value)
+                value, weight = tf.where(finite, value, 0.0), tf.where(finite, weight, 0.0)
+                values = {**values, tracker.name: value}
+            tracker.update_state(value, sample_weight=weight)
+        finite = tf.stack([tf.math.is_finite(values.get(name, 0.0)) for name in self._loss_names])
+        first = (self._non_finite_steps < 0) & ~finite
         step = tf.cast(self.optimizer.iterations, tf.int64)
         self._non_finite_steps.assign(tf.where(first, step, self._non_finite_steps))
 
+    def update_metrics(
+        self,
+        y_true: tf.Tensor,
+        y_pred: Callable[[], tf.Tensor],
+        count: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> None:
+        """Updates the metrics that `compile` was given with the first `count` examples.
+
+        `y_pred` is computed where there are any.
+        """
+        if not (self._user_metrics or self._weighted_metrics):
+            return
+        y_true, predicted = y_true[:count], y_pred()[:count]
+        weights = None if sample_weight is None else sample_weight[:count]
+        for metric in self._user_metrics:
+            metric.update_state(y_true, predicted)
+        for metric in self._weighted_metrics:
+            metric.update_state(y_true, predicted, sample_weight=weights)
+
     def logs(self) -> dict[str, tf.Tensor]:
-        """The trackers' means so far, under their names."""
-        results = {tracker.name: tracker.result() for tracker in self.metrics}
+        """The trackers' means so far, and the metrics, under their names."""
+        results = {metric.name: metric.result() for metric in self.metrics}
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             # Keras reduces several workers' logs over axis 0, which a scalar does not have.
             results = {name: tf.reshape(value, (1,)) for name, value in results.items()}
@@ -208,6 +482,26 @@ class BaseModel(keras.Model):
 
     # === Presets ===
 
+    @classmethod
+    def from_preset(cls, source: str | os.PathLike) -> Any:
+        """Loads a trained model of this class: see `keras_gen.from_preset`.
+
+        Args:
+            source: A preset: its name, its folder or its URL.
+
+        Raises:
+            ValueError: There is no such preset, a file's checksum is not that of its card, or the model is
+                of another class.
+            ConnectionError: The URL could not be read.
+        """
+        model = loading.load_keras_file(loading.find_preset_file(source))
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"Expected a preset of a {cls.__name__}. Received: {os.fspath(source)!r}, which holds a "
+                f"{type(model).__name__}"
+            )
+        return model
+
     def probe(self) -> list[np.ndarray]:
         """What the model computes from inputs that are always the same."""
         raise NotImplementedError
@@ -241,3 +535,26 @@ class BaseModel(keras.Model):
             ValueError: There is something at `directory`, or float16 would change the outputs.
         """
         return saving.save_preset(self, directory, card, picture, weights)
+
+
+def acts_on_batches(callback: Any) -> bool:
+    """Whether a callback of a user's own wants to be called for every training step."""
+    for name in ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"):
+        method = getattr(callback, name, None)
+        module = getattr(method, "__module__", None) or ""
+        if method is not None and not module.startswith(KNOWN_CALLBACKS):
+            return True
+    return False
+
+
+def with_targets(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight, with y as zeros where only it is missing: Keras would drop the weights."""
+    if y is None and sample_weight is not None and hasattr(x, "shape"):
+        y = np.zeros(len(x), np.int32)
+    return x, y, sample_weight
+
+
+def sum_of_losses(network: keras.Model) -> tf.Tensor | float:
+    """The losses of a network's own layers in its last call: `add_loss` and regularizers."""
+    losses = [tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in network.losses]
+    return tf.add_n(losses) if losses else 0.0

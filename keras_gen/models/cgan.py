@@ -13,6 +13,7 @@ References:
     2. Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv 1802.05637.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -32,6 +33,8 @@ class CGAN(GAN):
     It logs what its base logs.
 
     Args:
+        image_shape: (height, width, channels); any size.
+        latent_dim: Length of the latent vector z.
         num_classes: Number of classes, 2 or more.
         base: `"gan"` or `"wgan_gp"`: whose losses, penalty and optimizers it trains with.
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
@@ -57,6 +60,8 @@ class CGAN(GAN):
 
     def __init__(
         self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_dim: int = 64,
         num_classes: int = 10,
         base: Literal["gan", "wgan_gp"] = "gan",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
@@ -71,7 +76,9 @@ class CGAN(GAN):
         chosen: Any = loss or BASES[base].losses_allowed[0]
         checks.one_of(f"loss with base={base!r}", chosen, BASES[base].losses_allowed)
         super().__init__(
-            num_classes=num_classes,
+            image_shape,
+            latent_dim,
+            num_classes,
             loss=chosen,
             discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
             penalty_share=(0.25 if wasserstein else 1.0) if penalty_share is None else penalty_share,

@@ -1,5 +1,6 @@
 """Refusals in the reader's words: what was expected, what was received, what to do."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,16 @@ def at_least(name: str, value: float, minimum: float) -> None:
     """Refuses a number that is too small."""
     if not value >= minimum:
         raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
+
+
+def integer(name: str, value: Any, minimum: int) -> int:
+    """Refuses what is not an integer, or is too small; returns it as Python's int."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer. Received: {value!r}") from None
+    at_least(name, number, minimum)
+    return number
 
 
 def more_than(name: str, value: float, bound: float) -> None:
@@ -85,11 +96,13 @@ def network(
 
 def gives_logits(name: str, value: keras.Model) -> None:
     """Refuses a network of one's own that ends in a sigmoid, where the loss wants what is before it."""
-    activation = getattr(value.layers[-1], "activation", None)
-    if activation is keras.activations.sigmoid:
+    last: Any = value
+    while isinstance(last, keras.Model):
+        last = last.layers[-1]
+    if getattr(last, "activation", None) is keras.activations.sigmoid:
         raise ValueError(
-            f"{name} must give logits: from a sigmoid's probabilities, losses saturate. Received: a "
-            f"network whose last layer, {value.layers[-1].name}, has a sigmoid. Take it away."
+            f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
+            f"network whose last layer, {last.name}, applies a sigmoid. Remove it."
         )
 
 
@@ -128,9 +141,9 @@ def images(x: Any, shape: tuple[int, int, int]) -> None:
         raise ValueError("Expected at least one image. Received: none")
     if x.dtype == np.uint8:
         return
-    if not np.isfinite(x).all():
+    low, high = float(x.min()), float(x.max())  # NaN is the minimum of whatever it is among
+    if not np.isfinite([low, high]).all():
         raise ValueError("Images must be finite. Received: NaN or infinity among the pixels")
-    low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
         raise ValueError(
             f"Floating-point images must be in [0, 1]. Received: from {low:g} to {high:g}. Divide "
@@ -138,26 +151,60 @@ def images(x: Any, shape: tuple[int, int, int]) -> None:
         )
 
 
-def labels(y: Any, num_classes: int, num_images: int) -> None:
-    """Refuses labels that are missing, of another length or out of range."""
+def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> None:
+    """Refuses labels that are missing, of another length or out of range; `how` says how to pass them."""
     if y is None:
         raise ValueError(
-            f"The model has num_classes={num_classes} and needs labels: pass fit(images, labels), "
-            "or a tf.data.Dataset of (images, labels). Received: images alone"
+            f"The model is conditional (num_classes={num_classes}) and needs a label for each image: pass "
+            f"them {how}. Received: no labels"
         )
     y = np.asarray(y)
-    if len(y) != num_images:
-        raise ValueError(f"Expected {num_images} labels, one an image. Received: {len(y)}")
-    if y.ndim == 2 and y.shape[1] == num_classes and num_classes != 1:
-        if not np.allclose(y.sum(axis=1), 1):
-            raise ValueError("One-hot labels must have one 1 in each row. Received: other rows")
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.dtype}")
+    if y.ndim == 0 or len(y) != num_images:
+        received = "a single number" if y.ndim == 0 else len(y)
+        raise ValueError(f"Expected {num_images} labels, one for each image. Received: {received}")
+    if y.ndim == 2 and y.shape[1] == num_classes:
+        if not (y.min() >= 0 and np.allclose(y.sum(axis=1), 1)):
+            raise ValueError("Rows of one-hot labels must be 0 or more and sum to 1. Received: other rows")
         return
     if y.reshape(len(y), -1).shape[1] != 1:
         raise ValueError(f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.shape}")
-    if y.min() < 0 or y.max() >= num_classes or (y != np.round(y)).any():
+    if not (y.min() >= 0 and y.max() < num_classes and (y == np.round(y)).all()):
         raise ValueError(
             f"Labels must be integers from 0 to {num_classes - 1}. Received: from {y.min()} to {y.max()}"
         )
+
+
+def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
+    """Refuses what are no latent vectors; returns them as float32."""
+    z = np.asarray(z)
+    if z.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {z.dtype}")
+    if z.ndim != 2 or z.shape[1] != latent_dim:
+        raise ValueError(f"{name} must have shape (n, {latent_dim}). Received: {z.shape}")
+    return z.astype(np.float32)
+
+
+def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
+    """A Keras metric by its name, as a function, or as it is; its name joins those that are taken."""
+    try:
+        found = keras.metrics.get(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(
+            "metrics must be Keras metrics, functions of (y_true, y_pred), or names of either. "
+            f"Received: {value!r}"
+        )
+    if not isinstance(found, keras.metrics.Metric):
+        found = keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", None))
+    if found.name in taken:
+        raise ValueError(
+            f"The model logs {found.name!r} already: leave out that metric, or give it another name."
+        )
+    taken.add(found.name)
+    return found
 
 
 def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
@@ -186,8 +233,24 @@ def direction(name: str) -> str:
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
-def first_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
-    """Looks at the first batch of what `fit` was given. A generator is not looked at: it would lose it."""
+def weights(sample_weight: Any, num_rows: int) -> None:
+    """Refuses sample weights that are not one finite number of 0 or more for each row."""
+    sample_weight = np.asarray(sample_weight)
+    numeric = sample_weight.dtype.kind in "biuf"
+    if not numeric or sample_weight.ndim < 1 or len(sample_weight) != num_rows:
+        raise ValueError(
+            f"sample_weight must be {num_rows} numbers, one for each example. "
+            f"Received: {sample_weight.dtype} of shape {sample_weight.shape}"
+        )
+    if not (np.isfinite(sample_weight).all() and sample_weight.min() >= 0):
+        raise ValueError("sample_weight must be finite and 0 or more. Received: other values")
+
+
+FIT_LABELS = "as fit(images, labels), or in a tf.data.Dataset of (images, labels)"
+
+
+def image_data(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
+    """Checks arrays to the end, and of a data set the first batch. A generator's would be lost by that."""
     if isinstance(x, tf.data.Dataset):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x.take(1)), None))
         if x is None:
@@ -201,17 +264,15 @@ def first_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
                 f"Received: {type(x).__name__}"
             )
         return
-    else:
-        if y is not None and len(y) != len(x):
-            raise ValueError(f"Expected {len(x)} labels, one an image. Received: {len(y)}")
-        x, y = x[:1024], None if y is None else y[:1024]
+    elif y is not None and len(y) != len(x):
+        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
     images(x, shape)
     if num_classes is not None:
-        labels(y, num_classes, len(x))
+        labels(y, num_classes, len(x), FIT_LABELS)
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
-    """Looks at the first batch of token ids that `fit` was given."""
+    """Checks the token ids that `fit` was given: arrays to the end, and of a data set the first batch."""
     if isinstance(inputs, tf.data.Dataset):
         batch = next(iter(inputs.take(1)), None)
         if batch is None:
@@ -221,7 +282,7 @@ def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
         expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
         if not (hasattr(rows, "shape") and hasattr(rows, "dtype")):
             raise ValueError(f"{expected}. Received: {type(rows).__name__}")
-        rows = np.asarray(rows[:1024])
+        rows = np.asarray(rows)
         if rows.ndim != 2 or not rows.size or not np.issubdtype(rows.dtype, np.integer):
             raise ValueError(f"{expected}. Received: {rows.dtype} of shape {rows.shape}")
         if rows.min() < 0 or rows.max() >= vocabulary_size:

@@ -16,9 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import ArrayLike
 
-from keras_gen.layers import Dropout, replica_seed
+from keras_gen.layers import Dropout, child_seed, replica_seed
+from keras_gen.losses import mean_over_batch
 from keras_gen.models import checks
+from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.image_model import ImageModel
 from keras_gen.models.networks import Builder, plain_copy
 
@@ -26,7 +29,8 @@ from keras_gen.models.networks import Builder, plain_copy
 class Classifier(ImageModel):
     """Base of the classifiers: a subclass builds the backbone, which makes features of images.
 
-    It logs `loss` (cross-entropy in nats) and `accuracy`.
+    It logs `loss` (cross-entropy in nats, and the losses of layers of your own backbone) and `accuracy`.
+    For `compile(metrics=...)`, `y_true` are one-hot labels and `y_pred` probabilities, (n, num_classes).
 
     Args:
         image_shape: (height, width, channels).
@@ -65,15 +69,14 @@ class Classifier(ImageModel):
         self.shift = shift
         self.label_smoothing = label_smoothing
         self._own_networks = {"backbone": backbone}
-        self.augmentation_seed = keras.random.SeedGenerator(seed)
+        self.augmentation_seed = keras.random.SeedGenerator(child_seed(seed, "augment"))
         build = Builder(seed, self.dtype_policy)
         if backbone is None:
             backbone = self.build_backbone(build)
         else:
             checks.network("backbone", backbone, [self.image_shape], [backbone.output_shape[1:]])
         self.network = self._with_head(backbone, build)
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "accuracy")]
         self.built = True
 
     def build_backbone(self, build: Builder) -> keras.Model:
@@ -85,7 +88,7 @@ class Classifier(ImageModel):
         if len(backbone.output_shape) != 2:
             raise ValueError(f"backbone must give features (n, d). Received: {backbone.output_shape}")
         features = layers.Activation("linear", dtype="float32", name="features")(backbone.output)
-        x = Dropout(self.dropout, seed=self.seed, dtype=build.dtype)(backbone.output)
+        x = Dropout(self.dropout, seed=build.seed(), dtype=build.dtype)(backbone.output)
         logits = build.dense(self.num_classes, dtype="float32", name="logits")(x)
         return keras.Model(backbone.inputs, [features, logits], name="network")
 
@@ -104,34 +107,34 @@ class Classifier(ImageModel):
 
     # === Training ===
 
-    @property
-    def metrics(self) -> list:
-        return [self.loss_tracker, self.accuracy_tracker]
-
     def train_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, sample_weight, count = self.prepare(data)
         images = self.augment(images)
         with tf.GradientTape() as tape:
             _, logits = self.network(images, training=True)
             smooth = labels * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
-            objective = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(smooth, logits))
-            scaled_objective = self.scale_loss(objective)
+            nats = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+            objective = mean_over_batch(nats, sample_weight) + sum_of_losses(self.network)
+            scaled_objective = self.scale_loss(objective, count)
         gradients = tape.gradient(scaled_objective, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._report(labels, logits)
+        return self._report(labels, logits, sample_weight, count)
 
     def test_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
-        return self._report(labels, self.network(images, training=False)[1])
+        images, labels, sample_weight, count = self.prepare(data)
+        return self._report(labels, self.network(images, training=False)[1], sample_weight, count)
 
-    def _report(self, labels: tf.Tensor, logits: tf.Tensor) -> dict:
+    def _report(
+        self, labels: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None, count: tf.Tensor
+    ) -> dict:
         right = tf.argmax(logits, axis=1) == tf.argmax(labels, axis=1)
-        loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+        nats = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
         values = {
-            "loss": tf.reduce_mean(loss),
-            "accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+            "loss": mean_over_batch(nats, sample_weight) + sum_of_losses(self.network),
+            "accuracy": mean_over_batch(tf.cast(right, tf.float32)),
         }
-        self.track(values, tf.shape(labels)[0])
+        self.track(values, count)
+        self.update_metrics(labels, lambda: tf.nn.softmax(logits), count, sample_weight)
         return self.logs()
 
     def augment(self, images: tf.Tensor) -> tf.Tensor:
@@ -162,7 +165,7 @@ class Classifier(ImageModel):
         """Float32 images -> probabilities (n, num_classes)."""
         return tf.nn.softmax(self.network(images, training=False)[1])
 
-    def classify(self, images: Any) -> np.ndarray:
+    def classify(self, images: ArrayLike) -> np.ndarray:
         """Images -> each class's probability.
 
         Args:
@@ -178,9 +181,9 @@ class Classifier(ImageModel):
         def classify(images: tf.Tensor, labels: None) -> tf.Tensor:
             return self.probabilities(images)
 
-        return self.of_pixels(classify, images)
+        return self.of_pixels(classify, images, None)
 
-    def features(self, images: Any) -> np.ndarray:
+    def features(self, images: ArrayLike) -> np.ndarray:
         """Images -> what the last layer decides by: (n, d), float32.
 
         Args:
@@ -190,7 +193,7 @@ class Classifier(ImageModel):
         def features(images: tf.Tensor, labels: None) -> tf.Tensor:
             return self.network(images, training=False)[0]
 
-        return self.of_pixels(features, images)
+        return self.of_pixels(features, images, None)
 
     # === Export ===
 

@@ -26,9 +26,16 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keras_gen.layers import DiffAugment, replica_seed
-from keras_gen.losses import ADVERSARIAL_LOSSES, AdversarialLosses, diversity, r1_penalty
+from keras_gen.layers import DiffAugment, child_seed, replica_id, replica_seed
+from keras_gen.losses import (
+    ADVERSARIAL_LOSSES,
+    AdversarialLosses,
+    diversity,
+    mean_over_batch,
+    r1_penalty,
+)
 from keras_gen.models import checks
+from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.gan_networks import (
     NORMALIZATIONS,
     build_discriminator,
@@ -62,7 +69,9 @@ class GAN(GenerativeModel):
     the discriminator tells right (0.5 is a guess); `diversity`, the mean distance between two generated
     images over that between two real ones (1 is as varied, 0 is one image again and again); and in
     training, `discriminator_gradient_norm`, `generator_gradient_norm`, `discriminator_learning_rate` and
-    `generator_learning_rate`.
+    `generator_learning_rate`. Losses of layers of your own networks (`add_loss`, regularizers) are in the
+    losses of both. For `compile(metrics=...)`, `y_true` are the batch's real images and `y_pred` as many
+    generated ones, both in [0, 1].
 
     Args:
         image_shape: (height, width, channels); any size.
@@ -94,7 +103,8 @@ class GAN(GenerativeModel):
         instance_noise_steps: Steps along which that noise falls to 0; 0 keeps it.
         augment: Changes to every image that the discriminator sees, for small data, such as
             `"color,translation,cutout"`: see `keras_gen.layers.DiffAugment`.
-        r1_weight: Weight of the penalty on slopes at real images [6], 0 or more.
+        r1_weight: Weight of the penalty on slopes at real images [6], 0 or more. Batch normalization mixes
+            an image's slope with those of its batch; R1 helps all the same, as measured in `recipes.py`.
         penalty_share: Part of each batch that a penalty's mean is estimated from, more than 0 to 1; less
             is faster.
         ema: Momentum of the moving average of the generator's weights, from 0 to less than 1; 0 draws
@@ -118,6 +128,7 @@ class GAN(GenerativeModel):
     (2, 28, 28, 1)
     """
 
+    uses_sample_weight = False
     losses_allowed: tuple[str, ...] = ("non_saturating", "minimax", "least_squares", "hinge")
 
     def __init__(
@@ -152,7 +163,7 @@ class GAN(GenerativeModel):
         checks.one_of("loss", loss, self.losses_allowed)
         checks.one_of("conditioning", conditioning, ("projection", "concat"))
         checks.one_of("discriminator_normalization", discriminator_normalization, NORMALIZATIONS)
-        checks.at_least("discriminator_steps", discriminator_steps, 1)
+        discriminator_steps = checks.integer("discriminator_steps", discriminator_steps, 1)
         for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing), ("ema", ema)):
             checks.fraction(name, value)
         for name, value in (
@@ -195,11 +206,11 @@ class GAN(GenerativeModel):
         self.r1_weight = self.penalty_weight = r1_weight
         self.penalty_share = penalty_share
         self.ema = ema
-        self.augment = DiffAugment(augment, seed, dtype="float32")
-        self.noise_seed = keras.random.SeedGenerator(seed)  # of all that training draws
+        self.augment = DiffAugment(augment, child_seed(seed, "augment"), dtype="float32")
+        self.noise_seed = keras.random.SeedGenerator(child_seed(seed, "noise"))  # all that training draws
         self._own_networks = {"generator": generator, "discriminator": discriminator}
         self._make_networks(generator, discriminator)
-        self.trackers = [keras.metrics.Mean(name=name) for name in LOGGED]
+        self._trackers = [keras.metrics.Mean(name=name) for name in LOGGED]
         self.built = True
 
     def _make_networks(self, generator: keras.Model | None, discriminator: keras.Model | None) -> None:
@@ -268,27 +279,69 @@ class GAN(GenerativeModel):
 
     def compile(  # type: ignore[override]
         self,
-        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: str | keras.optimizers.Optimizer | None = None,
-        **options: Any,
+        *,
+        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | None = None,
+        jit_compile: bool | Literal["auto"] | None = None,
+        auto_scale_loss: bool = True,
     ) -> None:
-        """Prepares the model for `fit`; the losses are the model's own.
+        """Prepares the model for `fit`.
 
         Args:
-            generator_optimizer: `default_optimizer()` where none is given.
-            discriminator_optimizer: Likewise, and another one than the generator's.
-            **options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see
-                `BaseModel.compile`.
+            optimizer: Of both networks, each of which gets its own copy; by default `default_optimizer()`.
+            discriminator_optimizer: Of the discriminator, where it is not to be a copy of the generator's.
+                A learning-rate schedule in it counts its own updates, of which there are
+                `discriminator_steps` in each training step.
+            generator_optimizer: Another name of `optimizer`.
+            loss: Must be None, since the losses are the model's own: see the constructor's `loss`.
+            loss_weights: Likewise.
+            metrics: Keras metrics of real and generated images.
+            weighted_metrics: The same: a GAN has no weights.
+            run_eagerly: See `BaseModel.compile`, as for the rest.
+            steps_per_execution: Training steps in one call of the compiled function.
+            jit_compile: Compile with XLA.
+            auto_scale_loss: Scale the losses under `mixed_float16`.
+
+        Raises:
+            ValueError: A loss was given, a metric is unknown or has a name that is taken, or the
+                generator got two optimizers.
         """
-        super().compile(generator_optimizer, **options)
-        second: Any = keras.optimizers.get(discriminator_optimizer or self.default_optimizer())
-        if second is generator_optimizer:  # an optimizer belongs to one network's weights
-            second = copy_of(second)
+        if optimizer is not None and generator_optimizer is not None:
+            raise ValueError("optimizer and generator_optimizer are the same argument: pass one of them.")
+        first = keras.optimizers.get(optimizer or generator_optimizer or self.default_optimizer())
+        second = keras.optimizers.get(discriminator_optimizer or copy_of(first))
+        if second is first:  # an optimizer belongs to one network's weights
+            second = copy_of(first)
+        super().compile(
+            first,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled and not isinstance(second, keras.optimizers.LossScaleOptimizer):
             second = keras.optimizers.LossScaleOptimizer(second, name="discriminator_loss_scale")
-        self.discriminator_optimizer = second
+        self.discriminator_optimizer: Any = second
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def trackers(self) -> list[keras.metrics.Metric]:  # type: ignore[override]
+        return [tracker for tracker in self._trackers if tracker.name != "penalty" or self.penalty_weight]
+
+    def updates_per_step(self) -> dict[str, int]:
+        return {"optimizer": 1, "discriminator_optimizer": self.discriminator_steps}
 
     def default_optimizer(self, learning_rate: Any = 1.5e-3) -> keras.optimizers.Optimizer:
         """Adam with DCGAN's momentum of 0.5: more makes two players chase each other [2]."""
@@ -301,40 +354,39 @@ class GAN(GenerativeModel):
     def get_compile_config(self) -> dict:
         config = super().get_compile_config()
         if config:
-            config["generator_optimizer"] = config.pop("optimizer")
             second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
             config["discriminator_optimizer"] = second
         return config
 
-    @property
-    def metrics(self) -> list:
-        return [tracker for tracker in self.trackers if tracker.name != "penalty" or self.penalty_weight]
-
     def train_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, _, count = self.prepare(data)
         real_images = 2.0 * images - 1.0
         for _ in range(self.discriminator_steps - 1):
             generated_images = self.generator(self.generator_inputs(labels, images), training=True)
-            self.train_discriminator(real_images, generated_images, labels)
+            self.train_discriminator(real_images, generated_images, labels, count)
         with tf.GradientTape() as tape:
             generated_images = self.generator(self.generator_inputs(labels, images), training=True)
+            own_losses = sum_of_losses(self.generator)
             with tape.stop_recording():
-                values = self.train_discriminator(real_images, generated_images, labels)
+                values = self.train_discriminator(real_images, generated_images, labels, count)
             logits = self.logits(self.shown(generated_images), labels, training=True)
-            loss = tf.reduce_mean(self.losses(logits).generator)
-            scaled_loss = self.scale_loss(loss)
+            loss = mean_over_batch(self.adversarial_losses(logits).generator) + own_losses
+            scaled_loss = self.scale_loss(loss, count)
         norm = self.descend(tape, scaled_loss, self.generator, self.optimizer)
         self.follow_generator()
         values["generator_loss"], values["generator_gradient_norm"] = loss, norm
-        values["diversity"] = diversity(generated_images, real_images)
         values["generator_learning_rate"] = tf.convert_to_tensor(self.optimizer.learning_rate)
         second = self.discriminator_optimizer
         values["discriminator_learning_rate"] = tf.convert_to_tensor(second.learning_rate)
-        self.track(values, tf.shape(images)[0])
+        self._report(values, images, generated_images, count)
         return self.logs()
 
     def train_discriminator(
-        self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
+        self,
+        real_images: tf.Tensor,
+        generated_images: tf.Tensor,
+        labels: tf.Tensor | None,
+        count: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """One update of the discriminator, and what it says of the images in [-1, 1]."""
         real_shown, generated_shown = self.shown(real_images), self.shown(generated_images)
@@ -344,7 +396,7 @@ class GAN(GenerativeModel):
             if self.penalty_weight:
                 values["penalty"] = self.penalty(*self.penalized(real_shown, generated_shown, labels))
                 loss += self.penalty_weight * values["penalty"]
-            scaled_loss = self.scale_loss(loss, self.discriminator_optimizer)
+            scaled_loss = self.scale_loss(loss, count, self.discriminator_optimizer)
         optimizer = self.discriminator_optimizer
         norm = self.descend(tape, scaled_loss, self.discriminator, optimizer)
         return {**values, "discriminator_gradient_norm": norm}
@@ -363,33 +415,49 @@ class GAN(GenerativeModel):
         """
         # Each kind by itself: with batch normalization, the discriminator must not see them mixed [4].
         real_logits = self.logits(real_images, labels, training)
+        own_losses = sum_of_losses(self.discriminator)
         generated_logits = self.logits(generated_images, labels, training)
-        real_losses, generated_losses = self.losses(real_logits), self.losses(generated_logits)
-        loss = tf.reduce_mean(
+        own_losses = 0.5 * (own_losses + sum_of_losses(self.discriminator))
+        real_losses = self.adversarial_losses(real_logits)
+        generated_losses = self.adversarial_losses(generated_logits)
+        loss = own_losses + mean_over_batch(
             real_losses.discriminator(targets[0]) + generated_losses.discriminator(targets[1])
         )
         real_called_real, generated_called_real = self.verdicts(real_logits, generated_logits)
         values = {
             "discriminator_loss": loss,
-            "real_accuracy": tf.reduce_mean(tf.cast(real_called_real, tf.float32)),
-            "generated_accuracy": 1.0 - tf.reduce_mean(tf.cast(generated_called_real, tf.float32)),
+            "real_accuracy": mean_over_batch(tf.cast(real_called_real, tf.float32)),
+            "generated_accuracy": mean_over_batch(1.0 - tf.cast(generated_called_real, tf.float32)),
         }
         return values, loss
 
     def test_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, _, count = self.prepare(data)
         real_images = 2.0 * images - 1.0
         # Noise that only the position in the test set determines: evaluating twice gives one result.
         position = tf.cast(self.trackers[0].count, tf.int32)
-        z = tf.random.stateless_normal((tf.shape(images)[0], self.latent_dim), tf.stack([0, position]))
+        shape = (tf.shape(images)[0], self.latent_dim)
+        z = tf.random.stateless_normal(shape, tf.stack([replica_id(), position]))
         generated_images = self.generator(join(z, labels), training=False)
+        own_losses = sum_of_losses(self.generator)
         targets = (tf.ones(()), tf.zeros(()))
         values, _ = self.judge(real_images, generated_images, labels, targets, training=False)
         logits = self.logits(generated_images, labels, training=False)
-        values["generator_loss"] = tf.reduce_mean(self.losses(logits).generator)
-        values["diversity"] = diversity(generated_images, real_images)
-        self.track(values, tf.shape(images)[0])
-        return {name: value for name, value in self.logs().items() if name in values}
+        values["generator_loss"] = mean_over_batch(self.adversarial_losses(logits).generator) + own_losses
+        self._report(values, images, generated_images, count)
+        known = {*values, *(metric.name for metric in self.metrics[len(self.trackers) :])}
+        return {name: value for name, value in self.logs().items() if name in known}
+
+    def _report(
+        self,
+        values: dict[str, tf.Tensor],
+        images: tf.Tensor,
+        generated_images: tf.Tensor,
+        count: tf.Tensor,
+    ) -> None:
+        values["diversity"] = diversity(generated_images, 2.0 * images - 1.0)
+        self.track(values, count)
+        self.update_metrics(images, lambda: self.to_pixels(generated_images), count)
 
     def descend(
         self,
@@ -400,7 +468,7 @@ class GAN(GenerativeModel):
     ) -> tf.Tensor:
         """Updates a network, and gives its gradient's length."""
         gradients = tape.gradient(scaled_loss, network.trainable_variables)
-        norm = tf.linalg.global_norm(gradients) / self.scale_loss(tf.ones(()), optimizer)
+        norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.ones(()))
         optimizer.apply(gradients, network.trainable_variables)
         return norm
 
@@ -420,12 +488,12 @@ class GAN(GenerativeModel):
         logits = self.discriminator(join(images, labels), training=training)
         return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
 
-    def losses(self, logits: tf.Tensor) -> AdversarialLosses:
+    def adversarial_losses(self, logits: tf.Tensor) -> AdversarialLosses:
         return ADVERSARIAL_LOSSES[self.loss_name](logits)
 
     def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Which of the real and of the generated images the discriminator calls real."""
-        both = self.losses(real_logits), self.losses(generated_logits)
+        both = self.adversarial_losses(real_logits), self.adversarial_losses(generated_logits)
         return both[0].real < both[0].generated, both[1].real < both[1].generated
 
     def shown(self, images: tf.Tensor) -> tf.Tensor:
@@ -467,7 +535,7 @@ class GAN(GenerativeModel):
         self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
     ) -> tf.Tensor:
         """What is added to the discriminator's loss, times `penalty_weight`: R1's squared slopes [6]."""
-        return tf.reduce_mean(
+        return mean_over_batch(
             r1_penalty(lambda images: self.logits(images, labels, training=True), real_images)
         )
 
@@ -481,14 +549,23 @@ class GAN(GenerativeModel):
     def call(self, inputs: Any) -> tf.Tensor:
         """Draws images from latent vectors, or from (latent vectors, labels) where conditional."""
         z, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        if z.shape.rank not in (None, 2) or z.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"A {type(self).__name__} draws images from latent vectors (n, {self.latent_dim}). "
+                f"Received: shape {tuple(z.shape)}. Use generate for new images, evaluate for the losses."
+            )
         return self.images_from_latents(z, self.to_one_hot(labels))
 
     def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        images = tf.cast(self.ema_generator(join(z, labels), training=False), tf.float32)
-        return tf.clip_by_value(0.5 * images + 0.5, 0.0, 1.0)
+        return self.to_pixels(self.ema_generator(join(z, labels), training=False))
+
+    def to_pixels(self, generated_images: tf.Tensor) -> tf.Tensor:
+        """What a generator draws, in [-1, 1] but for a hair -> float32 images in [0, 1]."""
+        return tf.clip_by_value(0.5 * tf.cast(generated_images, tf.float32) + 0.5, 0.0, 1.0)
 
     def portable_network(self) -> keras.Model:
         """z (and one-hot labels) -> images in [0, 1], as one plain Keras network, for export."""
         generator = plain_copy(self.ema_generator)
-        images = layers.Rescaling(0.5, 0.5, dtype="float32", name="images")(generator(generator.inputs))
+        images = layers.Rescaling(0.5, 0.5, dtype="float32")(generator(generator.inputs))
+        images = layers.ReLU(max_value=1.0, dtype="float32", name="images")(images)
         return keras.Model(generator.inputs, images, name="generate")

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
+from keras_gen.layers import child_seed
 from keras_gen.losses import spherical_interpolation
 from keras_gen.models import checks
 from keras_gen.models.image_model import ImageModel
@@ -38,10 +40,12 @@ class GenerativeModel(ImageModel):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        checks.at_least("latent_dim", latent_dim, 1)
+        latent_dim = checks.integer("latent_dim", latent_dim, 1)
         super().__init__(image_shape, num_classes, seed, **kwargs)
         self.latent_dim = latent_dim
-        self.seed_generator = keras.random.SeedGenerator(seed)  # for `generate` without a seed
+        self.seed_generator = keras.random.SeedGenerator(
+            child_seed(seed, "generate")
+        )  # for `generate` without a seed
 
     def get_config(self) -> dict:
         return {**super().get_config(), "latent_dim": self.latent_dim}
@@ -56,76 +60,88 @@ class GenerativeModel(ImageModel):
         """Latent vectors (num_samples, latent_dim) of the prior, from an integer seed."""
         return tf.random.stateless_normal((num_samples, self.latent_dim), seed=(seed, 0))
 
-    def generate(self, num_samples: int = 1, seed: int | None = None, labels: Any = None) -> np.ndarray:
+    def generate(
+        self, num_samples: int | None = None, *, labels: ArrayLike | None = None, seed: int | None = None
+    ) -> np.ndarray:
         """Draws new images.
 
         Args:
-            num_samples: How many, 1 or more.
+            num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
+            labels: For a conditional model: integers from 0 to num_classes - 1, class names, or one-hot
+                rows. `num_samples` must be a multiple of their number: they are repeated in order. Random
+                labels where none are given.
             seed: Integer. The same weights and seed give the same images; without one, each call
                 gives others.
-            labels: For a conditional model: integers from 0 to num_classes - 1, or one-hot rows;
-                repeated in order up to `num_samples`. Random labels where none are given.
 
         Returns:
             float32 in [0, 1], (num_samples, height, width, channels).
 
         Raises:
-            ValueError: `num_samples` is less than 1; labels are out of range, or given to an
-                unconditional model.
+            ValueError: `num_samples` is less than 1, or not a multiple of the number of labels; labels are
+                out of range, or given to an unconditional model.
         """
-        checks.at_least("num_samples", num_samples, 1)
-        if seed is None:
-            seed = self.drawn_seed()
-        z = self.latents(num_samples, seed)
-        return self.in_chunks(
-            self.images_from_latents, z, self.generation_labels(num_samples, seed, labels)
-        )
-
-    def generation_labels(self, num_samples: int, seed: int, labels: Any) -> tf.Tensor | None:
-        """One-hot labels (num_samples, num_classes) for `generate`; None where unconditional."""
-        if self.num_classes is None:
-            if labels is not None:
+        if num_samples is not None:
+            num_samples = checks.integer("num_samples", num_samples, 1)
+        if labels is not None:
+            labels = self.to_numbers(np.atleast_1d(np.asarray(labels)))
+            num_samples = len(labels) if num_samples is None else num_samples
+            if not len(labels) or num_samples % len(labels):
                 raise ValueError(
-                    f"{self.name} is unconditional (num_classes=None) and takes no labels. "
-                    f"Received: labels={labels!r}"
+                    f"num_samples must be a multiple of the number of labels, which are repeated in order, "
+                    f"or be left out. Received: num_samples={num_samples} and {len(labels)} labels"
                 )
-            return None
-        if labels is None:
+            labels = np.concatenate([labels] * (num_samples // len(labels)))
+        num_samples = num_samples or 1
+        seed = self.drawn_seed() if seed is None else checks.integer("seed", seed, 0)
+        if labels is None and self.conditional:
             labels = tf.random.stateless_uniform((num_samples,), (seed, 1), 0, self.num_classes, tf.int32)
-        else:
-            labels = np.atleast_1d(np.asarray(labels))
-            checks.labels(labels, self.num_classes, len(labels))
-            labels = labels[np.arange(num_samples) % len(labels)]
-        return self.to_one_hot(labels)
+        one_hot = self.checked_labels(labels, num_samples)
+        return self.in_chunks(self.images_from_latents, self.latents(num_samples, seed), one_hot)
 
-    def decode(self, z: Any, labels: Any = None) -> np.ndarray:
-        """Latent vectors (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1]."""
-        z = np.asarray(z, "float32")
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z must have shape (n, {self.latent_dim}). Received: {z.shape}")
-        if self.num_classes is not None:
-            checks.labels(labels, self.num_classes, len(z))
-        return self.in_chunks(self.images_from_latents, z, self.to_one_hot(labels))
+    def decode(self, z: ArrayLike, labels: ArrayLike | None = None) -> np.ndarray:
+        """Latent vectors (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1].
 
-    def interpolate(self, z_start: Any, z_end: Any, num_steps: int = 10, labels: Any = None) -> np.ndarray:
+        Args:
+            z: (n, latent_dim).
+            labels: One for each, as for `generate`, where the model is conditional.
+
+        Raises:
+            ValueError: They are no latent vectors, or the labels do not fit.
+        """
+        z = checks.latents("z", z, self.latent_dim)
+        return self.in_chunks(self.images_from_latents, z, self.checked_labels(labels, len(z)))
+
+    def interpolate(
+        self, z_start: ArrayLike, z_end: ArrayLike, labels: ArrayLike | None = None, num_steps: int = 10
+    ) -> np.ndarray:
         """Images on the great arcs between latent vectors: what lies between two garments.
 
         Args:
             z_start: (n, latent_dim); where a model has `encode`, for example `encode(images)`.
             z_end: (n, latent_dim).
+            labels: One for each way, as for `generate`, where the model is conditional.
             num_steps: Images on each way, both ends included; 2 or more.
-            labels: Integers (n,) or one-hot, one for each way, where the model is conditional.
 
         Returns:
             (n, num_steps, height, width, channels), float32 in [0, 1].
+
+        Raises:
+            ValueError: They are no latent vectors, or not as many; or labels do not fit.
         """
-        checks.at_least("num_steps", num_steps, 2)
-        z_start, z_end = np.asarray(z_start, "float32"), np.asarray(z_end, "float32")
+        num_steps = checks.integer("num_steps", num_steps, 2)
+        z_start, z_end = (
+            checks.latents(name, z, self.latent_dim) for name, z in (("z_start", z_start), ("z_end", z_end))
+        )
+        if len(z_start) != len(z_end):
+            raise ValueError(
+                f"z_start and z_end must have as many vectors. Received: {len(z_start)} and {len(z_end)}"
+            )
+        one_hot = self.checked_labels(labels, len(z_start))
         fractions = tf.linspace(0.0, 1.0, num_steps)
         z = spherical_interpolation(z_start, z_end, fractions).numpy()
-        if labels is not None:
-            labels = np.repeat(np.asarray(labels), num_steps, axis=0)
-        images = self.decode(z.reshape(-1, self.latent_dim), labels)
+        if one_hot is not None:
+            one_hot = np.repeat(one_hot, num_steps, axis=0)
+        images = self.in_chunks(self.images_from_latents, z.reshape(-1, self.latent_dim), one_hot)
         return images.reshape(len(z_start), num_steps, *self.image_shape)
 
     # === Export ===

@@ -7,11 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
 
-CHUNK = 256  # images in one call of a network, so that memory stays bounded whatever is asked for
+# In one call of a network, so that memory stays bounded whatever is asked for.
+MOST_IMAGES = 256
+MOST_PIXELS = MOST_IMAGES * 64 * 64
 NUM_PROBED = 16
 
 
@@ -33,6 +36,8 @@ class ImageModel(BaseModel):
         ValueError: An argument is out of its range.
     """
 
+    from_data = ("image_shape", "class_names")
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -43,7 +48,7 @@ class ImageModel(BaseModel):
     ):
         checks.image_shape(image_shape)
         if num_classes is not None:
-            checks.at_least("num_classes", num_classes, 2)
+            num_classes = checks.integer("num_classes", num_classes, 2)
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(
                 f"class_names must be num_classes={num_classes} names. Received: {class_names}"
@@ -54,7 +59,7 @@ class ImageModel(BaseModel):
         self.image_shape = (int(height), int(width), int(channels))
         self.num_classes: Any = num_classes  # an integer wherever labels are used
         self.class_names = None if class_names is None else tuple(class_names)
-        self.seed = seed
+        self.seed = None if seed is None else checks.integer("seed", seed, 0)
         self._own_networks: dict[str, keras.Model | None] = {}  # what a subclass was given
         self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
 
@@ -86,35 +91,48 @@ class ImageModel(BaseModel):
 
         return cls(**{name: restored(value) for name, value in config.items()})
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
-        """Trains the model: `keras.Model.fit`, after a look at the first batch.
+    @classmethod
+    def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
+        """`image_shape` and, for a model that uses labels, `num_classes` and `class_names`.
 
         Args:
-            x: Images (n, height, width, channels), or (n, height, width) with one channel; uint8
-                in [0, 255] or floating point in [0, 1]; or a `tf.data.Dataset` of batches of
-                images or of (images, labels).
-            y: Labels where `x` is an array: integers (n,) or one-hot (n, num_classes). Ignored by
-                unconditional models.
-            **kwargs: As for `keras.Model.fit`: `epochs`, `validation_data`, `callbacks`, ...
-
-        Returns:
-            Keras' history.
+            data: An `ImageDataset`.
+            uses_labels: Whether the model is to use labels.
+            **arguments: The constructor's other arguments.
 
         Raises:
-            ValueError: Images have another shape or type, are not in [0, 1] or not finite; or
-                labels are missing or out of range.
+            ValueError: The data has no labels, or another number of classes than `num_classes`.
         """
-        return super().fit(x, y, **kwargs)
+        if not uses_labels:
+            return {"image_shape": data.image_shape}
+        if data.num_classes is None:
+            raise ValueError(f"{cls.__name__} needs labels here, and {data.name} has none.")
+        asked = arguments.get("num_classes")
+        if asked not in (None, data.num_classes):
+            raise ValueError(
+                f"num_classes must be {data.num_classes}, as {data.name} has them. Received: {asked}"
+            )
+        return {
+            "image_shape": data.image_shape,
+            "num_classes": data.num_classes,
+            "class_names": data.class_names,
+        }
 
-    def check_first_batch(self, x: Any, y: Any) -> None:
-        checks.first_batch(x, y, self.image_shape, self.num_classes)
+    def check_data(self, x: Any, y: Any) -> None:
+        checks.image_data(x, y, self.image_shape, self.num_classes)
 
     # === Inside train_step and test_step ===
 
-    def prepare(self, data: Any) -> tuple[tf.Tensor, Any]:
-        """What `fit` hands to a step -> images float32 in [0, 1] (n, h, w, c), one-hot labels."""
+    def prepare(self, data: Any) -> tuple[tf.Tensor, Any, tf.Tensor | None, tf.Tensor]:
+        """`unpack`, with images as float32 in [0, 1] (n, h, w, c), and one-hot labels."""
+        x, y, sample_weight, count = self.unpack(data)
+        return self.to_images(x), self.to_one_hot(y), sample_weight, count
+
+    def predict_step(self, data: Any) -> Any:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.to_images(x), self.to_one_hot(y)
+        if self.conditional and y is not None and not isinstance(x, (list, tuple)):
+            x = (x, y)
+        return self(x)
 
     def to_images(self, x: Any) -> tf.Tensor:
         """Pixels of any accepted type and shape -> float32 in [0, 1], (n, *image_shape)."""
@@ -147,46 +165,81 @@ class ImageModel(BaseModel):
 
     # === Computing on arrays ===
 
-    def in_chunks(self, function: Callable, *inputs: Any, **options: Any) -> Any:
-        """Applies a compiled `function` to CHUNK rows of the inputs at a time; NumPy arrays back.
+    @property
+    def chunk_size(self) -> int:
+        """How many images one call of a network computes."""
+        return max(1, min(MOST_IMAGES, MOST_PIXELS // (self.image_shape[0] * self.image_shape[1])))
 
-        The function is compiled once for its name, so that what changes from call to call is an
-        input (cut into rows, or None) or an option (an integer), and not captured.
+    def in_chunks(self, function: Callable, *inputs: Any, **options: Any) -> Any:
+        """Applies a compiled `function` to `chunk_size` rows of the inputs at a time; NumPy arrays back.
+
+        The function is compiled once for its name and the inputs' shapes, so that what changes from call
+        to call is an input (cut into rows, or None) or an option (an integer), and not captured.
         """
-        there = [x is not None for x in inputs]
-        rows = [tf.convert_to_tensor(x) for x in inputs if x is not None]
+        present = [x is not None for x in inputs]
+        rows = [np.asarray(x) for x in inputs if x is not None]
         scalars = [tf.constant(value, tf.int32) for value in options.values()]
-        key = (function.__name__, *there, *[x.dtype for x in rows])
+        specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in rows]
+        key = (function.__name__, *present, *specs)
 
         def call(*tensors: tf.Tensor) -> Any:
             remaining = iter(tensors)
-            arguments = [next(remaining) if present else None for present in there]
+            arguments = [next(remaining) if there else None for there in present]
             return function(*arguments, **dict(zip(options, remaining, strict=True)))
 
         if key not in self._compiled.functions:
-            specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in rows]
             specs += [tf.TensorSpec((), tf.int32)] * len(scalars)
             self._compiled.functions[key] = tf.function(call).get_concrete_function(*specs)
         compiled = self._compiled.functions[key]
+        size = self.chunk_size
         outputs = [
-            compiled(*[x[start : start + CHUNK] for x in rows], *scalars)
-            for start in range(0, len(rows[0]), CHUNK)
+            # Only a chunk at a time is copied to the device, and back from it.
+            keras.tree.map_structure(
+                lambda part: part.numpy(),
+                compiled(*[tf.convert_to_tensor(x[start : start + size]) for x in rows], *scalars),
+            )
+            for start in range(0, len(rows[0]), size)
         ]
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
-    def of_pixels(self, function: Callable, images: Any, labels: Any = None, **options: Any) -> Any:
-        """Applies `function(images, one_hot_labels)` to what a user passed, after checking it."""
+    def of_pixels(
+        self, function: Callable, images: ArrayLike, labels: ArrayLike | None, *others: Any, **options: Any
+    ) -> Any:
+        """Applies `function(images, one_hot_labels, *others)` to what a user passed, after checking it."""
         checks.images(images, self.image_shape)
-        one_hot = None
-        if self.conditional:
-            checks.labels(labels, self.num_classes, len(images))
-            one_hot = self.to_one_hot(labels)
+        images, one_hot = np.asarray(images), self.checked_labels(labels, len(np.asarray(images)))
 
-        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, **options: Any) -> Any:
-            return function(self.to_images(x), labels, **options)
+        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, *others: tf.Tensor, **options: Any) -> Any:
+            return function(self.to_images(x), labels, *others, **options)
 
         from_pixels.__name__ = f"{function.__name__}_of_pixels"
-        return self.in_chunks(from_pixels, np.asarray(images), one_hot, **options)
+        return self.in_chunks(from_pixels, images, one_hot, *others, **options)
+
+    def checked_labels(self, labels: ArrayLike | None, num_images: int) -> np.ndarray | None:
+        """Labels as a user passes them, one for each image -> one-hot; None where unconditional."""
+        if not self.conditional:
+            if labels is not None:
+                raise ValueError(
+                    f"{self.name} is unconditional (num_classes=None) and takes no labels. "
+                    f"Received: labels={labels!r}"
+                )
+            return None
+        if labels is not None:
+            labels = self.to_numbers(labels)
+        checks.labels(labels, self.num_classes, num_images)
+        return np.asarray(self.to_one_hot(labels))
+
+    def to_numbers(self, labels: ArrayLike) -> np.ndarray:
+        """Labels as a user passes them, where names stand for classes, too -> numbers."""
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "US":
+            return labels
+        names = list(self.class_names or ())
+        for name in labels.ravel().tolist():
+            if name not in names:
+                known = f"one of {', '.join(names)}" if names else "numbers, since it has no class names"
+                raise ValueError(f"Labels of this model must be {known}. Received: {name!r}")
+        return np.vectorize(names.index, otypes=[int])(labels)
 
     # === Presets and export ===
 

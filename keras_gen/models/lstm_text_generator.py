@@ -23,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_gen.layers import LSTM, Dropout
+from keras_gen.layers import LSTM, Dropout, child_seed
 from keras_gen.models import checks
+from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.text_generator import TextGenerator
 from keras_gen.optimizers import Adam
 from keras_gen.tokenizers import Tokenizer
@@ -64,8 +65,6 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
     18
     """
 
-    faster_with_xla = True
-
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -89,10 +88,10 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
         self._add_layers()
 
     def _add_layers(self) -> None:
-        numbers = itertools.count(0 if self.seed is None else self.seed)
+        numbers = itertools.count()
 
         def seed() -> int | None:
-            return None if self.seed is None else next(numbers)
+            return child_seed(self.seed, f"layer {next(numbers)}")
 
         size, dtype = self.tokenizer.vocabulary_size, self.dtype_policy
         uniform = keras.initializers.RandomUniform(seed=seed())
@@ -132,21 +131,22 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
         return Adam(learning_rate, global_clipnorm=1.0)
 
     def train_step(self, data: Any) -> dict:
-        inputs, targets = data
+        inputs, targets, sample_weight, _ = self.unpack(data)
         with tf.GradientTape() as tape:
-            nats = self.nats(self(inputs, training=True), targets)
-            count = self.count(targets)
-            loss = tf.reduce_sum(nats) / tf.maximum(count, 1.0)
-            scaled_loss = self.scale_loss(loss)
+            logits = self(inputs, training=True)
+            nats = self.nats(logits, targets)
+            loss = self.mean_nats(nats, targets, sample_weight) + sum_of_losses(self)
+            scaled_loss = self.scale_loss(loss, self.count(targets))
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self.followed(loss, nats, targets)
+        return self.report(loss, nats, targets, logits, sample_weight)
 
     def test_step(self, data: Any) -> dict:
-        inputs, targets = data
-        nats = self.nats(self(inputs, training=False), targets)
-        loss = tf.reduce_sum(nats) / tf.maximum(self.count(targets), 1.0)
-        return self.followed(loss, nats, targets)
+        inputs, targets, sample_weight, _ = self.unpack(data)
+        logits = self(inputs, training=False)
+        nats = self.nats(logits, targets)
+        loss = self.mean_nats(nats, targets, sample_weight) + sum_of_losses(self)
+        return self.report(loss, nats, targets, logits, sample_weight)
 
     # === Writing ===
 

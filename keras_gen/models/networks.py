@@ -2,30 +2,30 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers
 
-from keras_gen.layers import BatchNormalization
+from keras_gen.layers import BatchNormalization, child_seed
 
 
 class Builder:
     """Makes the layers of one model: its dtype, and initial weights from its seed.
 
     Batch normalization makes the difference between a VAE that has learned after one minute and one
-    that has after ten. On several replicas its statistics are those of the global batch.
+    that has after ten.
     """
 
     def __init__(self, seed: int | None, dtype: Any):
         self.dtype = dtype
-        self.seeds: Iterator[int | None] = itertools.repeat(None) if seed is None else itertools.count(seed)
+        self._seed = seed
+        self._numbers = itertools.count()
 
     def seed(self) -> int | None:
         """The next layer's seed."""
-        return next(self.seeds)
+        return child_seed(self._seed, f"layer {next(self._numbers)}")
 
     def _options(self, **options: Any) -> dict:
         initializer = keras.initializers.GlorotUniform(seed=self.seed())
@@ -43,8 +43,7 @@ class Builder:
 
     def activated(self, x: Any, negative_slope: float = 0.0) -> Any:
         """Batch normalization and ReLU, after a layer without bias."""
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        x = BatchNormalization(momentum=0.9, synchronized=replicas > 1, dtype=self.dtype)(x)
+        x = BatchNormalization(momentum=0.9, dtype=self.dtype)(x)
         return layers.ReLU(negative_slope=negative_slope, dtype=self.dtype)(x)
 
 
@@ -86,17 +85,34 @@ def build_decoder(
     num_classes: int | None,
     widths: Sequence[int],
     hidden_units: int,
+    outputs: dict[str, float],
     build: Builder,
 ) -> keras.Model:
-    """The encoder's mirror: dense layers, then transposed convolutions up to the image's logits."""
+    """The encoder's mirror: dense layers, then transposed convolutions up to the size of the image.
+
+    Each of `outputs` has the image's shape, and begins near its number.
+    """
     inputs, x = latent_inputs(latent_dim, num_classes, build)
     for _ in range(2):
         x = build.activated(build.dense(hidden_units, use_bias=False)(x))
     sizes = feature_sizes(image_shape, len(widths))[::-1]
     x = upsampled(x, widths[::-1], sizes, 3, build)
     # 5 x 5, so that each pixel sees several of the neighbours that its logit is made of.
-    logits = build.conv_transpose(image_shape[2], 5, dtype="float32")(x)
-    return keras.Model(inputs, crop(logits, sizes[-1], build), name="decoder")
+    maps = [
+        crop(
+            build.conv_transpose(
+                image_shape[2],
+                5,
+                bias_initializer=keras.initializers.Constant(start),
+                dtype="float32",
+                name=name,
+            )(x),
+            sizes[-1],
+            build,
+        )
+        for name, start in outputs.items()
+    ]  # (h, w, channels) each
+    return keras.Model(inputs, maps if len(maps) > 1 else maps[0], name="decoder")
 
 
 def latent_inputs(

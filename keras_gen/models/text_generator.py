@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.layers import child_seed
 from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
 from keras_gen.models.text_sampling import Sampling, check_sampling, cut_at
@@ -25,7 +26,9 @@ class TextGenerator(BaseModel):
 
     It logs `loss`, the cross-entropy in nats per token; `perplexity`, its exponential; and
     `bits_per_character`, which compares across tokenizers as long as no piece is unknown. Padding counts
-    in none of them.
+    in none of them. For `compile(metrics=...)`, `y_true` are the targets (n, t) and `y_pred` the next
+    token's probabilities (n, t, vocabulary_size), as `SparseCategoricalAccuracy(name="accuracy")` takes
+    them; padding has weight 0. `sample_weight` is one number for each row, (n,), or for each token, (n, t).
 
     Args:
         tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
@@ -40,6 +43,8 @@ class TextGenerator(BaseModel):
     """
 
     loader = "load_text"
+    learns_from = "text"
+    from_data = ("tokenizer", "per_document")
 
     def __init__(
         self,
@@ -57,12 +62,15 @@ class TextGenerator(BaseModel):
         super().__init__(**kwargs)
         self.tokenizer = tokenizer
         self.per_document = per_document
-        self.seed = seed
+        self.seed = None if seed is None else checks.integer("seed", seed, 0)
         self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        self.seed_generator = keras.random.SeedGenerator(seed)  # for `generate` without a seed
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.perplexity_tracker = Perplexity(name="perplexity")
+        self.seed_generator = keras.random.SeedGenerator(child_seed(seed, "generate"))  # without a seed
         self.character_tracker = keras.metrics.Mean(name="bits_per_character")
+        self.trackers = [
+            keras.metrics.Mean(name="loss"),
+            Perplexity(name="perplexity"),
+            self.character_tracker,
+        ]
         self._compiled = types.SimpleNamespace()  # of a type that Keras does not track
 
     def get_config(self) -> dict:
@@ -82,29 +90,22 @@ class TextGenerator(BaseModel):
 
     # === Training ===
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
-        """Trains the model: `keras.Model.fit`, after a look at the first batch.
+    @classmethod
+    def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
+        """`tokenizer` and `per_document`, of a `TextDataset`."""
+        return {"tokenizer": data.tokenizer, "per_document": data.per_document}
 
-        Args:
-            x: A `tf.data.Dataset` of (inputs, targets), as `load_text` gives it; or the inputs: token ids,
-                integers (n, t), padded with 0.
-            y: Where `x` is an array, the targets: the token after each, integers (n, t).
-            **kwargs: As for `keras.Model.fit`: `epochs`, `validation_data`, `callbacks`, ...
-
-        Returns:
-            Keras' history.
-
-        Raises:
-            ValueError: They are no integers, not in the vocabulary, or of another shape.
-        """
-        return super().fit(x, y, **kwargs)
-
-    def check_first_batch(self, x: Any, y: Any) -> None:
+    def check_data(self, x: Any, y: Any) -> None:
         checks.token_rows(x, y, self.tokenizer.vocabulary_size)
 
-    @property
-    def metrics(self) -> list:
-        return [self.loss_tracker, self.perplexity_tracker, self.character_tracker]
+    def _check_fit(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
+    ) -> None:
+        if class_weight is not None:
+            raise ValueError(
+                "class_weight is for labels of images. Weigh rows or tokens of text with sample_weight."
+            )
+        super()._check_fit(x, y, sample_weight)
 
     def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log p of each target, (n, t), 0 for padding."""
@@ -118,13 +119,43 @@ class TextGenerator(BaseModel):
         """How many targets are no padding."""
         return tf.reduce_sum(tf.cast(targets != PADDING, tf.float32))
 
-    def followed(self, loss: tf.Tensor, nats: tf.Tensor, targets: tf.Tensor) -> dict:
+    def mean_nats(
+        self, nats: tf.Tensor, targets: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The mean over all targets that are no padding; 0 where there are none."""
+        if sample_weight is not None:
+            nats *= sample_weight if sample_weight.shape.rank == 2 else sample_weight[:, tf.newaxis]
+        return tf.math.divide_no_nan(tf.reduce_sum(nats), self.count(targets))
+
+    def report(
+        self,
+        loss: tf.Tensor,
+        nats: tf.Tensor,
+        targets: tf.Tensor,
+        logits: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> dict:
         """The logs, with a batch's values added."""
-        self.track({"loss": loss, "perplexity": loss}, self.count(targets))
+        mean = self.mean_nats(nats, targets, sample_weight)
+        self.track({"loss": loss, "perplexity": mean}, self.count(targets))
         characters = tf.cast(tf.reduce_sum(tf.gather(self.tokenizer.lengths, targets)), tf.float32)
         bits = tf.reduce_sum(nats) / math.log(2)
         self.character_tracker.update_state(bits / tf.maximum(characters, 1.0), characters)
+        if self._user_metrics or self._weighted_metrics:
+            self._update_token_metrics(targets, logits, sample_weight)
         return self.logs()
+
+    def _update_token_metrics(
+        self, targets: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None
+    ) -> None:
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        known = tf.cast(targets != PADDING, tf.float32)
+        for metric in self._user_metrics:
+            metric.update_state(targets, probabilities, sample_weight=known)
+        if sample_weight is not None:
+            known *= sample_weight if sample_weight.shape.rank == 2 else sample_weight[:, tf.newaxis]
+        for metric in self._weighted_metrics:
+            metric.update_state(targets, probabilities, sample_weight=known)
 
     # === Writing ===
 
@@ -136,22 +167,34 @@ class TextGenerator(BaseModel):
         """What the layers remember of n texts before the first token: a nest of tensors."""
         raise NotImplementedError
 
-    def begun(self, prompts: tf.Tensor) -> tf.RaggedTensor:
-        """Strings (n,) -> the ids that each text begins with, int32 (n, None), one or more.
+    def encode_prompts(self, prompts: tf.Tensor) -> tf.RaggedTensor:
+        """Strings (n,) -> the token ids that each text begins with, int32 (n, None), one or more.
 
-        The end of a text comes before the beginning of one, and so before an empty prompt.
+        Before a document stands the end of another. Running text has no beginning: an empty prompt is read
+        as the start of a line.
         """
         token_ids = self.tokenizer.encode(prompts)
         from_beginning = (token_ids.row_lengths() == 0) | self.per_document
         count = tf.cast(from_beginning, tf.int64)
-        ends = tf.RaggedTensor.from_row_lengths(tf.fill((tf.reduce_sum(count),), END), count)
-        return tf.concat([ends, token_ids], axis=1)
+        first = END if self.per_document else self.start_of_line
+        starts = tf.RaggedTensor.from_row_lengths(tf.fill((tf.reduce_sum(count),), first), count)
+        return tf.concat([starts, token_ids], axis=1)
+
+    @property
+    def start_of_line(self) -> int:
+        """The token id of a line break, or of a space; the vocabulary's first where it has neither."""
+        with tf.init_scope():  # it is asked for while functions are traced, too
+            for piece in ("\n", "\n\n", " "):
+                token_ids = self.tokenizer.encode([piece])[0].numpy().tolist()
+                if len(token_ids) == 1 and token_ids[0] > END:
+                    return token_ids[0]
+        return END + 1
 
     def written(
         self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: Sampling, seed: tf.Tensor
     ) -> tf.Tensor:
         """Strings (n,) -> ids of what follows each, (n, max_tokens), padded after its end."""
-        token_ids = self.begun(prompts)
+        token_ids = self.encode_prompts(prompts)
         prompt, lengths = token_ids.to_tensor(), tf.cast(token_ids.row_lengths(), tf.int32)
         num_steps = tf.reduce_max(lengths) + max_tokens - 1
 
@@ -211,10 +254,11 @@ class TextGenerator(BaseModel):
         seed: int | None = None,
         stop: str | Sequence[str] = (),
     ) -> Any:
-        """Goes on writing after each prompt.
+        """Continues each prompt.
 
         Args:
-            prompts: A string, or several of any lengths, which are gone on with at once.
+            prompts: A string, or several of any lengths, which are continued together. An empty one
+                begins a document or, where the model learned running text, a line.
             max_tokens: How many tokens to write at most, 1 or more; less where a text ends.
             temperature: What logits are divided by, 0 or more: less is likelier text, 0 always the
                 likeliest token.
@@ -259,7 +303,7 @@ class TextGenerator(BaseModel):
         """Yields what `generate` would write after the prompt, piece by piece, as soon as it is there."""
         self._check_prompts([prompt])
         check_sampling(max_tokens, temperature, top_k, top_p)
-        token_ids = self.begun(tf.constant([prompt]))[0].numpy().tolist()
+        token_ids = self.encode_prompts(tf.constant([prompt]))[0].numpy().tolist()
         numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
         seed = self.drawn_seed() if seed is None else seed
         states = self.empty_states(1)
@@ -338,7 +382,7 @@ class TextGenerator(BaseModel):
         """
         checks.at_least("k", k, 1)
         self._check_prompts([prompt])
-        logits = self(self.begun(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
+        logits = self(self.encode_prompts(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
         probabilities, token_ids = tf.math.top_k(
             tf.nn.softmax(tf.cast(logits, tf.float32)), min(k, len(logits))
         )

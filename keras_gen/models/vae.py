@@ -16,18 +16,25 @@ References:
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_gen.layers import Sampling
-from keras_gen.losses import gaussian_kl, gaussian_log_prob
+from keras_gen.layers import Sampling, child_seed, example_noise, replica_id
+from keras_gen.losses import gaussian_kl, gaussian_log_prob, mean_over_batch
 from keras_gen.models import checks
-from keras_gen.models.autoencoder import Autoencoder
+from keras_gen.models.autoencoder import Autoencoder, Likelihood
 from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.networks import join
+
+LOG_PROB_OF = {
+    "bernoulli": "cross-entropy",
+    "gaussian": "density",
+    "discretized_logistic": "probability",
+}
 
 
 class ActiveUnits(keras.metrics.Metric):
@@ -56,7 +63,10 @@ class VAE(Autoencoder):
 
     It logs `loss` (reconstruction_loss + beta * kl_loss, whatever warm-up and free bits do to the
     gradient, so that epochs compare), `reconstruction_loss` and `kl_loss` in nats per image, and
-    `active_units`.
+    `active_units`. For `compile(metrics=...)`, `y_true` are the images and `y_pred` their reconstructions,
+    both in [0, 1].
+
+    A variant with another objective, such as beta-TCVAE, overrides `latent_loss` alone.
 
     Args:
         image_shape: (height, width, channels); any size.
@@ -65,7 +75,9 @@ class VAE(Autoencoder):
         widths: Filters of the encoder's convolutions, each of which halves the image; the decoder
             mirrors them.
         hidden_units: Width of the dense layer between convolutions and latent vector.
-        likelihood: `"bernoulli"`, from logits; or `"gaussian"`, with one learned variance.
+        likelihood: `"bernoulli"`, from logits, a cross-entropy where pixels are grey; `"gaussian"`, a
+            density with one learned variance; or `"discretized_logistic"`, a probability of 8-bit pixels
+            with a learned scale for each.
         beta: Weight of the KL term, 0 or more; 1 gives the ELBO.
         kl_warmup_steps: Training steps over which the KL term's weight grows from 0 to `beta`.
         free_bits: Nats of KL for each latent dimension that cost nothing, against posterior
@@ -73,8 +85,9 @@ class VAE(Autoencoder):
         encoder: Your own network in place of the default: images (height, width, channels), and
             with `num_classes` one-hot labels (num_classes,) -> [z_mean, z_log_var], each
             (latent_dim,).
-        decoder: Your own network: z (latent_dim,), and with `num_classes` one-hot labels -> logits
-            of the pixels (height, width, channels), or their means with `"gaussian"`.
+        decoder: Your own network: z (latent_dim,), and with `num_classes` one-hot labels -> the pixels'
+            logits (height, width, channels); their means with `"gaussian"`; [means, log-scales] with
+            `"discretized_logistic"`.
         seed: Integer that determines the initial weights and all noise; random by default.
 
     Raises:
@@ -98,7 +111,7 @@ class VAE(Autoencoder):
         num_classes: int | None = None,
         widths: Sequence[int] = (32, 64),
         hidden_units: int = 256,
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: Likelihood = "bernoulli",
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         free_bits: float = 0.0,
@@ -132,11 +145,10 @@ class VAE(Autoencoder):
     encoder_outputs = ("z_mean", "z_log_var")
 
     def _make_state(self) -> None:
-        self.sampling = Sampling(self.seed, dtype="float32")
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
-        self.kl_tracker = keras.metrics.Mean(name="kl_loss")
+        self.sampling = Sampling(child_seed(self.seed, "posterior"), dtype="float32")
+        names = ("loss", "reconstruction_loss", "kl_loss")
         self.active_units = ActiveUnits(self.latent_dim)
+        self.trackers = [*(keras.metrics.Mean(name=name) for name in names), self.active_units]
 
     def get_config(self) -> dict:
         return {
@@ -148,56 +160,81 @@ class VAE(Autoencoder):
 
     # === Training ===
 
-    @property
-    def metrics(self) -> list:
-        return [
-            self.loss_tracker,
-            self.reconstruction_tracker,
-            self.kl_tracker,
-            self.active_units,
-        ]
-
     def train_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, sample_weight, count = self.prepare(data)
         with tf.GradientTape() as tape:
             z_mean, z_log_var = self.posterior(images, labels, training=True)
             z = self.sampling(z_mean, z_log_var)
             decoded = self.decoder(join(z, labels), training=True)
-            reconstruction_loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
-            kl = tf.reduce_mean(gaussian_kl(z_mean, z_log_var), axis=0)  # (latent_dim,)
-            kl_term = tf.reduce_sum(tf.maximum(kl, self.free_bits))
-            objective = reconstruction_loss + self.kl_weight() * kl_term
-            scaled_objective = self.scale_loss(objective)
+            reconstruction_loss = self.reconstruction_loss(images, decoded, sample_weight)
+            latent_loss = self.latent_loss(z, z_mean, z_log_var, sample_weight, training=True)
+            objective = reconstruction_loss + latent_loss + self.losses_of_networks()
+            scaled_objective = self.scale_loss(objective, count)
         gradients = tape.gradient(scaled_objective, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._report(images, reconstruction_loss, tf.reduce_sum(kl), z_mean)
+        return self._report(
+            images, reconstruction_loss, z, z_mean, z_log_var, decoded, sample_weight, count
+        )
 
     def test_step(self, data: Any) -> dict:
-        images, labels = self.prepare(data)
+        images, labels, sample_weight, count = self.prepare(data)
         z_mean, z_log_var = self.posterior(images, labels)
         # Noise that only the position in the test set determines: evaluating twice gives one result.
-        position = tf.cast(self.loss_tracker.count, tf.int32)
-        z = self.sampling(z_mean, z_log_var, seed=tf.stack([0, position]))
+        position = tf.cast(self.trackers[0].count, tf.int32)
+        noise = tf.random.stateless_normal(tf.shape(z_mean), tf.stack([replica_id(), position]))
+        z = self.sampling(z_mean, z_log_var, noise)
         decoded = self.decoder(join(z, labels))
-        reconstruction_loss = -tf.reduce_mean(self.reconstruction_log_prob(images, decoded))
-        kl_loss = tf.reduce_mean(tf.reduce_sum(gaussian_kl(z_mean, z_log_var), axis=1))
-        return self._report(images, reconstruction_loss, kl_loss, z_mean)
+        reconstruction_loss = self.reconstruction_loss(images, decoded, sample_weight)
+        return self._report(
+            images, reconstruction_loss, z, z_mean, z_log_var, decoded, sample_weight, count
+        )
 
     def _report(
         self,
         images: tf.Tensor,
         reconstruction_loss: tf.Tensor,
-        kl_loss: tf.Tensor,
+        z: tf.Tensor,
         z_mean: tf.Tensor,
+        z_log_var: tf.Tensor,
+        decoded: Any,
+        sample_weight: tf.Tensor | None,
+        count: tf.Tensor,
     ) -> dict:
+        latent_loss = self.latent_loss(z, z_mean, z_log_var, sample_weight)
         values = {
-            "loss": reconstruction_loss + self.beta * kl_loss,
+            "loss": reconstruction_loss + latent_loss + self.losses_of_networks(),
             "reconstruction_loss": reconstruction_loss,
-            "kl_loss": kl_loss,
+            "kl_loss": tf.reduce_sum(mean_over_batch(gaussian_kl(z_mean, z_log_var), sample_weight)),
         }
-        self.track(values, tf.shape(images)[0])
-        self.active_units.update_state(z_mean)
+        self.track(values, count)
+        self.active_units.update_state(z_mean[:count])
+        self.update_metrics(images, lambda: self.to_pixels(decoded), count, sample_weight)
         return self.logs()
+
+    def latent_loss(
+        self,
+        z: tf.Tensor,
+        z_mean: tf.Tensor,
+        z_log_var: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """What the objective adds to the reconstruction loss: beta * KL(q(z | x) || N(0, 1)).
+
+        Args:
+            z: Samples of q(z | x), (n, latent_dim).
+            z_mean: (n, latent_dim).
+            z_log_var: (n, latent_dim).
+            sample_weight: (n,), or None.
+            training: Whether gradients are taken of it, with warm-up and free bits; else it is logged.
+
+        Returns:
+            Nats, a mean over the batch.
+        """
+        kl = mean_over_batch(gaussian_kl(z_mean, z_log_var), sample_weight)  # (latent_dim,)
+        if not training:
+            return self.beta * tf.reduce_sum(kl)
+        return self.kl_weight() * tf.reduce_sum(tf.maximum(kl, self.free_bits))
 
     def kl_weight(self) -> tf.Tensor | float:
         """The KL term's weight at this step: `beta`, reached along a straight line."""
@@ -223,18 +260,26 @@ class VAE(Autoencoder):
     def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return GenerativeModel.latents(self, num_samples, seed)
 
-    def log_prob(self, images: Any, num_samples: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
+    def log_prob(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        num_samples: int = 64,
+        seed: int = 0,
+    ) -> np.ndarray:
         """Importance-weighted lower bound of log p(x), in nats per image [5].
 
             log p(x) >= E log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x),  z_k ~ q(z | x)
 
-        K = 1 is the ELBO; the bound tightens with K.
+        K = 1 is the ELBO; the bound tightens with K. It is a probability of 8-bit pixels with
+        `likelihood="discretized_logistic"`, a density with `"gaussian"`, and with `"bernoulli"` a
+        probability of black and white pixels: where they are grey, a cross-entropy and not a likelihood.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: One for each, as for `generate`, where the model is conditional.
             num_samples: K, 1 or more.
-            labels: Integers (n,) or one-hot, where the model is conditional.
-            seed: Integer that determines the samples.
+            seed: Integer that determines the samples: those of an image by its place among the images.
 
         Returns:
             (n,), float32.
@@ -242,36 +287,44 @@ class VAE(Autoencoder):
         Raises:
             ValueError: Images or labels do not fit, or `num_samples` is less than 1.
         """
-        checks.at_least("num_samples", num_samples, 1)
+        num_samples = checks.integer("num_samples", num_samples, 1)
+        numbers = np.arange(len(np.asarray(images)), dtype=np.int32)
         return self.of_pixels(
-            self.importance_weighted_bound, images, labels, num_samples=num_samples, seed=seed
+            self.importance_weighted_bound, images, labels, numbers, num_samples=num_samples, seed=seed
         )
 
-    def elbo(self, images: Any, labels: Any = None, seed: int = 0) -> np.ndarray:
+    def elbo(self, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> np.ndarray:
         """Evidence lower bound of log p(x), in nats per image: `log_prob` with one sample.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
-            labels: Integers (n,) or one-hot, where the model is conditional.
+            labels: One for each, as for `generate`, where the model is conditional.
             seed: Integer that determines the samples.
 
         Returns:
             (n,), float32.
         """
-        return self.log_prob(images, 1, labels, seed)
+        return self.log_prob(images, labels, num_samples=1, seed=seed)
+
+    @property
+    def log_prob_of(self) -> str:
+        """What `log_prob` is: of 8-bit pixels a `"probability"`, a `"density"`, or a `"cross-entropy"`."""
+        return LOG_PROB_OF[self.likelihood]
 
     def importance_weighted_bound(
         self,
         images: tf.Tensor,
         labels: tf.Tensor | None,
+        numbers: tf.Tensor,
         num_samples: tf.Tensor,
         seed: tf.Tensor,
     ) -> tf.Tensor:
         """`log_prob` of float32 images, one sample of z for each image at a time."""
         z_mean, z_log_var = self.posterior(images, labels)
+        noise = example_noise(seed, numbers, (num_samples, self.latent_dim))  # (n, K, latent_dim)
         log_sum = tf.fill((tf.shape(images)[0],), -np.inf)
         for k in tf.range(num_samples):
-            z = self.sampling(z_mean, z_log_var, seed=tf.stack([seed, k]))
+            z = self.sampling(z_mean, z_log_var, noise[:, k])
             decoded = self.decoder(join(z, labels))
             log_weight = (
                 self.reconstruction_log_prob(images, decoded)

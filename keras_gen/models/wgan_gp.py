@@ -15,13 +15,14 @@ References:
     2. Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from keras_gen.layers import replica_seed
-from keras_gen.losses import gradient_penalty
+from keras_gen.losses import gradient_penalty, mean_over_batch
 from keras_gen.models import checks
 from keras_gen.models.gan import GAN
 from keras_gen.optimizers import Adam
@@ -36,6 +37,9 @@ class WGANGP(GAN):
     a score has no zero of its own.
 
     Args:
+        image_shape: (height, width, channels); any size.
+        latent_dim: Length of the latent vector z.
+        num_classes: Number of classes to condition both networks on; None to ignore labels. See `CGAN`.
         gradient_penalty_weight: Weight of the penalty on slopes that are not 1; more than 0.
         discriminator_normalization: `"none"` or `"spectral"`. The penalty is on each image's own slope,
             which batch normalization would mix with other images'.
@@ -61,6 +65,9 @@ class WGANGP(GAN):
 
     def __init__(
         self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_dim: int = 64,
+        num_classes: int | None = None,
         gradient_penalty_weight: float = 10.0,
         discriminator_normalization: Literal["none", "spectral"] = "none",
         penalty_share: float = 0.25,
@@ -68,6 +75,9 @@ class WGANGP(GAN):
     ):
         checks.more_than("gradient_penalty_weight", gradient_penalty_weight, 0)
         super().__init__(
+            image_shape,
+            latent_dim,
+            num_classes,
             loss="wasserstein",  # type: ignore[arg-type]
             discriminator_normalization=discriminator_normalization,
             r1_weight=0.0,
@@ -89,7 +99,7 @@ class WGANGP(GAN):
         """What is added to the critic's loss, times `penalty_weight`: how far slopes are from 1 [2]."""
         shape = (tf.shape(real_images)[0], 1, 1, 1)
         fractions = tf.random.stateless_uniform(shape, replica_seed(self.noise_seed))
-        return tf.reduce_mean(
+        return mean_over_batch(
             gradient_penalty(
                 lambda images: self.logits(images, labels, training=True),
                 real_images,
@@ -100,7 +110,7 @@ class WGANGP(GAN):
 
     def verdicts(self, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Which images score above the middle of the real and the generated ones' mean scores."""
-        middle = 0.5 * (tf.reduce_mean(real_logits) + tf.reduce_mean(generated_logits))
+        middle = 0.5 * (mean_over_batch(real_logits) + mean_over_batch(generated_logits))
         return real_logits > middle, generated_logits > middle
 
     def default_optimizer(self, learning_rate: Any = 1.5e-3) -> keras.optimizers.Optimizer:

@@ -54,6 +54,6 @@ def test_verbs_refuse_what_does_not_fit(model, garments):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         model.encode(garments[0].astype("float32"))
     with pytest.raises(ValueError, match="num_steps must be 2"):
-        model.interpolate(np.zeros((1, 3)), np.zeros((1, 3)), 1)
+        model.interpolate(np.zeros((1, 3)), np.zeros((1, 3)), num_steps=1)
     with pytest.raises(ValueError, match="Received: int64"):
         model.evaluate(garments[0].astype("int64"), verbose=0)

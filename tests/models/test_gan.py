@@ -311,7 +311,7 @@ def test_own_networks_are_used_and_checked():
 
     model = GAN(latent_dim=4, generator=generator, discriminator=discriminator(), seed=0)
     assert model.generator is generator and model.generate(2, seed=0).shape == (2, 28, 28, 1)
-    with pytest.raises(ValueError, match="must give logits.*sigmoid"):
+    with pytest.raises(ValueError, match="must return logits.*sigmoid"):
         GAN(discriminator=discriminator(activation="sigmoid"))
     with pytest.raises(ValueError, match=r"outputs of shapes \[\(1,\)\].*Received: \[\(2,\)\]"):
         GAN(discriminator=discriminator(units=2))
@@ -413,3 +413,17 @@ def test_cutout_blanks_a_square_of_half_the_size():
     assert holes.sum(axis=(1, 2, 3)).max() == 8 * 6
     assert holes.any(axis=(1, 2, 3)).all()
     assert holes.mean(axis=0).min() > 0.05  # every pixel goes at times
+
+
+def test_the_portable_network_stays_in_0_to_1():
+    """A generator's last layer leaves [-1, 1] by a hundredth of what is beyond."""
+    model = GAN(**SMALL)
+    for network in (model.generator, model.ema_generator):
+        for layer in network.layers:
+            if layer.weights:
+                layer.set_weights([10.0 * np.abs(weight) + 1.0 for weight in layer.get_weights()])
+    z = np.random.default_rng(0).normal(size=(8, 4)).astype("float32") * 10
+    assert np.abs(model.generator([z])).max() > 1.0
+    images = model.portable_network()([z]).numpy()
+    assert images.min() >= 0.0 and images.max() <= 1.0
+    np.testing.assert_allclose(images, model.decode(z), atol=1e-6)

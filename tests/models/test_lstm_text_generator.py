@@ -128,7 +128,8 @@ def test_it_learns_a_text_by_heart(trained, data):
 def greedy(model: kg.LSTMTextGenerator, prompt: str, max_tokens: int) -> str:
     """The loop of every tutorial: the whole text through the network for each token."""
     token_ids = model.tokenizer.encode([prompt])[0].numpy().tolist()
-    token_ids = [END, *token_ids] if model.per_document or not token_ids else token_ids
+    if not token_ids:
+        token_ids = model.tokenizer.encode(["\n"])[0].numpy().tolist()  # the start of a line
     written = []
     for _ in range(max_tokens):
         logits = model(np.array([token_ids + written]))[0, -1].numpy()
