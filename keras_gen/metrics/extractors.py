@@ -2,7 +2,8 @@
 
 `fashion_mnist` is embedded: the last layer but one of a `CNNClassifier` that was trained on full
 Fashion-MNIST; its hash and accuracy are in `assets/fashion_mnist.json`, beside the script that made
-it. `inception` is Keras' InceptionV3 [1]. Any Keras model will do, a classifier of one's own data best.
+it. `inception_v3` is Keras' InceptionV3 [1], which is not the network of FID: the weights differ, and so
+do the distances. Any Keras model will do, a classifier of your own data best.
 
 References:
     1. Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567.
@@ -119,13 +120,14 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
     """The feature extractor of that name or file, or a Keras model as one.
 
     Args:
-        source: `"fashion_mnist"` (embedded), `"inception"` (downloaded at its first use), the path of a
-            `.keras` file, a Keras model, or a `FeatureExtractor`, which is given back.
+        source: `"fashion_mnist"` (embedded), `"inception_v3"` (downloaded at its first use; also by the
+            name `"inception"`), the path of a `.keras` file, a Keras model, or a `FeatureExtractor`, which
+            is returned as it is.
         name: What results are called after, for a model; its own name by default.
 
     Raises:
         ValueError: There is none of that name, or the model does not fit.
-        ConnectionError: Inception could not be downloaded.
+        ConnectionError: InceptionV3 could not be downloaded.
 
     Example:
 
@@ -141,12 +143,12 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
     if source == "fashion_mnist":
         path = ASSETS / "fashion_mnist.keras"
         return FeatureExtractor(keras.saving.load_model(path, compile=False), "fashion_mnist")
-    if source == "inception":
-        return FeatureExtractor(inception(), "inception", pixel_range=(-1.0, 1.0))
+    if source in ("inception_v3", "inception"):
+        return FeatureExtractor(inception_v3(), "inception_v3", pixel_range=(-1.0, 1.0))
     path = Path(os.fspath(source))
     if path.suffix != ".keras" or not path.exists():
         raise ValueError(
-            "Unknown extractor: expected fashion_mnist, inception, or an existing .keras file. "
+            "Unknown extractor: expected fashion_mnist, inception_v3, or an existing .keras file. "
             f"Received: {os.fspath(source)!r}"
         )
     model = keras.saving.load_model(path, compile=False)
@@ -154,11 +156,11 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
 
 
 def default_extractor(data_name: str) -> str:
-    """The extractor for a data set where nobody chooses: one that knows garments, or Inception."""
-    return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception"
+    """The extractor for a data set where nobody chooses: one that knows garments, or InceptionV3."""
+    return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception_v3"
 
 
-def inception() -> keras.Model:
+def inception_v3() -> keras.Model:
     """InceptionV3 up to its average pooling: (n, 299, 299, 3) in [-1, 1] -> (n, 2048)."""
     try:
         return keras.applications.InceptionV3(
@@ -166,7 +168,7 @@ def inception() -> keras.Model:
         )
     except Exception as error:
         raise ConnectionError(
-            f"Inception could not be downloaded, or what came is not it ({type(error).__name__}: "
+            f"InceptionV3 could not be downloaded, or the file is damaged ({type(error).__name__}: "
             f"{error}). Choose another extractor: fashion_mnist, or a classifier that you train, which "
             "needs no network."
         ) from error

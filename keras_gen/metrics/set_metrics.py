@@ -91,7 +91,7 @@ class SetMetrics:
 
 
 def set_label(name: str, extractor: str) -> str:
-    """What a metric of sets is called: FID is Inception's own name."""
+    """What a metric of sets is called. FID is the distance with one network, which no extractor here is."""
     if name == "fd":
-        return "FID" if extractor == "inception" else f"FD-{extractor}"
+        return f"FD-{extractor}"
     return {"kid": "KID"}.get(name, name.replace("_", " "))
