@@ -3,8 +3,9 @@
     python scripts/check_gpu.py [--tests] [--cpu] [--quick]
 
 Training speed on random data: with and without XLA, in each number format, at two batch sizes, and with
-Keras' own LSTM (cuDNN's on a GPU); whether two deterministic runs end with the same weights; the memory that
-the first operation takes; with --tests, whether the fast tests pass. Give it half an hour and an idle GPU.
+Keras' own LSTM (cuDNN's on a GPU); whether two deterministic runs end with the same weights; the memory
+that the first operation takes; with --tests, whether the fast tests pass. It needs an idle GPU and half an
+hour.
 """
 
 import argparse

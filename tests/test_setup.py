@@ -15,6 +15,8 @@ import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
+from keras_gen import presets
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -107,6 +109,9 @@ def test_readmes_tables_are_those_of_the_results_file():
     shown = (ROOT / "README.md").read_text().split(reproduce.START)[1].split(reproduce.END)[0]
     assert shown.strip() == reproduce.tables(rows)
     for name, row in rows.items():
+        if preset := presets.find_preset(f"{name}_{reproduce.full_name(name)}"):
+            card = json.loads((preset / "card.json").read_text())
+            assert row["metrics"] == card["metrics"], "not those that `keras-gen list presets` prints"
         if "floor" in row:
             assert (ROOT / ".readme" / f"{name}.png").exists()
             card = json.loads((ROOT / "keras_gen/metrics/assets/fashion_mnist.json").read_text())
