@@ -1,4 +1,4 @@
-"""What the machine is made of and how busy it is. Whatever cannot be read is None, never an error."""
+"""The machine's hardware and how busy it is. Whatever cannot be read is None, never an error."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ PCI_DEVICES = Path("/sys/bus/pci/devices")  # Linux
 
 
 def readable(read: Callable[[], Any]) -> Any:
-    """What `read()` gives, or None where this machine does not tell."""
+    """The result of `read()`, or None where it fails."""
     try:
         return read()
     except Exception:
@@ -61,7 +61,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
 
 @functools.cache
 def cpu_facts() -> dict[str, Any]:
-    """What the processor says of itself. Reading it takes a second, so it is read once."""
+    """What cpuinfo says about the processor. Reading it takes a second, so it is read once."""
 
     def read() -> dict[str, Any]:
         import cpuinfo
@@ -206,7 +206,7 @@ def gpu_advice(info: dict[str, Any]) -> str | None:
 
 
 def hardware_report(info: dict[str, Any] | None = None) -> str:
-    """The same as lines to read; `info` is `hardware_info()` by default.
+    """Formats `info` (`hardware_info()` by default) as lines of text.
 
     Example:
 

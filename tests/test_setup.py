@@ -1,5 +1,6 @@
 """What a newcomer types: README, setup.cfg and win_env.yml agree."""
 
+import argparse
 import configparser
 import importlib.util
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 import yaml
 from packaging.markers import Marker
@@ -116,6 +118,20 @@ def test_readmes_tables_are_those_of_the_results_file():
             assert (ROOT / ".readme" / f"{name}.png").exists()
             card = json.loads((ROOT / "keras_gen/metrics/assets/fashion_mnist.json").read_text())
             assert row["extractor_sha256"] == card["sha256_of_weights"], "measured with another extractor"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    (
+        (keras.Model, "_maybe_symbolic_build"),  # models/base_model.py overrides it
+        (keras.Model, "_flatten_layers"),  # models/checks.py
+        (keras.optimizers.Adam, "_get_variable_index"),  # optimizers.py
+        (argparse.ArgumentParser(), "_option_string_actions"),  # train_options.py
+    ),
+)
+def test_private_names_that_the_package_uses_exist(owner, name):
+    """An override of a method that is gone would do nothing, silently."""
+    assert hasattr(owner, name)
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is x86's")
