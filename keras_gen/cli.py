@@ -165,8 +165,8 @@ def build_parser() -> argparse.ArgumentParser:
     added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
     added.add_argument(
         "--extractor",
-        help="what images are compared by: fashion_mnist, inception, a .keras file, or a trained "
-        "classifier's SOURCE (default: fashion_mnist for garments, else inception)",
+        help="what images are compared by: fashion_mnist, inception_v3, a .keras file, or a trained "
+        "classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
     added.add_argument("--json", action="store_true", help="print JSON in place of the table")
 

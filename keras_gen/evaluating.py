@@ -21,7 +21,7 @@ from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
 from keras_gen.presets import find_preset
 
-BATCH = 100  # divides 10,000 and 60,000: no training image is left out
+BATCH = 16  # small: a data set with fewer training images than this is refused
 
 
 def evaluate_source(

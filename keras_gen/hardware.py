@@ -1,17 +1,19 @@
-"""What the machine is made of and how busy it is. Whatever cannot be read is None, never an error."""
+"""The machine's hardware and how busy it is. Whatever cannot be read is None, never an error."""
 
 import functools
 import os
 import platform
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 GIB = 2**30
+PCI_DEVICES = Path("/sys/bus/pci/devices")  # Linux
 
 
 def readable(read: Callable[[], Any]) -> Any:
-    """What `read()` gives, or None where this machine does not tell."""
+    """The result of `read()`, or None where it fails."""
     try:
         return read()
     except Exception:
@@ -28,8 +30,11 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
         A dictionary that JSON can hold. `system`, `release`, `version`, `architecture`,
         `processor`, `python`; `cpu` (`name`, `physical_cores`, `logical_cores`, `frequency_mhz`,
         `load_percent`); `ram` (`total_gib`, `available_gib`, `load_percent`); `gpus`, a list of
-        (`name`, `memory_total_mib`, `memory_used_mib`, `load_percent`); `tensorflow`, `keras` (their
-        versions), `tensorflow_gpus` (how many GPUs TensorFlow sees). What cannot be read is None.
+        (`name`, `memory_total_mib`, `memory_used_mib`, `load_percent`); `nvidia_on_pci` (whether Linux
+        lists an NVIDIA GPU, with or without a driver). With TensorFlow also `tensorflow`, `keras` (their
+        versions), `tensorflow_gpus` (how many GPUs TensorFlow sees), `tensorflow_gpu_details`, a list of
+        (`name`, `compute_capability`, as `[9, 0]`), `tensorflow_built_with_cuda`,
+        `cuda_visible_devices` (the environment variable). What cannot be read is None.
 
     Example:
 
@@ -47,6 +52,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
         "cpu": cpu_info(),
         "ram": ram_info(),
         "gpus": gpu_info(),
+        "nvidia_on_pci": readable(nvidia_on_pci),
     }
     if include_tensorflow:
         info.update(tensorflow_info())
@@ -55,7 +61,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
 
 @functools.cache
 def cpu_facts() -> dict[str, Any]:
-    """What the processor says of itself. Reading it takes a second, so it is read once."""
+    """What cpuinfo says about the processor. Reading it takes a second, so it is read once."""
 
     def read() -> dict[str, Any]:
         import cpuinfo
@@ -125,28 +131,82 @@ def gpu_info() -> list[dict[str, Any]] | None:
     return readable(read)
 
 
-def tensorflow_info() -> dict[str, Any]:
-    """Versions of TensorFlow and Keras, and how many GPUs TensorFlow can use."""
+def nvidia_on_pci() -> bool:
+    """Whether there is an NVIDIA display or compute controller, even where its driver is missing."""
 
-    def gpus() -> int:
+    def is_nvidia_gpu(device: Path) -> bool:
+        vendor, kind = ((device / fact).read_text() for fact in ("vendor", "class"))
+        return vendor.startswith("0x10de") and kind.startswith("0x03")
+
+    return any(is_nvidia_gpu(device) for device in PCI_DEVICES.iterdir())
+
+
+def tensorflow_info() -> dict[str, Any]:
+    """Versions of TensorFlow and Keras, and the GPUs that TensorFlow can use."""
+
+    def gpus() -> list[dict[str, Any]]:
         import tensorflow
 
-        return len(tensorflow.config.list_physical_devices("GPU"))
+        return [gpu_details(gpu) for gpu in tensorflow.config.list_physical_devices("GPU")]
+
+    def gpu_details(gpu: Any) -> dict[str, Any]:
+        import tensorflow
+
+        details = readable(lambda: tensorflow.config.experimental.get_device_details(gpu)) or {}
+        return {
+            "name": details.get("device_name"),
+            "compute_capability": readable(lambda: list(details["compute_capability"])),
+        }
+
+    def built_with_cuda() -> bool:
+        import tensorflow
+
+        return tensorflow.test.is_built_with_cuda()
 
     def version(package: str) -> str:
         import importlib.metadata
 
         return importlib.metadata.version(package)
 
+    details = readable(gpus)
     return {
         "tensorflow": readable(lambda: version("tensorflow")),
         "keras": readable(lambda: version("keras")),
-        "tensorflow_gpus": readable(gpus),
+        "tensorflow_gpus": None if details is None else len(details),
+        "tensorflow_gpu_details": details,
+        "tensorflow_built_with_cuda": readable(built_with_cuda),
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
 
 
+def gpu_advice(info: dict[str, Any]) -> str | None:
+    """What to do about an NVIDIA GPU that TensorFlow does not use, or None.
+
+    Args:
+        info: `hardware_info()`, or that of an older run's `config.json`.
+    """
+    if info["tensorflow_gpus"] != 0 or not (info["gpus"] or info.get("nvidia_on_pci")):
+        return None
+    if info["system"] == "Windows":
+        return "TensorFlow has no GPU build for native Windows: use WSL2 (see the README)"
+    if not info["gpus"]:
+        return (
+            "its driver does not answer: install NVIDIA's driver, until nvidia-smi lists the GPU "
+            "(in a container: start it with --gpus all)"
+        )
+    hidden = info.get("cuda_visible_devices")
+    if hidden in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES={hidden!r} hides it: unset that variable"
+    if info.get("tensorflow_built_with_cuda") is False:
+        return (
+            "this TensorFlow is built for the CPU only: "
+            'pip install --force-reinstall "tensorflow[and-cuda]"'
+        )
+    return 'install its CUDA libraries: pip install "tensorflow[and-cuda]"'
+
+
 def hardware_report(info: dict[str, Any] | None = None) -> str:
-    """The same as lines to read; `info` is `hardware_info()` by default.
+    """Formats `info` (`hardware_info()` by default) as lines of text.
 
     Example:
 
@@ -181,7 +241,13 @@ def hardware_report(info: dict[str, Any] | None = None) -> str:
             ("TensorFlow", info["tensorflow"]),
             ("Keras", info["keras"]),
             ("Sees a GPU", answer),
+            *[
+                (f"GPU {number}", _details(gpu))
+                for number, gpu in enumerate(info.get("tensorflow_gpu_details") or [])
+            ],
         ]
+        if advice := gpu_advice(info):
+            lines.append(("To use the GPU", advice))
         sections.append(("TensorFlow", lines))
     blocks = []
     for title, lines in sections:
@@ -206,6 +272,12 @@ def _ram_lines(ram: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Available", _with_unit(ram["available_gib"], "GiB")),
         ("Load", _with_unit(ram["load_percent"], "%")),
     ]
+
+
+def _details(gpu: dict[str, Any]) -> str | None:
+    capability = gpu["compute_capability"]
+    known = [gpu["name"], capability and "compute capability " + ".".join(map(str, capability))]
+    return ", ".join(filter(None, known)) or None
 
 
 def _with_unit(value: Any, unit: str) -> str | None:

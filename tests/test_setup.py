@@ -1,5 +1,6 @@
 """What a newcomer types: README, setup.cfg and win_env.yml agree."""
 
+import argparse
 import configparser
 import importlib.util
 import json
@@ -10,10 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
+
+from keras_gen import presets
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,10 +111,27 @@ def test_readmes_tables_are_those_of_the_results_file():
     shown = (ROOT / "README.md").read_text().split(reproduce.START)[1].split(reproduce.END)[0]
     assert shown.strip() == reproduce.tables(rows)
     for name, row in rows.items():
+        if preset := presets.find_preset(f"{name}_{reproduce.full_name(name)}"):
+            card = json.loads((preset / "card.json").read_text())
+            assert row["metrics"] == card["metrics"], "not those that `keras-gen list presets` prints"
         if "floor" in row:
             assert (ROOT / ".readme" / f"{name}.png").exists()
             card = json.loads((ROOT / "keras_gen/metrics/assets/fashion_mnist.json").read_text())
             assert row["extractor_sha256"] == card["sha256_of_weights"], "measured with another extractor"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    (
+        (keras.Model, "_maybe_symbolic_build"),  # models/base_model.py overrides it
+        (keras.Model, "_flatten_layers"),  # models/checks.py
+        (keras.optimizers.Adam, "_get_variable_index"),  # optimizers.py
+        (argparse.ArgumentParser(), "_option_string_actions"),  # train_options.py
+    ),
+)
+def test_private_names_that_the_package_uses_exist(owner, name):
+    """An override of a method that is gone would do nothing, silently."""
+    assert hasattr(owner, name)
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is x86's")

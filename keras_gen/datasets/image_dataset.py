@@ -33,6 +33,8 @@ class ImageDataset:
         batch_size: Images in a batch.
         train_from: Makes the same pipeline as `train`, less its first `n` batches, for a run that
             is resumed in the middle of an epoch.
+        train_once: Makes one pass over all training images, in the order of the first epoch; the last
+            batch may be smaller.
         num_broken: Image files that were skipped with `skip_broken=True`.
     """
 
@@ -45,6 +47,7 @@ class ImageDataset:
     num_test: int
     batch_size: int
     train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    train_once: Callable[[], tf.data.Dataset] = dataclasses.field(repr=False)
     num_broken: int = 0
     unit: ClassVar[str] = "images"
 
@@ -70,11 +73,11 @@ class ImageDataset:
         return x[:most], None if y is None else y[:most]
 
     def training_chunks(self, most: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """The training images (but those that do not fill a batch) and labels, about `most` at a time.
+        """All training images, and their labels where there are any, about `most` at a time.
 
         In the order of the first epoch; the passes over `train` are not disturbed.
         """
-        batches = iter(self.train_from(0))
+        batches = iter(self.train_once())
         while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
             yield self._arrays(chunk)
 
@@ -167,6 +170,9 @@ def build_dataset(
     def train_from(step: int) -> tf.data.Dataset:
         return shuffled_batches(train_loader, num_train, batch_size, seed, skip=step)
 
+    def train_once() -> tf.data.Dataset:
+        return train_loader(permutation(num_train, seed, tf.constant(0, tf.int64)))
+
     num_test_batches = -(-num_test // batch_size)
     test = test_loader(tf.range(num_test, dtype=tf.int64)).prefetch(2)
     test = test.apply(tf.data.experimental.assert_cardinality(num_test_batches))
@@ -180,5 +186,6 @@ def build_dataset(
         num_test=num_test,
         batch_size=batch_size,
         train_from=train_from,
+        train_once=train_once,
         num_broken=num_broken,
     )

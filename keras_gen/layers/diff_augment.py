@@ -14,13 +14,14 @@ POLICIES = ("color", "translation", "cutout")
 class DiffAugment(keras.layers.Layer):
     """Augments real and generated images alike, so that a discriminator cannot learn a few by heart [1].
 
-    Every image gets changes of its own: `"color"` shifts its brightness (by up to half of the range),
-    saturation (to 0 to 2 times) and contrast (to 0.5 to 1.5 times); `"translation"` moves it by up to an
-    eighth of its size; `"cutout"` blanks a square of half its size. What comes in is blank, 0. Gradients
-    flow through all of it. Outside of training it does nothing.
+    Images are in [-1, 1]. Each image gets its own random changes, as large as in the paper: `"color"` adds
+    -0.5 to 0.5 (a quarter of the range) to its brightness and scales its saturation by 0 to 2 and its
+    contrast by 0.5 to 1.5; `"translation"` shifts it by up to an eighth of its size; `"cutout"` blanks a
+    square of half its size. Blank pixels are 0. Gradients flow through all changes. Outside of training
+    the layer does nothing.
 
     Args:
-        policy: The changes, in order, with commas: `"color,translation,cutout"`; "" for none.
+        policy: The changes, in order, with commas: `"color,translation,cutout"`; `""` for none.
         seed: Integer that determines the changes; random by default.
 
     Raises:
@@ -51,7 +52,7 @@ class DiffAugment(keras.layers.Layer):
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(n, height, width, channels), with 0 the middle of the range, -> the same, changed."""
+        """Images (n, height, width, channels) in [-1, 1] -> the same shape, augmented."""
         if not training:
             return images
         for name in self.changes:

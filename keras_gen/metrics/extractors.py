@@ -1,8 +1,9 @@
-"""Feature extractors: what images are compared by.
+"""Feature extractors: networks by whose features images are compared.
 
-`fashion_mnist` is embedded: the last layer but one of a `CNNClassifier` that was trained on full
+`fashion_mnist` is embedded: the penultimate layer of a `CNNClassifier` that was trained on full
 Fashion-MNIST; its hash and accuracy are in `assets/fashion_mnist.json`, beside the script that made
-it. `inception` is Keras' InceptionV3 [1]. Any Keras model will do, a classifier of one's own data best.
+it. `inception_v3` is Keras' InceptionV3 [1], which is not the network of FID: the weights differ, and so
+do the distances. Any Keras model will do, a classifier of your own data best.
 
 References:
     1. Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567.
@@ -23,16 +24,15 @@ INCEPTION_SHAPE = (299, 299, 3)
 
 
 class FeatureExtractor:
-    """A network and what it takes: it makes features (n, d), and maybe class probabilities, of images.
+    """Computes features (n, d) of images with a network and, if it has logits, class probabilities.
 
-    Images of another size are resized with antialiasing, grey ones are repeated for three channels, and
-    coloured ones made grey for one.
+    Images are resized with antialiasing to what the network takes, and converted between grey and colour.
 
     Args:
-        network: Images -> features, or -> [features, logits]. One that gives maps (n, h, w, d) has
-            them averaged over the map.
-        name: What results are called after.
-        pixel_range: What the network takes for black and white.
+        network: Images -> features, or -> [features, logits]. Feature maps (n, h, w, d) are averaged over
+            the positions.
+        name: Used in the names of results, such as `FD-name`; the network's name by default.
+        pixel_range: The network's input values of black and white.
 
     Raises:
         ValueError: The network does not take one batch of images.
@@ -103,7 +103,7 @@ class FeatureExtractor:
         return [features, *[tf.nn.softmax(tf.cast(x, tf.float32)) for x in logits]]
 
     def fitted(self, images: tf.Tensor) -> tf.Tensor:
-        """Float32 images in [0, 1] as the network takes them: (n, *image_shape)."""
+        """Float32 images in [0, 1] in the shape that the network takes, (n, *image_shape)."""
         height, width, channels = self.image_shape
         if images.shape[3] == 1 and channels == 3:
             images = tf.image.grayscale_to_rgb(images)
@@ -116,16 +116,17 @@ class FeatureExtractor:
 
 
 def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> FeatureExtractor:
-    """The feature extractor of that name or file, or a Keras model as one.
+    """Loads a feature extractor by name or from a file, or makes one of a Keras model.
 
     Args:
-        source: `"fashion_mnist"` (embedded), `"inception"` (downloaded at its first use), the path of a
-            `.keras` file, a Keras model, or a `FeatureExtractor`, which is given back.
-        name: What results are called after, for a model; its own name by default.
+        source: `"fashion_mnist"` (embedded), `"inception_v3"` (downloaded at its first use; also by the
+            name `"inception"`), the path of a `.keras` file, a Keras model, or a `FeatureExtractor`, which
+            is returned as it is.
+        name: Used in the names of results, for a model; its own name by default.
 
     Raises:
         ValueError: There is none of that name, or the model does not fit.
-        ConnectionError: Inception could not be downloaded.
+        ConnectionError: InceptionV3 could not be downloaded.
 
     Example:
 
@@ -141,12 +142,12 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
     if source == "fashion_mnist":
         path = ASSETS / "fashion_mnist.keras"
         return FeatureExtractor(keras.saving.load_model(path, compile=False), "fashion_mnist")
-    if source == "inception":
-        return FeatureExtractor(inception(), "inception", pixel_range=(-1.0, 1.0))
+    if source in ("inception_v3", "inception"):
+        return FeatureExtractor(inception_v3(), "inception_v3", pixel_range=(-1.0, 1.0))
     path = Path(os.fspath(source))
     if path.suffix != ".keras" or not path.exists():
         raise ValueError(
-            "Unknown extractor: expected fashion_mnist, inception, or an existing .keras file. "
+            "Unknown extractor: expected fashion_mnist, inception_v3, or an existing .keras file. "
             f"Received: {os.fspath(source)!r}"
         )
     model = keras.saving.load_model(path, compile=False)
@@ -154,11 +155,11 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
 
 
 def default_extractor(data_name: str) -> str:
-    """The extractor for a data set where nobody chooses: one that knows garments, or Inception."""
-    return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception"
+    """The default extractor for a data set: `fashion_mnist` for garments, otherwise `inception_v3`."""
+    return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception_v3"
 
 
-def inception() -> keras.Model:
+def inception_v3() -> keras.Model:
     """InceptionV3 up to its average pooling: (n, 299, 299, 3) in [-1, 1] -> (n, 2048)."""
     try:
         return keras.applications.InceptionV3(
@@ -166,7 +167,7 @@ def inception() -> keras.Model:
         )
     except Exception as error:
         raise ConnectionError(
-            f"Inception could not be downloaded, or what came is not it ({type(error).__name__}: "
+            f"InceptionV3 could not be downloaded, or the file is damaged ({type(error).__name__}: "
             f"{error}). Choose another extractor: fashion_mnist, or a classifier that you train, which "
             "needs no network."
         ) from error

@@ -1,9 +1,10 @@
-"""Fréchet distance between two sets' features, each taken for a normal distribution.
+"""Fréchet distance between two sets of features, each modelled as a normal distribution.
 
     FD = |m_r - m_g|^2 + tr(C_r + C_g - 2 (C_r C_g)^(1/2))
 
-with means m and covariances C [1]. It is called FID where the features are Inception's, and depends
-on the extractor and on the number of samples: compare only what was computed alike [2].
+with means m and covariances C [1]. FID is this distance of the features of one network, the Inception of
+[1], which Keras' InceptionV3 is not. It depends on the extractor and on the number of samples: compare only
+distances that were computed in the same way [2].
 
 References:
     1. Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash

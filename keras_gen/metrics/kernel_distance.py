@@ -1,9 +1,9 @@
-"""Kernel distance (KID): the squared maximum mean discrepancy between two sets' features.
+"""Kernel distance (KID): the squared maximum mean discrepancy between two sets of features.
 
     MMD^2 = mean k(r, r') + mean k(g, g') - 2 mean k(r, g),  k(x, y) = (x . y / d + 1)^3
 
-over pairs of different samples, which makes the estimate unbiased: its mean is 0 for two samples of
-one distribution, whatever their number, and it can be negative [1].
+over pairs of different samples, which makes the estimate unbiased: for two sets from the same distribution
+its mean is 0, whatever their sizes, and it can be negative [1].
 
 References:
     1. Binkowski et al. 2018, Demystifying MMD GANs, arXiv 1801.01401.
@@ -31,8 +31,8 @@ def kernel_distance(
         real_features: (n, d).
         generated_features: (m, d).
         num_subsets: How many pairs of subsets, 1 or more.
-        subset_size: Samples in a subset, 2 or more, at most the smaller set's; by default 1,000, but
-            no more than half of the smaller set, for subsets of nearly all samples hardly differ.
+        subset_size: Samples in a subset, from 2 to the size of the smaller set; by default 1,000, but no
+            more than half of the smaller set, since subsets of nearly all samples hardly differ.
         seed: Integer that determines the subsets.
 
     Returns:

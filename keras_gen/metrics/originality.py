@@ -1,7 +1,7 @@
 """Are generated images new, or copies of training images?
 
-Each generated image's distance to its nearest training image is held against the same of test
-images, which are as new as can be. A generator that memorizes is nearer than they are [1, 2].
+Each generated image's distance to its nearest training image is compared with that of test images, which
+are certainly new. The images of a generator that memorizes are nearer than they are [1, 2].
 
 References:
     1. Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models,
@@ -20,7 +20,7 @@ from keras_gen.metrics.report import Result
 
 
 class NearestNeighbour:
-    """The nearest of all references, which come in batches, to each query.
+    """Finds the nearest reference to each query; references come in batches.
 
     Args:
         queries: (n, d): pixels or features.
@@ -41,7 +41,7 @@ class NearestNeighbour:
         self._seen = 0
 
     def update(self, references: Any) -> np.ndarray:
-        """Adds references (m, d); gives those queries (n,), bool, whose nearest is among them."""
+        """Adds references (m, d); returns for which queries the nearest is now among them, bool (n,)."""
         queries, references = check_features(
             queries=self.queries, references=np.asarray(references, np.float32)
         )
@@ -62,11 +62,11 @@ def copying(generated_distances: Any, test_distances: Any) -> float:
 
     Args:
         generated_distances: Distances to the nearest training image, (n,).
-        test_distances: The same of test images, (m,).
+        test_distances: Those of test images, (m,).
 
     Returns:
-        From 0 to 1. Near 1/2 for images as new as the test images, near 1 for copies; below 1/2
-        where generated images are farther from all real ones.
+        From 0 to 1: about 1/2 for images as new as the test images, near 1 for copies, and below 1/2 for
+        generated images that are farther from all real ones.
 
     Raises:
         ValueError: A set is empty.
@@ -119,7 +119,7 @@ class Originality:
         self._seen += len(train)
 
     def results(self, facts: dict[str, Any]) -> list[Result]:
-        """For both spaces the mean distance, and how often it is less than a test image's."""
+        """For pixels and features: the mean distance, and how often it is smaller than a test image's."""
         found = []
         for space in self.generated:
             distances = [side[space].distances for side in (self.generated, self.test)]

@@ -1,4 +1,4 @@
-"""What an evaluation found: each number with everything that it depends on."""
+"""The results of an evaluation: each number with everything that it depends on."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ class Result:
     """One number, and everything that it depends on.
 
     Args:
-        name: The key, as `fd`.
-        label: What to call it, as `FD-fashion_mnist`.
+        name: The key, such as `fd`.
+        label: Its name in tables, such as `FD-fashion_mnist`.
         value: The number.
-        better: `lower`, `higher`, or nothing where neither is.
-        split: The part of the data that the real images are of.
+        better: `"lower"`, `"higher"`, or `""` where neither is better.
+        split: The part of the data that the real images come from.
         num_real: Number of real images, or tokens.
         num_generated: Number of generated images, where there are any.
-        floor: The same number for training images in the place of the generated ones.
-        spread: Its standard deviation, where it is known.
+        floor: The same number for training images in place of the generated ones.
+        spread: Its standard deviation over subsets, for KID.
         extractor: Name of the feature extractor, where one was used.
         extractor_sha256: The extractor's hash.
         baselines: The same number of simpler models on the same data, by their names.
@@ -42,16 +42,16 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `evaluate` gives.
+    """The report of an evaluation.
 
     Args:
-        results: By their names.
+        results: The results by name.
         data: Name of the data.
-        seed: Of the generated images.
-        seconds: What it took.
+        seed: The seed of the generated images.
+        seconds: How long it took.
         neighbours: Generated images over their nearest training images, uint8 (height, width, 3), or
             None for a model that generates none.
-        unit: What the data is made of, `"images"` or `"tokens"`.
+        unit: `"images"` or `"tokens"`.
     """
 
     results: dict[str, Result]
@@ -65,7 +65,7 @@ class Report:
         return self.results[name].value
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: everything but the picture."""
+        """Everything except the picture, for JSON."""
         results = {name: dataclasses.asdict(result) for name, result in self.results.items()}
         return {
             "data": self.data,
@@ -75,7 +75,7 @@ class Report:
         }
 
     def table(self) -> str:
-        """For a terminal."""
+        """The results as a table of text."""
         results = self.results.values()
         others = list(dict.fromkeys(name for result in results for name in result.baselines))
         floors = ["real images"] if any(result.floor is not None for result in results) else []
@@ -107,13 +107,13 @@ class Report:
                     f"{result.num_real:,} {result.split} images of {self.data}"
                 )
                 yield f"extractor {result.extractor}, SHA-256 {result.extractor_sha256}"
-                yield "real images: what as many training images score in the generated ones' place"
-                yield "(and of the nearest training image: what test images score)"
+                yield "real images: the score of as many training images in their place"
+                yield "(for the nearest training image: the score of test images)"
                 return
         yield f"{next(iter(self.results.values())).num_real:,} test {self.unit} of {self.data}"
 
 
 def shown(value: float) -> str:
-    """Four digits that count, and never an exponent."""
+    """About four significant digits, never an exponent."""
     digits = 2 if abs(value) >= 100 else 3 if abs(value) >= 10 else 4
     return f"{value:,.{digits}f}"

@@ -1,4 +1,4 @@
-"""The metrics that hold a set of generated images against a set of real ones."""
+"""The metrics that compare a set of generated images with a set of real ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,12 +29,12 @@ CLASS_METRICS = ("prediction_entropy", "class_entropy", "label_accuracy")
 
 
 class SetMetrics:
-    """Measures sets of images against one set of real images, whose features are computed once.
+    """Compares sets of images with one set of real images, whose features are computed once.
 
     Args:
         extractor: See `load_extractor`.
         real_images: (n, height, width, channels), uint8 or floating point in [0, 1].
-        metrics: Which ones; all that the extractor allows by default.
+        metrics: Names of metrics; by default all that the extractor allows.
 
     Raises:
         ValueError: A metric is unknown or needs a classifier as extractor, or there are too few images
@@ -64,7 +64,7 @@ class SetMetrics:
 
         Args:
             images: (m, height, width, channels), uint8 or floating point in [0, 1].
-            labels: The classes that they were asked to be, integers (m,), where they were.
+            labels: The classes that a conditional model was asked for, integers (m,).
         """
         self.check_count(len(images))
         return self.measure_features(*self.extractor(images), labels)
@@ -72,7 +72,7 @@ class SetMetrics:
     def measure_features(
         self, features: Any, probabilities: np.ndarray | None, labels: Any = None
     ) -> dict[str, tuple[float, float | None]]:
-        """`measure`, of what the extractor makes of images."""
+        """`measure`, for the features and probabilities that the extractor computed."""
         values: dict[str, tuple[float, float | None]] = {}
         if "fd" in self.metrics:
             values["fd"] = frechet_distance(self.real_features, features), None
@@ -91,7 +91,7 @@ class SetMetrics:
 
 
 def set_label(name: str, extractor: str) -> str:
-    """What a metric of sets is called: FID is Inception's own name."""
+    """A metric's name in tables. FID is the distance with one network, which no extractor here is."""
     if name == "fd":
-        return "FID" if extractor == "inception" else f"FD-{extractor}"
+        return f"FD-{extractor}"
     return {"kid": "KID"}.get(name, name.replace("_", " "))

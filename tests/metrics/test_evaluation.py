@@ -188,6 +188,14 @@ def test_too_few_training_images_give_no_floor(data, garments, tmp_path):
     assert "label_accuracy" not in report.results  # there are no labels
 
 
+def test_training_images_that_fill_no_batch_are_compared_too(garments, tmp_path):
+    x = garments[0][:140]
+    np.savez(tmp_path / "remainder.npz", x_train=x, x_test=garments[0][140:280])
+    remainder = load_dataset(tmp_path / "remainder.npz", batch_size=100)
+    report = evaluate(Stub(x[..., np.newaxis]), remainder, extractor="fashion_mnist")
+    assert report["nearest_pixels"] == 0 and report["fd"] == pytest.approx(report.results["fd"].floor)
+
+
 def test_refuses_metrics_that_the_extractor_cannot_tell(data):
     x, _ = data.test_images(200)
     with pytest.raises(ValueError, match="metrics must be among fd, kid.*Received: 'fid'"):

@@ -14,7 +14,7 @@ import pytest
 from keras_gen.datasets.formats import read_npz
 from keras_gen.datasets.load import ASSETS as DATA
 from keras_gen.metrics import FeatureExtractor, load_extractor
-from keras_gen.metrics.extractors import ASSETS, inception
+from keras_gen.metrics.extractors import ASSETS, inception_v3
 from keras_gen.models import CNNClassifier
 
 
@@ -94,7 +94,7 @@ def test_the_hash_is_of_the_weights():
 
 
 def test_refuses_what_is_no_extractor(tmp_path):
-    with pytest.raises(ValueError, match="expected fashion_mnist, inception, or an existing .keras file"):
+    with pytest.raises(ValueError, match="fashion_mnist, inception_v3, or an existing .keras file"):
         load_extractor("resnet")
     vectors = keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"one input \(height, width, channels\)"):
@@ -119,7 +119,7 @@ def test_a_download_that_fails_says_what_to_do(served, monkeypatch):
     source = "keras.src.applications.inception_v3.WEIGHTS_PATH_NO_TOP"
     monkeypatch.setattr(source, f"{served[1]}/nothing.h5")
     with pytest.raises(ConnectionError, match="could not be downloaded.*Choose another extractor"):
-        inception()
+        inception_v3()
 
 
 @pytest.mark.slow
@@ -138,7 +138,8 @@ def test_inception_is_keras_own(served, monkeypatch, garments):
         return real("inception.weights.h5", origin, cache_subdir=cache_subdir, file_hash=digest)
 
     monkeypatch.setattr(f"{module}.file_utils.get_file", get_file)
-    extractor = load_extractor("inception")
+    extractor = load_extractor("inception")  # the alias
+    assert extractor.name == "inception_v3"
     assert (extractor.image_shape, extractor.num_features) == ((299, 299, 3), 2048)
     features, probabilities = extractor(garments[0][:2, ..., np.newaxis])
     assert features.shape == (2, 2048) and probabilities is None

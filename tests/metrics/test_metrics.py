@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_gen import metrics
+from keras_gen.metrics.set_metrics import set_label
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,9 @@ def test_refuses_numbers_out_of_range(features):
         metrics.reconstruction_error(np.zeros((2, 3)), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="at least one distance"):
         metrics.copying([], [1.0])
+
+
+@pytest.mark.parametrize("extractor", ("inception_v3", "inception"))
+def test_no_distance_is_called_fid(extractor):
+    """FID is the distance with one network's weights, and Keras' InceptionV3 has others."""
+    assert set_label("fd", extractor) == f"FD-{extractor}"
