@@ -21,7 +21,7 @@ ALLOWED = {
     "datasets": {"files", "tokenizers"},
     "exporting": {"files"},
     "presets": {"files", "hardware", "images"},
-    "models": {"losses", "layers", "exporting", "optimizers", "presets", "tokenizers"},
+    "models": {"datasets", "losses", "layers", "exporting", "optimizers", "presets", "tokenizers"},
     "metrics": {"datasets", "images", "tokenizers"},
     "callbacks": {"datasets", "files", "images", "hardware", "metrics"},
     "distribution": set(),

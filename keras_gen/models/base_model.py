@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import exporting
+from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
 from keras_gen.optimizers import Adam
 from keras_gen.presets import saving
@@ -127,11 +128,7 @@ class BaseModel(keras.Model):
         if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
             names += [f"val_{name}" for name in names]
         checks.monitors(callbacks, names)
-        if hasattr(x, "set_epoch"):
-            # The order of the data belongs to the epoch's number, whoever runs it.
-            set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda k, _: x.set_epoch(k))
-            callbacks.insert(0, set_epoch)
-        kwargs["callbacks"] = callbacks
+        kwargs["callbacks"] = [EpochSetter(x, kwargs.get("validation_data")), *callbacks]
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not
         return super().fit(x, y, **kwargs)
