@@ -1,7 +1,9 @@
 """Image files -> pixels. Pillow both checks them before training and decodes them in training."""
 
+import atexit
 import concurrent.futures
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,14 @@ def decode_image(path: str, image_shape: tuple[int, int, int], background: str) 
     return np.asarray(fitted).reshape(image_shape)
 
 
+def let_prefetch_end() -> None:
+    """Keeps Python from hanging at its end, where it waits for a prefetch that waits for Python.
+
+    Its pool of threads is closed by then, so that a prefetch fails, and ends, within this moment.
+    """
+    time.sleep(0.1)
+
+
 def file_loader(
     paths: list[Path],
     labels: list[int] | None,
@@ -58,6 +68,8 @@ def file_loader(
     """Batches decoded from files, many at a time, in the order asked for."""
     names = [str(path) for path in paths]
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    atexit.unregister(let_prefetch_end)
+    atexit.register(let_prefetch_end)
     with tf.device("CPU:0"):
         all_labels = None if labels is None else tf.constant(labels, tf.int32)
 
