@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def guarded(command: Any, arguments: Any) -> int:
     """Turns what a user can mend into one line on stderr, and leaves defects their traceback."""
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
     try:
         command(arguments)
         sys.stdout.flush()
@@ -78,6 +80,8 @@ def guarded(command: Any, arguments: Any) -> int:
         print(f"Stopped: {error}. Continue with: keras-gen resume {directory}", file=sys.stderr)
         print(directory)
         return {"SIGINT": 130, "SIGTERM": 143}.get(str(error).split()[-1], 0)
+    finally:
+        warnings.formatwarning = formatted
     return 0
 
 

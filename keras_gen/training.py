@@ -27,7 +27,7 @@ from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
-from keras_gen.distribution import is_chief, make_strategy
+from keras_gen.distribution import check_batch_size, is_chief, lost_workers_named, make_strategy
 from keras_gen.files import written_whole
 from keras_gen.hardware import computes_in_bfloat16, hardware_info
 from keras_gen.loading import load_model
@@ -267,6 +267,7 @@ class Run:
         mlflow = options["mlflow"]
         mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
         strategy = make_strategy(options["strategy"])
+        check_batch_size(strategy, options["batch_size"])
         keras.utils.set_random_seed(options["seed"])
         data = self.load_data()
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
@@ -291,6 +292,7 @@ class Run:
             if chief and mlflow_run is not None:
                 watchers += stack.enter_context(mlflow_run.started(values))
             stack.enter_context(keeper.stopping_at_signals())
+            stack.enter_context(lost_workers_named(self.directory))
             try:
                 self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
             except Stop:

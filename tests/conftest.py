@@ -14,6 +14,7 @@ import tensorflow as tf
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from keras_gen.datasets import folder_index
 from keras_gen.datasets.formats import read_npz
 from keras_gen.datasets.load import ASSETS
 
@@ -23,6 +24,15 @@ def garments() -> tuple[np.ndarray, np.ndarray]:
     """512 real images, uint8 (512, 28, 28), and their labels."""
     arrays = read_npz(ASSETS / "fashion_mnist_12k.npz")
     return arrays["x_train"][:512], arrays["y_train"][:512].astype(np.int32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folder_indexes(tmp_path_factory):
+    """No test leaves the index of a folder in the home of whoever runs it."""
+    place = tmp_path_factory.mktemp("indexes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder_index, "INDEXES", place)
+        yield place
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -111,21 +112,90 @@ def test_replicas_draw_different_noise(two_replicas):
     assert np.abs(one.numpy() - other.numpy()).min() > 1e-4
 
 
-def test_slurm_jobs_are_read_by_tensorflows_own_resolver(monkeypatch):
-    seen = {}
+# === Who is who, without other processes ===
 
-    class Resolver:
-        def __init__(self, jobs):
-            seen["jobs"] = jobs
 
-    class Strategy:
-        def __init__(self, cluster_resolver):
-            seen["resolver"] = type(cluster_resolver)
+def config(index: int = 0, kind: str = "worker", **cluster) -> str:
+    return json.dumps({"cluster": cluster or {"worker": ["a:1"]}, "task": {"type": kind, "index": index}})
 
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    (
+        ("{", "TF_CONFIG must be like .*JSONDecodeError"),
+        ("[]", "TF_CONFIG must be like .*Received: \\[\\]"),
+        ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG must be like .*KeyError: 'task'"),
+        (config(2), "task worker 2 is not in the cluster. Received: 1"),
+        (config(kind="evaluator"), "of type chief and worker only. Received: evaluator"),
+        (config(worker=["a:1"], ps=["b:1"]), "of type chief and worker only. Received: ps"),
+    ),
+)
+def test_a_bad_tf_config_is_one_line(monkeypatch, text, message):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match=message) as caught:
+        distribution.make_strategy("multi_worker")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "chief"),
+    (
+        ({"worker": ["a:1", "b:1"]}, ("worker", 0)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("chief", 0)),
+    ),
+)
+def test_one_process_of_a_cluster_is_its_chief(cluster, chief):
+    chiefs = []
+    for kind, addresses in cluster.items():
+        for index in range(len(addresses)):
+            resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+                tf.train.ClusterSpec(cluster), task_type=kind, task_id=index
+            )
+            if distribution.is_chief(types.SimpleNamespace(cluster_resolver=resolver)):
+                chiefs.append((kind, index))
+    assert chiefs == [chief]
+
+
+def test_workers_of_a_slurm_step_on_nodes_without_gpus(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    monkeypatch.setattr(tf.distribute.cluster_resolver, "SlurmClusterResolver", Resolver)
-    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Strategy)
-    distribution.make_strategy("multi_worker")
-    assert seen == {"jobs": {"worker": 4}, "resolver": Resolver}
+    for name, value in {
+        "SLURM_JOB_ID": "1030",
+        "SLURM_PROCID": "3",
+        "SLURM_STEP_NODELIST": "gpu[09-10],login",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    workers = ["gpu09:16480", "gpu09:16481", "gpu10:16480", "gpu10:16481", "login:16480"]
+    assert distribution.slurm_workers() == (workers, 3)
+    monkeypatch.delenv("SLURM_STEP_NODELIST")
+    with pytest.raises(ValueError, match="cannot read the workers.*SLURM_STEP_NODELIST.*srun"):
+        distribution.make_strategy("multi_worker")
+
+
+def test_tasks_of_a_slurm_node_share_its_gpus_but_not_those_that_slurm_gave_them(monkeypatch):
+    workers = ["a:1", "a:2", "b:1"]
+    for name in ("SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    assert [distribution.slurm_gpus([0, 1, 2, 3], workers, k) for k in range(3)] == [
+        [0, 1],
+        [2, 3],
+        [0, 1, 2, 3],
+    ]
+    assert distribution.slurm_gpus([0], workers, 1) == [0]  # bound by cgroups
+    monkeypatch.setenv("SLURM_GPUS_PER_TASK", "2")
+    assert distribution.slurm_gpus([0, 1], workers, 0) == [0, 1]
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(two_replicas):
+    distribution.check_batch_size(two_replicas, 64)
+    with pytest.raises(ValueError, match="multiple of the 2 replicas.*Received: 33"):
+        distribution.check_batch_size(two_replicas, 33)
+
+
+def test_a_lost_worker_is_named_with_the_remedy():
+    message = "{{function_node f}} Collective ops is aborted by: /job:worker/replica:0/task:1 is gone"
+    with (
+        pytest.raises(ConnectionError, match="worker 1 does not answer.*keras-gen resume runs/a"),
+        distribution.lost_workers_named("runs/a"),
+    ):
+        raise tf.errors.UnavailableError(None, None, message)

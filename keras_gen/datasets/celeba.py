@@ -47,6 +47,7 @@ def load_celeba(
             )
     return build_from_files(
         "celeba",
+        folder,
         train_files,
         test_files,
         labels,

@@ -19,8 +19,10 @@ class ImageDataset:
     An element is `(images, labels)`, or `images` where there are no labels: images (batch_size,
     height, width, channels), uint8 in [0, 255] or float32 in [0, 1]; labels int32 (batch_size,).
 
-    The order of epoch k depends on (seed, k) alone. Every pass over `train` is the next epoch;
-    `fit` of a keras_gen model says which one it is in, so that a resumed run sees the same batches.
+    The order of epoch k depends on (seed, k) alone. Each pass over `train` is the next epoch, and `fit` of
+    a keras_gen model sets which one it is in, so that a resumed run sees the same batches: also through
+    `.map`, `.take`, `.batch`, `zip` and the like. A `.shuffle` of your own has its own order, which starts
+    anew in each process; after `.cache`, every epoch has the order of the first.
 
     Args:
         name: What the data is called.
@@ -111,7 +113,8 @@ def permutation(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 def keyed_by_epoch(batches: Loader, steps: int) -> tf.data.Dataset:
     """A pipeline whose k-th pass is `batches(k)`, of so many steps."""
-    next_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    with tf.device("CPU:0"):  # tf.data runs there, also where there is a GPU
+        next_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
         return batches(next_epoch.assign_add(1) - 1)

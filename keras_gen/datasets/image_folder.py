@@ -1,17 +1,15 @@
 """A folder of images, streamed from disk and decoded in parallel; memory stays flat however large it is."""
 
-import concurrent.futures
-import os
+import warnings
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-import tensorflow as tf
 
+from keras_gen.datasets.folder_index import inspect_images
 from keras_gen.datasets.image_dataset import ImageDataset, Loader, build_dataset
+from keras_gen.datasets.image_files import file_loader
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-CHANNELS = {"1": 1, "L": 1, "RGB": 3, "P": 3, "RGBA": 3, "LA": 1, "CMYK": 3, "YCbCr": 3}
 
 
 def load_image_folder(
@@ -23,6 +21,7 @@ def load_image_folder(
     channels: int | None,
     test_fraction: float,
     skip_broken: bool,
+    background: str,
 ) -> ImageDataset:
     """Builds the data set of a folder: see `load_dataset`."""
     if all((folder / split).is_dir() for split in ("train", "test")):
@@ -42,6 +41,7 @@ def load_image_folder(
         labels = {path: numbers[path.parent.name] for path in train_files + test_files}
     return build_from_files(
         str(folder),
+        folder,
         train_files,
         test_files,
         labels,
@@ -51,11 +51,13 @@ def load_image_folder(
         image_size=image_size,
         channels=channels,
         skip_broken=skip_broken,
+        background=background,
     )
 
 
 def build_from_files(
     name: str,
+    folder: Path,
     train_files: list[Path],
     test_files: list[Path],
     labels: dict[Path, int] | None,
@@ -66,10 +68,11 @@ def build_from_files(
     image_size: tuple[int, int] | None,
     channels: int | None,
     skip_broken: bool,
+    background: str = "white",
 ) -> ImageDataset:
     """Looks at every file, and builds the data set of those that decode."""
     files = train_files + test_files
-    usable, shapes = inspect(files, skip_broken)
+    usable, shapes = usable_images(folder, files, skip_broken)
     if not usable:
         raise ValueError(f"{name}: every one of its {len(files)} images is broken.")
     image_shape = common_shape(name, usable, shapes, image_size, channels)
@@ -80,7 +83,7 @@ def build_from_files(
 
     def loader(paths: list[Path]) -> Loader:
         numbers = None if labels is None else [labels[path] for path in paths]
-        return file_loader(paths, numbers, image_shape, batch_size)
+        return file_loader(paths, numbers, image_shape, background, batch_size)
 
     return build_dataset(
         name,
@@ -119,10 +122,11 @@ def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
     return files, tuple(place.name for place in classes) or None
 
 
-def inspect(files: list[Path], skip_broken: bool) -> tuple[list[Path], list[tuple[int, int, int]]]:
-    """Decodes every file once, so that a broken one is named before training and not in its midst."""
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        shapes = list(pool.map(image_shape_of, files))
+def usable_images(
+    folder: Path, files: list[Path], skip_broken: bool
+) -> tuple[list[Path], list[tuple[int, int, int]]]:
+    """The images that decode, and their shapes; a broken one is named before training, not in its midst."""
+    shapes = inspect_images(folder, files)
     broken = [(f, shape) for f, shape in zip(files, shapes, strict=True) if isinstance(shape, str)]
     if broken and not skip_broken:
         path, why = broken[0]
@@ -135,20 +139,6 @@ def inspect(files: list[Path], skip_broken: bool) -> tuple[list[Path], list[tupl
     return [file for file, _ in usable], [shape for _, shape in usable]
 
 
-def image_shape_of(path: Path) -> tuple[int, int, int] | str:
-    """(height, width, channels) of an image that decodes to its last byte, else what is wrong."""
-    try:
-        with PIL.Image.open(path) as image:
-            size, mode = image.size, image.mode
-            # A JPEG is read whole but decoded at an eighth of its size, for speed.
-            image.draft(None, (max(1, size[0] // 8), max(1, size[1] // 8)))
-            image.load()
-    except Exception as error:
-        # Pillow's message repeats the path; its first words say what is wrong.
-        return str(error).split(" '")[0] or type(error).__name__
-    return size[1], size[0], CHANNELS.get(mode, 1 if mode.startswith("I") else 3)
-
-
 def common_shape(
     name: str,
     files: list[Path],
@@ -156,21 +146,32 @@ def common_shape(
     image_size: tuple[int, int] | None,
     channels: int | None,
 ) -> tuple[int, int, int]:
-    """The shape that all images get, or an error that names two which differ."""
+    """The shape that all images get, or an error that names two of different sizes."""
     first = shapes[0]
     for file, shape in zip(files, shapes, strict=True):
-        if channels is None and shape[2] != first[2]:
-            raise ValueError(
-                f"{name} has mixed channels: {files[0].name} has {first[2]} and {file.name} has "
-                f"{shape[2]}. Choose with channels=1 (grey) or channels=3 (colour)."
-            )
         if image_size is None and shape[:2] != first[:2]:
             raise ValueError(
                 f"{name} has images of several sizes: {files[0].name} is {first[:2]} and "
                 f"{file.name} is {shape[:2]} (height, width). Choose one with "
                 "image_size=(height, width); images are resized and cropped to it."
             )
-    return (*(image_size or first[:2]), channels or first[2])
+    return (*(image_size or first[:2]), channels or commonest_channels(name, shapes))
+
+
+def commonest_channels(name: str, shapes: list[tuple[int, int, int]]) -> int:
+    """1 or 3, as most images have it, and a warning where others do not."""
+    num_grey = sum(shape[2] == 1 for shape in shapes)
+    num_colour = len(shapes) - num_grey
+    channels = 1 if num_grey > num_colour else 3
+    if num_grey and num_colour:
+        few, others = ("grey", "in colour") if channels == 3 else ("in colour", "grey")
+        warnings.warn(
+            f"{name}: {min(num_grey, num_colour):,} of {len(shapes):,} images are {few} and the others "
+            f"{others}, so all are read as {'colour' if channels == 3 else 'grey'}. Choose with channels=1 "
+            "(grey) or channels=3 (colour).",
+            stacklevel=2,
+        )
+    return channels
 
 
 def hold_out(files: list[Path], test_fraction: float) -> tuple[list[Path], list[Path]]:
@@ -179,44 +180,3 @@ def hold_out(files: list[Path], test_fraction: float) -> tuple[list[Path], list[
     chosen = set(np.linspace(0, len(files) - 1, num_test).round().astype(int).tolist())
     train = [file for number, file in enumerate(files) if number not in chosen]
     return train, [files[number] for number in sorted(chosen)]
-
-
-def file_loader(
-    paths: list[Path],
-    labels: list[int] | None,
-    image_shape: tuple[int, int, int],
-    batch_size: int,
-) -> Loader:
-    """Batches decoded from files, many at a time, in the order asked for."""
-    height, width, channels = image_shape
-    with tf.device("CPU:0"):
-        all_paths = tf.constant([str(path) for path in paths])
-        all_labels = None if labels is None else tf.constant(labels, tf.int32)
-
-    def read(number: tf.Tensor):  # type: ignore[no-untyped-def]
-        data = tf.io.read_file(all_paths[number])
-        image = tf.io.decode_image(data, channels=channels, expand_animations=False)
-        image = tf.ensure_shape(fit_to_size(image, height, width), image_shape)
-        return image if all_labels is None else (image, all_labels[number])
-
-    def load(order: tf.Tensor) -> tf.data.Dataset:
-        dataset = tf.data.Dataset.from_tensor_slices(order)
-        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return dataset.batch(batch_size)
-
-    return load
-
-
-def fit_to_size(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Shrinks or enlarges with antialiasing until the size is covered, and crops the middle."""
-    size = tf.shape(image)[:2]
-
-    def resized() -> tf.Tensor:
-        scale = tf.reduce_max(tf.cast([height, width], tf.float64) / tf.cast(size, tf.float64))
-        covering = tf.cast(tf.math.round(tf.cast(size, tf.float64) * scale), tf.int32)
-        covering = tf.maximum(covering, [height, width])
-        pixels = tf.image.resize(image, covering, antialias=True)
-        pixels = tf.image.resize_with_crop_or_pad(pixels, height, width)
-        return tf.cast(tf.clip_by_value(tf.math.round(pixels), 0, 255), tf.uint8)
-
-    return tf.cond(tf.reduce_all(size == [height, width]), lambda: image, resized)

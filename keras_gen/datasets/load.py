@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import PIL.ImageColor
 
 from keras_gen.datasets import formats
 from keras_gen.datasets.celeba import load_celeba
@@ -30,6 +31,7 @@ def load_dataset(
     label: str | None = None,
     test_fraction: float = 0.1,
     skip_broken: bool = False,
+    background: str = "white",
 ) -> ImageDataset:
     """Loads images to train on and to test with.
 
@@ -46,20 +48,23 @@ def load_dataset(
             and `list_attr_celeba.csv` for CelebA (which else comes from Kaggle, by its package).
         image_size: (height, width) that a folder's or CelebA's images are resized and cropped to. They
             keep their own size by default, and must then be of one size.
-        channels: 1 or 3, for a folder whose images are grey and coloured.
+        channels: 1 (grey) or 3 (colour), for a folder of images; by default what most of them have, with a
+            warning where others do not.
         label: The attribute of CelebA's that makes its two classes, such as `"Blond_Hair"`; none by
             default.
         test_fraction: The part of the images held out, where the source has no test images.
         skip_broken: Leave out image files that do not decode, and count them in `num_broken`,
             instead of raising.
+        background: What shows through the transparent pixels of a folder's images: the name of a colour
+            or `"#rrggbb"`.
 
     Returns:
         An `ImageDataset`.
 
     Raises:
         ValueError: The name is unknown; a file or folder is missing, empty, broken or of another
-            format; images are of several sizes or channel counts; labels do not match; there are
-            fewer images than a batch. The message names the file and the remedy.
+            format; images are of several sizes; labels do not match; there are fewer images than a
+            batch. The message names the file and the remedy.
         ConnectionError: A named data set could not be downloaded.
 
     Example:
@@ -72,7 +77,7 @@ def load_dataset(
     >>> images.shape, images.dtype.name
     (TensorShape([100, 28, 28, 1]), 'uint8')
     """
-    check_options(batch_size, test_fraction, image_size, channels)
+    check_options(batch_size, test_fraction, image_size, channels, background)
     name = os.fspath(name_or_path)
     path = Path(name)
     if name not in DATASETS and path.is_dir() and label is None:
@@ -84,7 +89,10 @@ def load_dataset(
             channels=channels,
             test_fraction=test_fraction,
             skip_broken=skip_broken,
+            background=background,
         )
+    if background != "white":
+        raise ValueError(f"background is for folders of images. Received: {name!r}")
     if label is not None and name != "celeba":
         raise ValueError(f"label is for celeba. Received: {name!r}")
     if name == "celeba":
@@ -119,6 +127,7 @@ def check_options(
     test_fraction: float,
     image_size: tuple[int, int] | None,
     channels: int | None,
+    background: str,
 ) -> None:
     """Raises a ValueError for numbers that no data set can be made with."""
     if batch_size < 1:
@@ -129,6 +138,14 @@ def check_options(
         raise ValueError(f"image_size must be (height, width). Received: {image_size}")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour). Received: {channels}")
+    try:
+        is_colour = len(PIL.ImageColor.getrgb(background)) == 3
+    except (ValueError, AttributeError):
+        is_colour = False
+    if not is_colour:
+        raise ValueError(
+            f"background must be a colour, such as 'white' or '#808080'. Received: {background!r}"
+        )
 
 
 def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:

@@ -28,8 +28,8 @@ class TextDataset:
     the next one. Where a document ends before the row does, both are padded with id 0.
 
     Windows of running text lie side by side, and begin elsewhere in each epoch. The order and the beginning
-    of epoch k depend on (seed, k) alone. Every pass over `train` is the next epoch; `fit` of a keras_gen
-    model says which one it is in, so that a resumed run sees the same batches.
+    of epoch k depend on (seed, k) alone. Each pass over `train` is the next epoch, and `fit` of a keras_gen
+    model sets which one it is in, also through `.map`, `.take` and the like: see `ImageDataset`.
 
     Args:
         name: What the text is called.

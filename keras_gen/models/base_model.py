@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import devices, exporting
+from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
 from keras_gen.optimizers import Adam
 from keras_gen.presets import loading, saving
@@ -253,10 +254,7 @@ class BaseModel(keras.Model):
         if validation_data is not None or validation_split:
             names += [f"val_{name}" for name in names]
         checks.monitors(callbacks, names)
-        if hasattr(x, "set_epoch"):
-            # The order of the data belongs to the epoch's number, whoever runs it.
-            set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda k, _: x.set_epoch(k))
-            callbacks.insert(0, set_epoch)
+        callbacks.insert(0, EpochSetter(x, validation_data))
         self._use_steps_per_execution(callbacks)
         return super().fit(
             x,

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.datasets.image_dataset import array_loader, build_dataset
+from keras_gen.models import MLPClassifier
 
 
 def numbered(seed: int = 0, batch_size: int = 4, n: int = 18):
@@ -53,6 +56,51 @@ def test_train_from_leaves_out_the_first_batches_of_the_same_order():
 def test_test_images_come_whole_and_in_order():
     data = numbered()
     assert order(data.test) == list(range(18)) and len(data.test) == 5
+
+
+@pytest.mark.parametrize(
+    ("derive", "expected"),
+    (
+        (lambda train: train.map(lambda x, y: (x + 100, y)), lambda k: [n + 100 for n in k[2]]),
+        (lambda train: train.take(3).unbatch().batch(2), lambda k: k[2][:12]),
+        (lambda train: train.repeat(), lambda k: k[2] + k[3] + k[4]),
+        (lambda train: train.cache(), lambda k: k[0]),
+        (lambda train: train.concatenate(numbered(seed=1).train), lambda k: k[2] + k["other"]),
+    ),
+    ids=("map", "take", "repeat", "cache", "concatenate"),
+)
+def test_epoch_reaches_the_data_that_others_are_made_of(derive, expected):
+    train, other = numbered().train, numbered(seed=1).train
+    orders = {epoch: order(train) for epoch in range(5)}
+    other.set_epoch(2)
+    orders["other"] = order(other)
+    data = derive(train)
+    setter = EpochSetter(data)
+    setter.on_train_begin()
+    setter.on_epoch_begin(2)
+    numbers = expected(orders)
+    assert order(data.unbatch().batch(1).take(len(numbers))) == numbers
+
+
+def test_fit_sets_the_epoch_of_training_and_validation_data():
+    """Halves of one data set do not overlap, since both are in the same epoch."""
+    seen = {"training": [], "validation": []}
+
+    def half(part: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        def note(images, labels):
+            seen[part].extend(images.ravel().tolist())
+            return labels
+
+        return dataset.map(lambda x, y: (x, tf.ensure_shape(tf.numpy_function(note, [x, y], tf.int32), 4)))
+
+    data = numbered()
+    data.train.set_epoch(2)
+    epoch = order(data.train)
+    model = MLPClassifier(image_shape=(1, 1, 1), num_classes=18, widths=(2,))
+    model.compile(run_eagerly=True)
+    validation = half("validation", data.train.skip(2))
+    model.fit(half("training", data.train.take(2)), validation_data=validation, initial_epoch=2, epochs=3)
+    assert seen["training"][-8:] == epoch[:8] and seen["validation"][-8:] == epoch[8:]
 
 
 def test_labels_go_with_their_images():

@@ -1,10 +1,11 @@
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 
-from keras_gen.datasets import load_dataset
-from keras_gen.datasets.image_folder import fit_to_size
+from keras_gen.datasets import folder_index, image_files, load_dataset
+from keras_gen.datasets.image_files import decode_image
+
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
 
 def images_of(dataset) -> np.ndarray:
@@ -77,15 +78,21 @@ def test_a_web_page_among_the_images_is_named(image_folder):
         load_dataset(image_folder, batch_size=2)
 
 
-def test_mixed_channels_and_sizes_are_named_with_the_remedy(image_folder):
-    colour = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    PIL.Image.fromarray(colour).save(image_folder / "boots" / "9.png")
-    with pytest.raises(ValueError, match="mixed channels.*9.png has 3. Choose with channels=1"):
-        load_dataset(image_folder, batch_size=2)
+def test_mixed_sizes_are_named_with_the_remedy(image_folder):
+    tall = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
+    PIL.Image.fromarray(tall).save(image_folder / "boots" / "9.png")
     with pytest.raises(ValueError, match=r"several sizes.*9.png is \(40, 30\).*image_size="):
-        load_dataset(image_folder, batch_size=2, channels=3)
+        load_dataset(image_folder, batch_size=2)
     data = load_dataset(image_folder, batch_size=2, channels=3, image_size=(32, 20))
     assert images_of(data.train).shape[1:] == (32, 20, 3)
+
+
+def test_most_images_decide_on_channels(image_folder):
+    PIL.Image.new("RGB", (28, 28), "red").save(image_folder / "boots" / "9.png")
+    with pytest.warns(UserWarning, match="1 of 13 images are in colour and the others grey, so all.*grey"):
+        data = load_dataset(image_folder, batch_size=2)
+    assert data.image_shape == (28, 28, 1)
+    assert load_dataset(image_folder, batch_size=2, channels=3).image_shape == (28, 28, 3)
 
 
 def test_empty_folder_and_images_beside_classes(tmp_path, image_folder):
@@ -102,12 +109,86 @@ def test_fewer_images_than_a_batch(image_folder):
         load_dataset(image_folder, batch_size=100)
 
 
-def test_resizing_is_antialiased_and_keeps_the_aspect():
+def test_resizing_is_antialiased_and_keeps_the_aspect(tmp_path):
     """A checkerboard of single pixels becomes even grey, not a pattern; the middle is kept."""
     board = np.indices((64, 128)).sum(axis=0) % 2 * 255
-    small = fit_to_size(tf.constant(board[..., None], tf.uint8), 16, 16).numpy()
-    assert small.shape == (16, 16, 1)
-    assert np.abs(small[2:-2, 2:-2].astype(int) - 128).max() < 16
-    stripes = np.zeros((32, 96, 1), np.uint8)
+    stripes = np.zeros((32, 96), np.uint8)
     stripes[:, 32:64] = 200
-    assert (fit_to_size(tf.constant(stripes), 32, 32).numpy() == 200).all()
+    for name, pixels in (("board", board.astype(np.uint8)), ("stripes", stripes)):
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    small = decode_image(tmp_path / "board.png", (16, 16, 1), "white")
+    assert np.abs(small[2:-2, 2:-2].astype(int) - 128).max() < 16
+    assert (decode_image(tmp_path / "stripes.png", (32, 32, 1), "white") == 200).all()
+
+
+def save_half_transparent(path, mode: str) -> None:
+    """A pixel (grey 60 or red 60, 0, 0) that is opaque and one of another colour that is transparent."""
+    if mode == "P":
+        image = PIL.Image.new("P", (2, 1))
+        image.putpalette([60, 0, 0, 0, 200, 0])
+        image.putdata([0, 1])
+        image.save(path, transparency=1)
+    elif mode == "L":
+        image = PIL.Image.new("L", (2, 1))
+        image.putdata([60, 200])
+        image.save(path, transparency=200)
+    else:
+        image = PIL.Image.new(mode, (2, 1))
+        image.putdata({"RGBA": [(60, 0, 0, 255), (0, 200, 0, 0)], "LA": [(60, 255), (200, 0)]}[mode])
+        image.save(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), (("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("L", "png"))
+)
+def test_what_is_transparent_shows_the_background(tmp_path, mode, suffix):
+    for number in range(3):
+        save_half_transparent(tmp_path / f"{number}.{suffix}", mode)
+    grey = mode in ("L", "LA")
+    for background, hidden in (("white", [255, 255, 255]), ("#102030", [16, 32, 48])):
+        data = load_dataset(tmp_path, batch_size=2, background=background)
+        opaque, hidden = ([60], [round(np.dot(hidden, LUMA))]) if grey else ([60, 0, 0], hidden)
+        assert data.test_images()[0].tolist() == [[[opaque, hidden]]]
+        assert next(iter(data.train))[1].numpy().tolist() == [[opaque, hidden]]
+
+
+def test_sixteen_bits_keep_the_upper_eight(tmp_path):
+    PIL.Image.fromarray(np.array([[0, 300, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert decode_image(tmp_path / "deep.png", (1, 3, 1), "white").ravel().tolist() == [0, 1, 255]
+
+
+# === The index ===
+
+
+def test_a_second_start_decodes_only_what_changed(image_folder, monkeypatch):
+    looked_at = []
+
+    def inspect_image(path):
+        looked_at.append(path.name)
+        return image_files.inspect_image(path)
+
+    def load(**options):
+        looked_at.clear()
+        return load_dataset(image_folder, batch_size=2, **options)
+
+    monkeypatch.setattr(folder_index, "inspect_image", inspect_image)
+    first = load()
+    assert len(looked_at) == 12
+    again = load()
+    assert looked_at == [] and again.image_shape == first.image_shape
+    np.testing.assert_array_equal(again.test_images()[0], first.test_images()[0])
+    victim = image_folder / "boots" / "3.png"
+    victim.write_bytes(victim.read_bytes()[:-40])
+    for _ in range(2):  # a broken one is named each time
+        with pytest.raises(ValueError, match="3.png is a broken or truncated image"):
+            load()
+        assert looked_at == ["3.png"]
+    assert load(skip_broken=True).num_broken == 1
+    folder_index.index_of(image_folder).write_text('{"version": 1, "files": {"boots/1.png": [3]}}')
+    assert load(skip_broken=True).num_broken == 1 and len(looked_at) == 12
+
+
+def test_an_index_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(folder_index, "INDEXES", tmp_path / "file" / "indexes")
+    assert load_dataset(image_folder, batch_size=2).num_train == 11

@@ -124,6 +124,8 @@ def test_refusals_name_what_is_expected(tmp_path):
         (lambda: load_dataset(data_dir=tmp_path), "is embedded"),
         (lambda: load_dataset(tmp_path, channels=2), "channels must be 1"),
         (lambda: load_dataset(tmp_path, test_fraction=1.0), "between 0 and 1"),
+        (lambda: load_dataset(tmp_path, background="#12345678"), "background must be a colour"),
+        (lambda: load_dataset(background="black"), "background is for folders"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
