@@ -19,7 +19,7 @@ def build(
     Args:
         recipe: A name from the recipes table.
         data: What it will be trained on.
-        options: Of these `seed`, `dtype_policy`, `epochs`, `learning_rate`,
+        options: Of these `seed`, `dtype_policy`, `epochs`, `steps`, `learning_rate`,
             `discriminator_learning_rate` and `learning_rate_decay`: see `training.train`.
         hyperparameters: Constructor arguments of the model.
 
@@ -41,7 +41,7 @@ def build(
             f"discriminator_learning_rate is for models with a discriminator: {recipe} has none."
         )
     if options["learning_rate_decay"]:
-        steps = options["epochs"] * data.steps_per_epoch
+        steps = options["steps"] or options["epochs"] * data.steps_per_epoch
         rates = [keras.optimizers.schedules.CosineDecay(rate, steps) for rate in rates]
     model.compile(*[model.default_optimizer(rate) for rate in rates])
     return model

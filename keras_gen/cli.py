@@ -384,11 +384,11 @@ def hardware(arguments: argparse.Namespace) -> None:
     print(json.dumps(info, indent=2) if arguments.json else hardware_report(info))
 
 
-def progress(data: "Data", epochs: int, epoch: int, step: int) -> "keras.callbacks.Callback":
+def progress(data: "Data", steps: int, epoch: int, step: int) -> "keras.callbacks.Callback":
     """What shows a run's progress in the terminal."""
     from keras_gen.callbacks import ProgressBar
 
-    return ProgressBar(epochs, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)
+    return ProgressBar(steps, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)
 
 
 def say(line: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_gen import __version__, building, callbacks, datasets, models, tracking, watching
+from keras_gen import __version__, building, callbacks, datasets, fitting, models, tracking, watching
 from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import loader_options
@@ -33,8 +33,8 @@ from keras_gen.hardware import computes_in_bfloat16, hardware_info
 from keras_gen.loading import load_model
 from keras_gen.recipes import find_recipe
 
-# What a caller shows progress with: it gets the data, the number of epochs, and the epoch and the
-# step in it (both from 0) that the run goes on from.
+# What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
+# and the step in it (both from 0) that the run starts from.
 Progress = Callable[[Data, int, int, int], keras.callbacks.Callback]
 
 
@@ -44,12 +44,14 @@ class StoppedEarly(Exception):  # noqa: N818 (it is no error)
     Args:
         directory: The run.
         why: What stopped it.
+        signal: The number of the signal that did; None where the time was up.
     """
 
-    def __init__(self, directory: Path, why: str):
+    def __init__(self, directory: Path, why: str, signal: int | None = None):
         super().__init__(why)
         self.directory = directory
         self.why = why
+        self.signal = signal
 
 
 # === Starting and resuming ===
@@ -60,6 +62,7 @@ def train(
     *,
     data: str | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     max_minutes: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -82,6 +85,7 @@ def train(
             a .txt or .json file, or a folder of .txt files; the recipe's by default.
         epochs: Passes over the training data; the recipe's by default, which for some models are so
             many that they see a number of images that does not depend on the data.
+        steps: Training steps, in place of epochs. Where they do not fill the last epoch, it is shorter.
         max_minutes: Stop after so many minutes; the run can be resumed.
         batch_size: Images, or rows of text, in a training step, over all replicas; the recipe's by default.
         learning_rate: Of Adam, at the start; the recipe's by default.
@@ -108,7 +112,11 @@ def train(
         StoppedEarly: The time was up, or the run was interrupted.
     """
     chosen = find_recipe(recipe)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+    given = {name: value for name, value in (("epochs", epochs), ("steps", steps)) if value is not None}
+    if len(given) > 1:
+        received = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise ValueError(f"epochs and steps both say how long to train: choose one. Received: {received}")
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be 1 or more. Received: {value}")
     for name, number in (
@@ -122,7 +130,8 @@ def train(
         discriminator_learning_rate = chosen.discriminator_learning_rate
     options: dict[str, Any] = {
         "data": data or chosen.dataset,
-        "epochs": epochs or chosen.epochs,
+        "epochs": epochs if given else chosen.epochs,
+        "steps": steps,
         "batch_size": batch_size or chosen.batch_size,
         "learning_rate": learning_rate or chosen.learning_rate,
         "discriminator_learning_rate": discriminator_learning_rate,
@@ -278,10 +287,12 @@ class Run:
         if chief and not (self.directory / "config.json").exists():
             self.write(model)
         _, epoch, step = checkpoint or (None, 0, 0)
-        keeper = Keeper(place, data, epoch, step, max_minutes, strategy)
-        watchers = watching.watchers(self.directory, model, data, options["epochs"]) if chief else []
+        steps = options["steps"] or options["epochs"] * data.steps_per_epoch
+        epochs = -(-steps // data.steps_per_epoch)
+        keeper = Keeper(place, epoch, step, max_minutes, strategy)
+        watchers = watching.watchers(self.directory, model, data, epochs) if chief else []
         if chief and progress is not None:
-            watchers.append(progress(data, options["epochs"], epoch, step))
+            watchers.append(progress(data, steps, epoch, step))
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief:
@@ -292,9 +303,10 @@ class Run:
                 watchers += stack.enter_context(mlflow_run.started(values))
             stack.enter_context(keeper.stopping_at_signals())
             try:
-                self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
+                everyone = [*watchers, callbacks.FiniteGuard(), keeper]
+                fitting.fit(model, data, steps, everyone, epoch, step)
             except Stop:
-                raise StoppedEarly(self.directory, keeper.why) from None
+                raise StoppedEarly(self.directory, keeper.why, keeper.signal) from None
             if chief:
                 last = watching.samples(self.directory, model, data)
                 last.set_model(model)
@@ -303,39 +315,15 @@ class Run:
         return self.directory
 
     def load_data(self) -> Data:
-        """The data, and the number of epochs where that follows from its size."""
+        """The data; and the number of epochs, where that follows from its size."""
         options, recipe = self.options, find_recipe(self.recipe)
         loader = getattr(datasets, loader_of(self.recipe))
         sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
         data = loader(options["data"], **sizes, **self.data_options)
-        if options["epochs"] is None:
+        if options["epochs"] is None and options["steps"] is None:
             options["epochs"] = max(1, round((recipe.images or 0) / data.num_train))
         return data
 
     def build(self, data: Data) -> models.BaseModel:
         """The model as the options have it, compiled."""
         return building.build(self.recipe, data, self.options, self.hyperparameters)
-
-    def fit(
-        self,
-        model: models.BaseModel,
-        data: Data,
-        watchers: list[keras.callbacks.Callback],
-        epoch: int,
-        step: int,
-    ) -> None:
-        """`model.fit` from the given step of the given epoch."""
-        everyone = keras.callbacks.CallbackList(watchers, model=model)
-        everyone.set_params({"epochs": self.options["epochs"], "steps": data.steps_per_epoch})
-        options = {"validation_data": data.test, "callbacks": everyone, "verbose": 0}
-        try:
-            if step:
-                rest = data.train_from(step)
-                model.fit(rest, initial_epoch=epoch, epochs=epoch + 1, **options)
-                epoch += 1
-            if epoch < self.options["epochs"]:
-                epochs = self.options["epochs"]
-                model.fit(data.train, initial_epoch=epoch, epochs=epochs, **options)
-        except BaseException:
-            everyone.on_train_end()  # writers and threads end with the run, however it ends
-            raise

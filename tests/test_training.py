@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -166,6 +167,10 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
     (
         ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae, .*Received: 'gun'"),
         ({"epochs": 0}, "epochs must be 1 or more"),
+        (
+            {"steps": 5},
+            "epochs and steps both say how long to train: choose one. Received: epochs=3, steps=5",
+        ),
         ({"max_minutes": -1}, "max_minutes must be more than 0"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
@@ -192,8 +197,6 @@ class StopAfter:
         self.steps = steps
 
     def __call__(self, data, epochs, epoch, step):
-        import keras
-
         def on_train_batch_end(batch, logs):
             self.steps -= 1
             if self.steps == 0:
@@ -202,19 +205,24 @@ class StopAfter:
         return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "steps"), (("cvae", 1), ("cvae", 4), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
-)
-def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, recipe, steps):
-    """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
+@pytest.fixture
+def one_step_at_a_time(monkeypatch):
+    """Callbacks see each step, so that a test can stop a run at any."""
     real = training.Run.build
 
     def build(self, data):
         model = real(self, data)
-        model.compile(model.optimizer, steps_per_execution=1)
+        model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
         return model
 
     monkeypatch.setattr(training.Run, "build", build)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps"), (("cvae", 1), ("cvae", 4), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
+)
+def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, one_step_at_a_time, recipe, steps):
+    """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
     sizes = {"hyperparameters": RECIPES[recipe].smoke}  # a classifier's have dropout and augmentation
     straight = train(recipe, **options(small_data, tmp_path / "straight", **sizes))
     with pytest.raises(StoppedEarly, match="interrupted by SIGTERM"):
@@ -230,7 +238,41 @@ def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, 
     assert_equal_runs(straight, stopped)
 
 
-def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, monkeypatch):
+def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, one_step_at_a_time):
+    """6 steps of 4 an epoch: the learning rate ends with them; stopped in the last epoch, it resumes."""
+    chosen = {"epochs": None, "steps": 6}
+    straight = train("vae", **options(small_data, tmp_path / "straight", **chosen))
+    config = json.loads((straight / "config.json").read_text())
+    assert (config["epochs"], config["steps"]) == (None, 6)
+    with open(straight / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["learning_rate"]) == 0
+    assert int(load_model(straight).optimizer.iterations) == 6
+    with pytest.raises(StoppedEarly) as stopped:
+        train("vae", **options(small_data, tmp_path / "stopped", **chosen), progress=StopAfter(5))
+    assert stopped.value.signal == signal.SIGTERM
+    resume(tmp_path / "stopped")
+    assert_equal_runs(straight, tmp_path / "stopped")
+
+
+def test_the_first_error_is_the_one_that_is_raised(small_data, tmp_path, monkeypatch):
+    """Not that of a callback which is told of the end of training that never began."""
+
+    def refuse(*_):
+        raise ValueError("the first error")
+
+    monkeypatch.setattr("keras_gen.models.ImageModel.check_first_batch", refuse)
+    ended = []
+
+    def progress(*_):
+        return keras.callbacks.LambdaCallback(on_train_end=lambda logs: (ended.append(True), 1 / 0))
+
+    with pytest.raises(ValueError, match="the first error"):
+        train("vae", **options(small_data, tmp_path / "run"), progress=progress)
+    assert ended
+
+
+def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, one_step_at_a_time):
     (tmp_path / "text.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 40)
     chosen = {
         "data": str(tmp_path / "text.txt"),
@@ -239,14 +281,6 @@ def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, monkeypatch):
         "hyperparameters": {"embedding_dim": 6, "widths": (8,), "dropout": 0.2},
         "batch_size": 8,
     }
-    real = training.Run.build
-
-    def build(self, data):
-        model = real(self, data)
-        model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
-        return model
-
-    monkeypatch.setattr(training.Run, "build", build)
     straight = train("lstm", **chosen, out=str(tmp_path / "straight"))
     config = json.loads((straight / "config.json").read_text())
     assert config["tokenizer"] == "word" and config["sequence_length"] == 8 and config["dropout"] == 0.2
