@@ -209,10 +209,10 @@ def train(argv: list[str]) -> None:
 
     parser, of_data, hyperparameters = train_parser(recipe)
     options = parser.parse_args(argv).as_dict()
-    for key in ("config", "run"):
-        options.pop(key, None)
     from keras_gen import training
 
+    options.pop("config")
+    training.refuse_own_networks((options.pop("run") or {}).get("own_networks", ()))
     arguments = {name: options.pop(name) for name in hyperparameters}
     data_options = {name: options.pop(name) for name in of_data}
     run = training.train(

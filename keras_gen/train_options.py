@@ -9,10 +9,6 @@ import jsonargparse
 from keras_gen import datasets, models, training
 from keras_gen.recipes import RECIPES
 
-# Constructor arguments that are no options of the command.
-FROM_DATA = ("image_shape", "class_names", "tokenizer", "per_document")
-NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
-
 
 def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
     """The options of one model, and the names of those of its data's loader and of its class.
@@ -40,9 +36,6 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
     )
     not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
     parser.add_function_arguments(training.train, skip=not_options)
-    not_hyperparameters = {*FROM_DATA, *NETWORKS, "seed", "name", "dtype"}
-    if chosen.uses_labels:
-        not_hyperparameters.add("num_classes")
     model = getattr(models, chosen.model)
     of_data = list(datasets.loader_options(model.loader))
     loader = getattr(datasets, model.loader)
@@ -53,7 +46,8 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
         parser.add_argument("--tokenizer", type=kinds, default="char", help="made of the training text")
         others.add("tokenizer")
     parser.add_function_arguments(loader, skip=others)
-    hyperparameters = parser.add_class_arguments(model, skip=not_hyperparameters, instantiate=False)
+    not_options = set(training.not_hyperparameters(recipe))
+    hyperparameters = parser.add_class_arguments(model, skip=not_options, instantiate=False)
     parser.set_defaults({**chosen.data_options, **chosen.hyperparameters})
     use_dashes(parser)
     return parser, of_data, hyperparameters

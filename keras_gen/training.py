@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,8 +126,10 @@ def train(
     ):
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be more than 0. Received: {number}")
-    if discriminator_learning_rate is None and learning_rate is None:
-        discriminator_learning_rate = chosen.discriminator_learning_rate
+    if discriminator_learning_rate is None and issubclass(getattr(models, chosen.model), models.GAN):
+        discriminator_learning_rate = (
+            learning_rate or chosen.discriminator_learning_rate or chosen.learning_rate
+        )
     options: dict[str, Any] = {
         "data": data or chosen.dataset,
         "epochs": epochs if given else chosen.epochs,
@@ -159,7 +161,11 @@ def train(
             f"{directory} is not empty: expected a new directory, so that no run is overwritten. "
             f"Choose another, delete it, or continue the run with: keras-gen resume {directory}"
         )
-    run = Run(directory, recipe, options, loading, {**chosen.hyperparameters, **(hyperparameters or {})})
+    hyperparameters = {**chosen.hyperparameters, **(hyperparameters or {})}
+    for key, value in hyperparameters.items():
+        if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
+            hyperparameters[key] = value.item()
+    run = Run(directory, recipe, options, loading, hyperparameters)
     return run.train(max_minutes, progress)
 
 
@@ -200,12 +206,32 @@ def resume(
 
 # === A run ===
 
+# Constructor arguments that follow from the data, and networks of a user's own, which JSON cannot hold.
+FROM_DATA = ("image_shape", "class_names", "tokenizer", "per_document")
+NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
+
+
+def not_hyperparameters(recipe: str) -> set[str]:
+    """The constructor arguments of a recipe's model that are no options of a run."""
+    names = {*FROM_DATA, *NETWORKS, "seed", "name", "dtype", "trainable"}
+    return names | {"num_classes"} if find_recipe(recipe).uses_labels else names
+
+
 # What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
 OPTIONS: dict[str, Any] = {
     name: default
     for name, default in (train.__kwdefaults__ or {}).items()
     if name not in ("max_minutes", "out", "data_options", "hyperparameters", "progress")
 }
+
+
+def refuse_own_networks(names: Sequence[str]) -> None:
+    """Raises a ValueError where a config.json does not hold all of its model."""
+    if names:
+        raise ValueError(
+            f"The model of this config.json had networks of its own ({', '.join(names)}), which are not in "
+            "the file: repeat the run from Python, with the same hyperparameters."
+        )
 
 
 class Run:
@@ -217,6 +243,7 @@ class Run:
         options: How it is trained, see `train`.
         data_options: What else the data's loader takes.
         hyperparameters: Constructor arguments of the model.
+        own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
     """
 
     def __init__(
@@ -226,12 +253,14 @@ class Run:
         options: dict[str, Any],
         data_options: dict[str, Any],
         hyperparameters: dict[str, Any],
+        own_networks: Sequence[str] = (),
     ):
         self.directory = directory
         self.recipe = recipe
         self.options = options
         self.data_options = data_options
         self.hyperparameters = hyperparameters
+        self.own_networks = own_networks
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
@@ -239,7 +268,8 @@ class Run:
         path = directory / "config.json"
         try:
             config = json.loads(path.read_text())
-            recipe = config.pop("run")["recipe"]
+            about = config.pop("run")
+            recipe = about["recipe"]
             defaults = loader_options(loader_of(recipe))
             options = {name: config.pop(name, default) for name, default in OPTIONS.items()}
             data_options = {name: config.pop(name, default) for name, default in defaults.items()}
@@ -248,19 +278,26 @@ class Run:
                 f"{directory} is not a run directory: expected the config.json that keras-gen "
                 f"train writes there ({type(error).__name__}: {error})."
             ) from None
-        return cls(directory, recipe, options, data_options, hyperparameters=config)
+        return cls(directory, recipe, options, data_options, config, about.get("own_networks", ()))
+
+    def describe(self, model: models.BaseModel) -> None:
+        """Takes over all of a model's constructor arguments, also those that nobody gave."""
+        described, left_out = model.get_config(), not_hyperparameters(self.recipe)
+        self.hyperparameters = {name: described[name] for name in described if name not in left_out}
+        self.own_networks = [name for name in NETWORKS if described.get(name) is not None]
 
     def write(self, model: models.BaseModel) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
-        described = model.get_config()
         config = {
             **self.options,
             **self.data_options,
-            **{key: described[key] for key in self.hyperparameters},
+            **self.hyperparameters,
             "run": {
                 "recipe": self.recipe,
                 "model": type(model).__name__,
+                "own_networks": self.own_networks,
                 "parameters": model.count_params(),
+                "jit_compile": model.jit_compile,  # bits repeat with the same one alone
                 "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
                 "keras_gen": __version__,
                 "numpy": np.__version__,
@@ -281,6 +318,8 @@ class Run:
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
         with strategy.scope():
             model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
+        if checkpoint is None:
+            self.describe(model)
         chief = is_chief(strategy)
         # The other workers must save with the chief, since reading metrics is collective.
         place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
@@ -326,4 +365,5 @@ class Run:
 
     def build(self, data: Data) -> models.BaseModel:
         """The model as the options have it, compiled."""
+        refuse_own_networks(self.own_networks)
         return building.build(self.recipe, data, self.options, self.hyperparameters)

@@ -17,10 +17,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gen import training
+from keras_gen import cli, training
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.loading import load_model
+from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
 from keras_gen.training import StoppedEarly, resume, train
 
@@ -94,6 +95,43 @@ def test_run_directory(small_data, tmp_path):
     model = load_model(run)
     assert model.class_names == tuple("0123456789") and model.seed == 5
     assert resume(run) == run  # finished: nothing to do
+
+
+def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
+    """From Python, where one option of each kind is given; by the command, and by reading it back."""
+    given = {"hyperparameters": {**SMALL, "beta": np.float32(0.5)}, "data_options": {"test_fraction": 0.2}}
+    first = train("vae", **options(small_data, tmp_path / "first", epochs=1, **given))
+    config = json.loads((first / "config.json").read_text())
+    assert config["beta"] == 0.5 and config["free_bits"] == 0.0 and config["likelihood"] == "bernoulli"
+    assert config["test_fraction"] == 0.2 and config["skip_broken"] is False
+    assert config["learning_rate"] == RECIPES["vae"].learning_rate and config["num_classes"] is None
+    assert config["run"]["jit_compile"] is False
+    again = str(tmp_path / "again")
+    assert cli.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
+    assert_equal_runs(first, Path(again))
+    read = training.Run.read(first)
+    read.directory = tmp_path / "read"
+    assert_equal_runs(first, read.train(None, None))
+
+
+def test_config_of_old_is_read(tmp_path):
+    """One that holds only what was given, from before there were steps."""
+    old = {"data": "fashion_mnist_12k", "epochs": 3, "beta": 2.0, "run": {"recipe": "vae"}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    run = training.Run.read(tmp_path)
+    assert run.hyperparameters == {"beta": 2.0} and run.data_options["test_fraction"] == 0.1
+    assert (run.options["epochs"], run.options["steps"], run.options["seed"]) == (3, None, 0)
+
+
+def test_a_run_with_networks_of_its_own_is_not_repeated_without_them(small_data, tmp_path, capsys):
+    own = {"decoder": VAE((28, 28, 1), 3, widths=(4,), hidden_units=8).decoder, "latent_dim": 3}
+    with pytest.raises(StoppedEarly):
+        train("vae", **options(small_data, tmp_path / "run", hyperparameters=own), max_minutes=1e-6)
+    config = tmp_path / "run" / "config.json"
+    assert json.loads(config.read_text())["run"]["own_networks"] == ["decoder"]
+    assert resume(tmp_path / "run") == tmp_path / "run"  # the checkpoint has them
+    assert cli.main(["train", "vae", "--config", str(config), "--out", str(tmp_path / "again")]) == 1
+    assert "had networks of its own (decoder)" in capsys.readouterr().err
 
 
 def test_run_directory_of_a_classifier(small_data, tmp_path):
