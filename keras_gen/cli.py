@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,7 @@ def train(argv: list[str]) -> None:
     """keras-gen train MODEL [OPTIONS]"""
     from keras_gen.recipes import RECIPES
 
+    started = time.monotonic()
     names = ", ".join(RECIPES)
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: keras-gen train MODEL [OPTIONS]\n\nMODEL is one of: {names}\n")
@@ -216,7 +218,12 @@ def train(argv: list[str]) -> None:
     arguments = {name: options.pop(name) for name in hyperparameters}
     data_options = {name: options.pop(name) for name in of_data}
     run = training.train(
-        recipe, **options, data_options=data_options, hyperparameters=arguments, progress=progress
+        recipe,
+        **options,
+        data_options=data_options,
+        hyperparameters=arguments,
+        progress=progress,
+        started=started,
     )
     finished(run)
 

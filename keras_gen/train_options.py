@@ -34,7 +34,7 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
         default=None,
         help="log the run to MLflow, too: to this URI, or to MLflow's own default",
     )
-    not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
+    not_options: set[str | int] = {"recipe", "mlflow", *training.NOT_RECORDED}
     parser.add_function_arguments(training.train, skip=not_options)
     model = getattr(models, chosen.model)
     of_data = list(datasets.loader_options(model.loader))

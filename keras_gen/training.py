@@ -10,19 +10,33 @@ model.keras       the trained model
 """
 
 import contextlib
+import dataclasses
 import datetime
+import gc
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_gen import __version__, building, callbacks, datasets, fitting, models, tracking, watching
+from keras_gen import (
+    __version__,
+    building,
+    callbacks,
+    datasets,
+    fitting,
+    models,
+    planning,
+    tracking,
+    watching,
+)
 from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import loader_options
@@ -63,6 +77,7 @@ def train(
     data: str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
     max_minutes: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -76,6 +91,7 @@ def train(
     data_options: dict[str, Any] | None = None,
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    started: float | None = None,
 ) -> Path:
     """Trains a recipe's model and writes a run directory.
 
@@ -86,7 +102,9 @@ def train(
         epochs: Passes over the training data; the recipe's by default, which for some models are so
             many that they see a number of images that does not depend on the data.
         steps: Training steps, in place of epochs. Where they do not fill the last epoch, it is shorter.
-        max_minutes: Stop after so many minutes; the run can be resumed.
+        minutes: Minutes that the whole run may take, in place of epochs. The speed is measured first, and
+            the number of steps that fits is recorded, so that the run can be repeated exactly.
+        max_minutes: Stop after so many minutes, finished or not; the run can be resumed.
         batch_size: Images, or rows of text, in a training step, over all replicas; the recipe's by default.
         learning_rate: Of Adam, at the start; the recipe's by default.
         discriminator_learning_rate: Of the discriminator's Adam, for models that have one; by default the
@@ -102,6 +120,7 @@ def train(
         data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir`.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
+        started: What `time.monotonic()` was when `minutes` began; now by default.
 
     Returns:
         The run directory.
@@ -112,14 +131,21 @@ def train(
         StoppedEarly: The time was up, or the run was interrupted.
     """
     chosen = find_recipe(recipe)
-    given = {name: value for name, value in (("epochs", epochs), ("steps", steps)) if value is not None}
+    started = time.monotonic() if started is None else started
+    lengths = {"epochs": epochs, "steps": steps, "minutes": minutes}
+    given = [f"{name}={value}" for name, value in lengths.items() if value is not None]
     if len(given) > 1:
-        received = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ValueError(f"epochs and steps both say how long to train: choose one. Received: {received}")
+        raise ValueError(
+            "epochs, steps and minutes each say how long to train: choose one (null for one of a "
+            f"config.json's). Received: {', '.join(given)}"
+        )
+    if minutes is not None and strategy == "multi_worker":
+        raise ValueError("minutes is for one machine. With strategy multi_worker choose epochs or steps.")
     for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be 1 or more. Received: {value}")
     for name, number in (
+        ("minutes", minutes),
         ("max_minutes", max_minutes),
         ("learning_rate", learning_rate),
         ("discriminator_learning_rate", discriminator_learning_rate),
@@ -166,7 +192,7 @@ def train(
         if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
             hyperparameters[key] = value.item()
     run = Run(directory, recipe, options, loading, hyperparameters)
-    return run.train(max_minutes, progress)
+    return run.train(max_minutes, progress, minutes, started)
 
 
 def loader_of(recipe: str) -> str:
@@ -218,10 +244,11 @@ def not_hyperparameters(recipe: str) -> set[str]:
 
 
 # What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
+NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of `train`
 OPTIONS: dict[str, Any] = {
     name: default
     for name, default in (train.__kwdefaults__ or {}).items()
-    if name not in ("max_minutes", "out", "data_options", "hyperparameters", "progress")
+    if name not in ("minutes", "max_minutes", "out", *NOT_RECORDED)
 }
 
 
@@ -261,6 +288,7 @@ class Run:
         self.data_options = data_options
         self.hyperparameters = hyperparameters
         self.own_networks = own_networks
+        self.budget: dict[str, Any] | None = None  # what the number of steps follows from
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
@@ -296,6 +324,7 @@ class Run:
                 "recipe": self.recipe,
                 "model": type(model).__name__,
                 "own_networks": self.own_networks,
+                "budget": self.budget,
                 "parameters": model.count_params(),
                 "jit_compile": model.jit_compile,  # bits repeat with the same one alone
                 "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
@@ -307,7 +336,13 @@ class Run:
         with written_whole(self.directory / "config.json") as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
-    def train(self, max_minutes: float | None, progress: Progress | None) -> Path:
+    def train(
+        self,
+        max_minutes: float | None = None,
+        progress: Progress | None = None,
+        minutes: float | None = None,
+        started: float = 0.0,
+    ) -> Path:
         """Trains from the newest checkpoint, or from the beginning, to the end."""
         options = self.options
         mlflow = options["mlflow"]
@@ -315,6 +350,11 @@ class Run:
         strategy = make_strategy(options["strategy"])
         keras.utils.set_random_seed(options["seed"])
         data = self.load_data()
+        if minutes is None:
+            self.choose_epochs(data)
+        else:
+            self.choose_steps(data, strategy, minutes, started)
+            keras.utils.set_random_seed(options["seed"])  # the run does not depend on the measurement
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
         with strategy.scope():
             model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
@@ -354,14 +394,40 @@ class Run:
         return self.directory
 
     def load_data(self) -> Data:
-        """The data; and the number of epochs, where that follows from its size."""
-        options, recipe = self.options, find_recipe(self.recipe)
+        """The data as the options have it."""
+        options = self.options
         loader = getattr(datasets, loader_of(self.recipe))
         sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
-        data = loader(options["data"], **sizes, **self.data_options)
-        if options["epochs"] is None and options["steps"] is None:
-            options["epochs"] = max(1, round((recipe.images or 0) / data.num_train))
-        return data
+        return loader(options["data"], **sizes, **self.data_options)
+
+    def choose_epochs(self, data: Data) -> None:
+        """The number of epochs, where nobody said how long to train and it follows from the data's size."""
+        if self.options["epochs"] is None and self.options["steps"] is None:
+            images = find_recipe(self.recipe).images or 0
+            self.options["epochs"] = max(1, round(images / data.num_train))
+
+    def choose_steps(
+        self, data: Data, strategy: tf.distribute.Strategy, minutes: float, started: float
+    ) -> None:
+        """The number of steps that fits into the minutes."""
+
+        def build() -> models.BaseModel:
+            options = {**self.options, "steps": 1_000_000}
+            return building.build(self.recipe, data, options, self.hyperparameters)
+
+        seconds = 60.0 * minutes
+        costs = planning.measure(build, data, strategy, planning.seconds_to_measure(seconds))
+        gc.collect()  # the throwaway model
+        left = seconds - (time.monotonic() - started)
+        steps = costs.steps_within(left, data.steps_per_epoch)
+        if not steps:
+            least = (seconds - left + costs.of_run(1, data.steps_per_epoch)) / 60.0
+            raise ValueError(
+                f"minutes must leave time to train: starting and finishing take {least:.2g} minutes here. "
+                f"Received: minutes={minutes:g}"
+            )
+        self.options["steps"] = steps
+        self.budget = {"minutes": minutes, "measured": dataclasses.asdict(costs)}
 
     def build(self, data: Data) -> models.BaseModel:
         """The model as the options have it, compiled."""

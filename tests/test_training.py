@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gen import cli, training
+from keras_gen import cli, planning, training
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.loading import load_model
@@ -205,9 +205,12 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
     (
         ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae, .*Received: 'gun'"),
         ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"steps": 5}, "each say how long to train: choose one .*Received: epochs=3, steps=5"),
+        ({"minutes": 2}, "each say how long to train: choose one .*Received: epochs=3, minutes=2"),
+        ({"epochs": None, "minutes": 2, "strategy": "multi_worker"}, "minutes is for one machine"),
         (
-            {"steps": 5},
-            "epochs and steps both say how long to train: choose one. Received: epochs=3, steps=5",
+            {"epochs": None, "minutes": 1e-6},
+            "minutes must leave time to train: starting and finishing take",
         ),
         ({"max_minutes": -1}, "max_minutes must be more than 0"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
@@ -291,6 +294,32 @@ def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, on
     assert stopped.value.signal == signal.SIGTERM
     resume(tmp_path / "stopped")
     assert_equal_runs(straight, tmp_path / "stopped")
+
+
+def test_minutes_end_in_a_finished_run_that_repeats(small_data, tmp_path, monkeypatch):
+    """The measurement decides on the number of steps, and on nothing else."""
+    monkeypatch.setattr("keras_gen.planning.LEAST_MEASURED", 0.1)
+    monkeypatch.setattr("keras_gen.planning.Costs.steps_within", lambda *_: 6)
+    given = {"epochs": None, "minutes": 1.0}
+    run = train("cvae", **options(small_data, tmp_path / "run", **given))
+    config = json.loads((run / "config.json").read_text())
+    assert (config["epochs"], config["steps"]) == (None, 6)
+    budget = config["run"]["budget"]
+    assert budget["minutes"] == 1 and all(seconds > 0 for seconds in budget["measured"].values())
+    assert_equal_runs(run, train("cvae", **options(small_data, tmp_path / "same", epochs=None, steps=6)))
+
+
+def test_steps_that_fit():
+    costs = planning.Costs(step=0.5, epoch=3.0, shown=2.0, checkpoint=0.15, once=10.0)
+    # 25 steps: 3 epochs, each with a picture; checkpoints take 1 % of training.
+    expected = (10.0 + (25 * 0.5 + 3 * (3.0 + 2.0)) * 1.01) * (1 + planning.SPARE)
+    assert costs.of_run(25, steps_per_epoch=10) == pytest.approx(expected)
+    assert costs.steps_within(expected + 1e-6, 10) == 25
+    assert costs.steps_within(expected - 1e-6, 10) == 24
+    assert costs.steps_within(9.0, 10) == 0
+    # 40 epochs, of which every fourth shows something.
+    many = 10.0 + (400 * 0.5 + 40 * 3.0 + 10 * 2.0) * 1.01
+    assert costs.of_run(400, 10) == pytest.approx(many * (1 + planning.SPARE))
 
 
 def test_the_first_error_is_the_one_that_is_raised(small_data, tmp_path, monkeypatch):
