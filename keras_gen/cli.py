@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import dis
 import json
 import os
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +46,8 @@ SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; gives the exit status.
 
-    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of a pipe has gone.
+    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C, 143 for SIGTERM; 141 where the reader of a pipe
+    has gone.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
@@ -57,28 +60,48 @@ def main(argv: list[str] | None = None) -> int:
 def guarded(command: Any, arguments: Any) -> int:
     """Turns what a user can mend into one line on stderr, and leaves defects their traceback."""
     try:
-        command(arguments)
+        status = command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough. Nor may Python complain of it when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        if os.environ.get("KERAS_GEN_DEBUG"):
-            raise
-        print(f"keras-gen: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("keras-gen: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if type(error).__name__ != "StoppedEarly":
+        if os.environ.get("KERAS_GEN_DEBUG"):
             raise
-        directory = error.directory  # type: ignore[attr-defined]
-        print(f"Stopped: {error}. Continue with: keras-gen resume {directory}", file=sys.stderr)
-        print(directory)
-        return {"SIGINT": 130, "SIGTERM": 143}.get(str(error).split()[-1], 0)
-    return 0
+        if is_refusal(error):
+            print(f"keras-gen: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print(
+                "keras-gen: this is probably a bug in keras_gen: please report it with the lines above.",
+                file=sys.stderr,
+            )
+        return 1
+    return status or 0
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error says in our own words what a user can mend, or comes from the operating system.
+
+    Our words are those of a `raise` statement in keras_gen. The same types of error, raised by the
+    interpreter or in a library that we called, are defects of ours.
+    """
+    if isinstance(error, OSError):
+        return True
+    if not isinstance(error, (ValueError, ImportError, FloatingPointError)):
+        return False
+    origin = error.__traceback__
+    while origin is not None and origin.tb_next is not None:
+        origin = origin.tb_next
+    if origin is None:
+        return False
+    instruction = origin.tb_frame.f_code.co_code[origin.tb_lasti]
+    module = origin.tb_frame.f_globals.get("__name__", "")
+    return module.startswith("keras_gen.") and instruction == dis.opmap["RAISE_VARARGS"]
 
 
 def import_tensorflow() -> None:
@@ -129,7 +152,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     added = command("sample", sample, "draw images, or write text, with a trained model")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("--num", type=int, help="how many images (default: 64) or texts (default: 1)")
+    added.add_argument(
+        "--num",
+        type=int,
+        help="how many images (default: one for each of --labels, else 64) or texts (default: 1)",
+    )
     added.add_argument("--seed", type=int, default=0, help="determines what comes (default: 0)")
     added.add_argument(
         "--out",
@@ -140,7 +167,8 @@ def build_parser() -> argparse.ArgumentParser:
     of_images.add_argument(
         "--labels",
         metavar="A,B,...",
-        help="classes by name or number, repeated in order up to --num; for conditional models",
+        help="classes by name or number, repeated in order up to --num where that is given; for "
+        "conditional models",
     )
     of_text = added.add_argument_group("text")
     of_text.add_argument("--prompt", help="what to go on with (default: the beginning of a text)")
@@ -191,7 +219,7 @@ def build_parser() -> argparse.ArgumentParser:
 # === Commands ===
 
 
-def train(argv: list[str]) -> None:
+def train(argv: list[str]) -> int:
     """keras-gen train MODEL [OPTIONS]"""
     from keras_gen.recipes import RECIPES
 
@@ -202,7 +230,7 @@ def train(argv: list[str]) -> None:
         print("keras-gen train MODEL --help lists the options of that model.")
         if not argv:
             raise ValueError(f"train needs a model: expected one of {names}")
-        return
+        return 0
     recipe, argv = argv[0], argv[1:]
     if recipe not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {names}. Received: {recipe!r}")
@@ -217,32 +245,42 @@ def train(argv: list[str]) -> None:
     training.refuse_own_networks((options.pop("run") or {}).get("own_networks", ()))
     arguments = {name: options.pop(name) for name in hyperparameters}
     data_options = {name: options.pop(name) for name in of_data}
-    run = training.train(
-        recipe,
-        **options,
-        data_options=data_options,
-        hyperparameters=arguments,
-        progress=progress,
-        started=started,
+    return ended(
+        lambda: training.train(
+            recipe,
+            **options,
+            data_options=data_options,
+            hyperparameters=arguments,
+            progress=progress,
+            started=started,
+        )
     )
-    finished(run)
 
 
-def resume(arguments: argparse.Namespace) -> None:
+def resume(arguments: argparse.Namespace) -> int:
     """keras-gen resume RUN"""
     import_tensorflow()
     from keras_gen import training
 
     if (Path(arguments.run) / "model.keras").exists():
         print("This run is finished.", file=sys.stderr)
-    finished(training.resume(arguments.run, arguments.max_minutes, progress))
+    return ended(lambda: training.resume(arguments.run, arguments.max_minutes, progress))
 
 
-def finished(run: Path) -> None:
-    """The last lines of a run: the file to open, and the directory."""
+def ended(run_to_its_end: "Callable[[], Path]") -> int:
+    """Prints the last lines of a run: the file to open, or how to continue; and the directory."""
+    from keras_gen.training import StoppedEarly
+
+    try:
+        run = run_to_its_end()
+    except StoppedEarly as stopped:
+        print(f"Stopped: {stopped}. Continue with: keras-gen resume {stopped.directory}", file=sys.stderr)
+        print(stopped.directory)
+        return 0 if stopped.signal is None else 128 + stopped.signal  # as shells have it
     print(f"Samples:     {next((run / 'samples').glob('final.*'))}")
     print(f"TensorBoard: tensorboard --logdir {run / 'logs'}")
     print(run)
+    return 0
 
 
 def sample(arguments: argparse.Namespace) -> None:
