@@ -38,6 +38,25 @@ TEXT_PLACES = {
     "FILE.json": "recipes in Epicurious' format, with title and directions",
 }
 
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """[64,48] or 64,48 -> (64, 48)"""
+    height, width = text.strip("[()]").split(",")
+    return int(height), int(width)
+
+
+# What `evaluate` hands on to the data's loader; spelt out here, since its signature comes with TensorFlow.
+DATA_OPTIONS: "dict[str, tuple[Callable[[str], Any], str, str]]" = {
+    "data_dir": (str, "FOLDER", "a named data set's own files"),
+    "image_size": (height_and_width, "H,W", "size that a folder's or CelebA's images are resized to"),
+    "channels": (int, "N", "1 or 3, for a folder whose images are grey and coloured"),
+    "label": (str, "NAME", "the attribute of CelebA's that makes its two classes"),
+    "skip_broken": (json.loads, "true", "leave out image files that do not decode"),
+    "test_fraction": (float, "PART", "held out, where the source has no test part"),
+    "sequence_length": (int, "N", "tokens in a row of text"),
+    "encoding": (str, "NAME", "of text files"),
+}
+
 WRITING_OPTIONS = ("prompt", "max_tokens", "temperature", "top_k", "top_p")
 
 SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
@@ -186,7 +205,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
     added.add_argument("--data", help="data set, folder or file (default: what it was trained on)")
-    added.add_argument("--data-dir", help="folder with a named data set's own files")
     added.add_argument(
         "--num", type=int, help="generated images (default: as many as test images, at most 10,000)"
     )
@@ -197,6 +215,10 @@ def build_parser() -> argparse.ArgumentParser:
         "classifier's SOURCE (default: fashion_mnist for garments, else inception)",
     )
     added.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    of_data = added.add_argument_group("the data (default: as in training, where it applies)")
+    for name, (kind, metavar, summary) in DATA_OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        of_data.add_argument(option, type=kind, metavar=metavar, help=summary)
 
     added = command("export", export, "add a version to a directory that TensorFlow Serving reads")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
@@ -356,11 +378,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
         report = evaluating.evaluate_source(
             arguments.source,
             data=arguments.data,
-            data_dir=arguments.data_dir,
             num=arguments.num,
             extractor=arguments.extractor,
             seed=arguments.seed,
             progress=show,
+            **{name: getattr(arguments, name) for name in DATA_OPTIONS},
         )
     print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.table())
 
