@@ -19,7 +19,7 @@ def build(
     Args:
         recipe: A name from the recipes table.
         data: What it will be trained on.
-        options: Of these `seed`, `dtype_policy`, `epochs`, `learning_rate`,
+        options: Of these `seed`, `dtype_policy`, `epochs`, `steps`, `learning_rate`,
             `discriminator_learning_rate` and `learning_rate_decay`: see `training.train`.
         hyperparameters: Constructor arguments of the model.
 
@@ -43,7 +43,7 @@ def build(
         raise ValueError(
             f"discriminator_learning_rate is for models with a discriminator: {recipe} has none."
         )
-    steps = options["epochs"] * data.steps_per_epoch
+    steps = options["steps"] or options["epochs"] * data.steps_per_epoch
     if options["learning_rate_decay"]:
         # A schedule counts its own optimizer's updates.
         rates = {

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import callbacks
-from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.files import written_whole
 
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
@@ -50,7 +49,6 @@ class Keeper(keras.callbacks.Callback):
 
     Args:
         directory: The run.
-        data: What it trains on.
         epoch: The epoch that the run is resumed in, from 0.
         step: The steps of that epoch that are done.
         max_minutes: Minutes until it stops; None for no limit.
@@ -61,7 +59,6 @@ class Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         directory: Path,
-        data: ImageDataset | TextDataset,
         epoch: int,
         step: int,
         max_minutes: float | None,
@@ -69,7 +66,6 @@ class Keeper(keras.callbacks.Callback):
     ):
         super().__init__()
         self.directory = directory
-        self.data = data
         self.epoch, self.step = epoch, step
         self.max_minutes = max_minutes
         self.strategy = strategy
@@ -111,7 +107,7 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step = self._first_step + batch + 1
-        if self.step >= self.data.steps_per_epoch or self.together:
+        if batch + 1 >= self.params["steps"] or self.together:
             return  # the end of the epoch comes next
         if self._should_stop():
             self._save()

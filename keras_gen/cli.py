@@ -2,10 +2,13 @@
 
 import argparse
 import contextlib
+import dis
 import json
 import os
 import sys
 import tempfile
+import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +39,25 @@ TEXT_PLACES = {
     "FILE.json": "recipes in Epicurious' format, with title and directions",
 }
 
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """[64,48] or 64,48 -> (64, 48)"""
+    height, width = text.strip("[()]").split(",")
+    return int(height), int(width)
+
+
+# What `evaluate` hands on to the data's loader; spelt out here, since its signature comes with TensorFlow.
+DATA_OPTIONS: "dict[str, tuple[Callable[[str], Any], str, str]]" = {
+    "data_dir": (str, "FOLDER", "a named data set's own files"),
+    "image_size": (height_and_width, "H,W", "size that a folder's or CelebA's images are resized to"),
+    "channels": (int, "N", "1 or 3, for a folder whose images are grey and coloured"),
+    "label": (str, "NAME", "the attribute of CelebA's that makes its two classes"),
+    "skip_broken": (json.loads, "true", "leave out image files that do not decode"),
+    "test_fraction": (float, "PART", "held out, where the source has no test part"),
+    "sequence_length": (int, "N", "tokens in a row of text"),
+    "encoding": (str, "NAME", "of text files"),
+}
+
 WRITING_OPTIONS = ("prompt", "max_tokens", "temperature", "top_k", "top_p")
 
 SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
@@ -44,7 +66,8 @@ SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; gives the exit status.
 
-    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of a pipe has gone.
+    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C, 143 for SIGTERM; 141 where the reader of a pipe
+    has gone.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
@@ -59,30 +82,50 @@ def guarded(command: Any, arguments: Any) -> int:
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
     try:
-        command(arguments)
+        status = command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough. Nor may Python complain of it when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        if os.environ.get("KERAS_GEN_DEBUG"):
-            raise
-        print(f"keras-gen: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("keras-gen: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if type(error).__name__ != "StoppedEarly":
+        if os.environ.get("KERAS_GEN_DEBUG"):
             raise
-        directory = error.directory  # type: ignore[attr-defined]
-        print(f"Stopped: {error}. Continue with: keras-gen resume {directory}", file=sys.stderr)
-        print(directory)
-        return {"SIGINT": 130, "SIGTERM": 143}.get(str(error).split()[-1], 0)
+        if is_refusal(error):
+            print(f"keras-gen: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print(
+                "keras-gen: this is probably a bug in keras_gen: please report it with the lines above.",
+                file=sys.stderr,
+            )
+        return 1
     finally:
         warnings.formatwarning = formatted
-    return 0
+    return status or 0
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error says in our own words what a user can mend, or comes from the operating system.
+
+    Our words are those of a `raise` statement in keras_gen. The same types of error, raised by the
+    interpreter or in a library that we called, are defects of ours.
+    """
+    if isinstance(error, OSError):
+        return True
+    if not isinstance(error, (ValueError, ImportError, FloatingPointError)):
+        return False
+    origin = error.__traceback__
+    while origin is not None and origin.tb_next is not None:
+        origin = origin.tb_next
+    if origin is None:
+        return False
+    instruction = origin.tb_frame.f_code.co_code[origin.tb_lasti]
+    module = origin.tb_frame.f_globals.get("__name__", "")
+    return module.startswith("keras_gen.") and instruction == dis.opmap["RAISE_VARARGS"]
 
 
 def import_tensorflow() -> None:
@@ -133,7 +176,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     added = command("sample", sample, "draw images, or write text, with a trained model")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("--num", type=int, help="how many images (default: 64) or texts (default: 1)")
+    added.add_argument(
+        "--num",
+        type=int,
+        help="how many images (default: one for each of --labels, else 64) or texts (default: 1)",
+    )
     added.add_argument("--seed", type=int, default=0, help="determines what comes (default: 0)")
     added.add_argument(
         "--out",
@@ -144,7 +191,8 @@ def build_parser() -> argparse.ArgumentParser:
     of_images.add_argument(
         "--labels",
         metavar="A,B,...",
-        help="classes by name or number, repeated in order up to --num; for conditional models",
+        help="classes by name or number, repeated in order up to --num where that is given; for "
+        "conditional models",
     )
     of_text = added.add_argument_group("text")
     of_text.add_argument("--prompt", help="what to go on with (default: the beginning of a text)")
@@ -162,7 +210,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
     added.add_argument("--data", help="data set, folder or file (default: what it was trained on)")
-    added.add_argument("--data-dir", help="folder with a named data set's own files")
     added.add_argument(
         "--num", type=int, help="generated images (default: as many as test images, at most 10,000)"
     )
@@ -173,6 +220,10 @@ def build_parser() -> argparse.ArgumentParser:
         "classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
     added.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    of_data = added.add_argument_group("the data (default: as in training, where it applies)")
+    for name, (kind, metavar, summary) in DATA_OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        of_data.add_argument(option, type=kind, metavar=metavar, help=summary)
 
     added = command("export", export, "add a version to a directory that TensorFlow Serving reads")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
@@ -195,17 +246,18 @@ def build_parser() -> argparse.ArgumentParser:
 # === Commands ===
 
 
-def train(argv: list[str]) -> None:
+def train(argv: list[str]) -> int:
     """keras-gen train MODEL [OPTIONS]"""
     from keras_gen.recipes import RECIPES
 
+    started = time.monotonic()
     names = ", ".join(RECIPES)
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: keras-gen train MODEL [OPTIONS]\n\nMODEL is one of: {names}\n")
         print("keras-gen train MODEL --help lists the options of that model.")
         if not argv:
             raise ValueError(f"train needs a model: expected one of {names}")
-        return
+        return 0
     recipe, argv = argv[0], argv[1:]
     if recipe not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {names}. Received: {recipe!r}")
@@ -214,33 +266,48 @@ def train(argv: list[str]) -> None:
 
     parser, of_data, hyperparameters = train_parser(recipe)
     options = parser.parse_args(argv).as_dict()
-    for key in ("config", "run"):
-        options.pop(key, None)
     from keras_gen import training
 
+    options.pop("config")
+    training.refuse_own_networks((options.pop("run") or {}).get("own_networks", ()))
     arguments = {name: options.pop(name) for name in hyperparameters}
     data_options = {name: options.pop(name) for name in of_data}
-    run = training.train(
-        recipe, **options, data_options=data_options, hyperparameters=arguments, progress=progress
+    return ended(
+        lambda: training.train(
+            recipe,
+            **options,
+            data_options=data_options,
+            hyperparameters=arguments,
+            progress=progress,
+            started=started,
+        )
     )
-    finished(run)
 
 
-def resume(arguments: argparse.Namespace) -> None:
+def resume(arguments: argparse.Namespace) -> int:
     """keras-gen resume RUN"""
     import_tensorflow()
     from keras_gen import training
 
     if (Path(arguments.run) / "model.keras").exists():
         print("This run is finished.", file=sys.stderr)
-    finished(training.resume(arguments.run, arguments.max_minutes, progress))
+    return ended(lambda: training.resume(arguments.run, arguments.max_minutes, progress))
 
 
-def finished(run: Path) -> None:
-    """The last lines of a run: the file to open, and the directory."""
+def ended(run_to_its_end: "Callable[[], Path]") -> int:
+    """Prints the last lines of a run: the file to open, or how to continue; and the directory."""
+    from keras_gen.training import StoppedEarly
+
+    try:
+        run = run_to_its_end()
+    except StoppedEarly as stopped:
+        print(f"Stopped: {stopped}. Continue with: keras-gen resume {stopped.directory}", file=sys.stderr)
+        print(stopped.directory)
+        return 0 if stopped.signal is None else 128 + stopped.signal  # as shells have it
     print(f"Samples:     {next((run / 'samples').glob('final.*'))}")
     print(f"TensorBoard: tensorboard --logdir {run / 'logs'}")
     print(run)
+    return 0
 
 
 def sample(arguments: argparse.Namespace) -> None:
@@ -316,11 +383,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
         report = evaluating.evaluate_source(
             arguments.source,
             data=arguments.data,
-            data_dir=arguments.data_dir,
             num=arguments.num,
             extractor=arguments.extractor,
             seed=arguments.seed,
             progress=show,
+            **{name: getattr(arguments, name) for name in DATA_OPTIONS},
         )
     print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.table())
 
@@ -389,11 +456,11 @@ def hardware(arguments: argparse.Namespace) -> None:
     print(json.dumps(info, indent=2) if arguments.json else hardware_report(info))
 
 
-def progress(data: "Data", epochs: int, epoch: int, step: int) -> "keras.callbacks.Callback":
+def progress(data: "Data", steps: int, epoch: int, step: int) -> "keras.callbacks.Callback":
     """What shows a run's progress in the terminal."""
     from keras_gen.callbacks import ProgressBar
 
-    return ProgressBar(epochs, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)
+    return ProgressBar(steps, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)
 
 
 def say(line: str) -> None:

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from keras_gen import images, models
 from keras_gen.building import Data
-from keras_gen.datasets import load_dataset, load_text
+from keras_gen.datasets import load_dataset, load_text, loader_options
+from keras_gen.datasets.names import DATASETS
 from keras_gen.files import written_whole
 from keras_gen.loading import data_of, load_model
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
@@ -28,22 +29,23 @@ def evaluate_source(
     source: str | os.PathLike,
     *,
     data: str | None = None,
-    data_dir: str | None = None,
     num: int | None = None,
     extractor: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
+    **data_options: Any,
 ) -> Report:
     """Measures a trained model, and keeps the numbers where the source is a run directory.
 
     Args:
         source: A run directory, a `.keras` file or a preset.
         data: Name of a data set, a file or a folder; what the model was trained on by default.
-        data_dir: Folder with a named data set's own files.
         num: Number of generated images; by default that of the test images, at most 10,000.
         extractor: See `keras_gen.metrics.load_extractor`; a SOURCE of a classifier, too.
         seed: Integer that determines the generated images.
         progress: Shows how far it is.
+        **data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir` and
+            `image_size`; where none is given, what the model was trained with, if that applies to the data.
 
     Returns:
         The report.
@@ -52,9 +54,8 @@ def evaluate_source(
         ValueError: There is no such model or data, or too few images for the number of features.
     """
     model = load_model(source)
-    options = data_of(source, model.loader) if data is None else {"data": data}
-    if data_dir is not None:
-        options["data_dir"] = data_dir
+    given = {name: value for name, value in data_options.items() if value is not None}
+    options = {**options_for(data, data_of(source, model.loader)), **given}
     if "data" not in options:
         raise ValueError(f"What {source} was trained on is not known: choose the data with --data.")
     loaded = load_for(model, **options)
@@ -68,12 +69,25 @@ def evaluate_source(
     return report
 
 
+def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
+    """`data` and the loader's options, of those that the model was trained with, that apply to it."""
+    if data is None or known.get("data") in (data, str(Path(data).resolve())):
+        return known
+    options = {**known, "data": data}
+    of_pictures = data == "celeba" or (data not in DATASETS and Path(data).is_dir())
+    dropped = ["data_dir"]
+    dropped += [] if of_pictures else ["image_size", "channels"]
+    dropped += [] if data == "celeba" else ["label"]
+    return {name: value for name, value in options.items() if name not in dropped}
+
+
 def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
     """The data that a model is held against; of text, with the model's own tokenizer."""
+    for name in options:
+        if name not in loader_options(model.loader):
+            raise ValueError(f"{name} is not an option of {model.loader}. Received: {options[name]!r}")
     if not isinstance(model, models.TextGenerator):
         return load_dataset(data, **options, batch_size=BATCH)
-    if "data_dir" in options:
-        raise ValueError(f"data_dir is for images. Received: {options['data_dir']}")
     options.update(tokenizer=model.tokenizer, vocabulary_size=None, per_document=model.per_document)
     return load_text(data, **options, batch_size=1)
 

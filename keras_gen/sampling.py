@@ -23,15 +23,18 @@ def write_images(
     Args:
         model: What draws them.
         out: The file.
-        num: How many; 64 by default.
+        num: How many; by default one for each label, or 64 without labels.
         seed: Determines them.
-        labels: Classes by name or number, with commas between, repeated in order.
+        labels: Classes by name or number, with commas between, repeated in order up to `num`.
 
     Raises:
         ValueError: The file is of another type, or there are no such classes.
     """
-    num = NUM_IMAGES if num is None else num
-    numbers = None if labels is None else label_numbers(model, labels)
+    numbers = None if labels is None else np.array(label_numbers(model, labels))
+    if num is None:
+        num = NUM_IMAGES if numbers is None else len(numbers)
+    if numbers is not None:
+        numbers = np.resize(numbers, num)
     if out.suffix == ".gif":
         frames = walk(model, num, seed, numbers)
         pictures = [images.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
@@ -66,13 +69,13 @@ def label_numbers(model: models.GenerativeModel, labels: str) -> list[int]:
     return numbers
 
 
-def walk(model: models.GenerativeModel, num: int, seed: int, labels: list[int] | None) -> np.ndarray:
+def walk(model: models.GenerativeModel, num: int, seed: int, labels: np.ndarray | None) -> np.ndarray:
     """Images on great arcs between `num` random latent vectors and back to the first."""
     z = model.latents(max(2, num), seed).numpy()
     z_end = np.roll(z, -1, axis=0)
     classes = None
     if model.num_classes is not None:
-        classes = np.resize(labels or np.arange(model.num_classes), len(z))
+        classes = np.resize(np.arange(model.num_classes) if labels is None else labels, len(z))
     frames = model.interpolate(z, z_end, classes, GIF_FRAMES_PER_STEP + 1)
     return frames[:, :-1].reshape(-1, *frames.shape[2:])
 

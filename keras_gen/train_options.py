@@ -9,9 +9,6 @@ import jsonargparse
 from keras_gen import datasets, models, training
 from keras_gen.recipes import RECIPES
 
-# Constructor arguments that are no options of the command.
-NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
-
 
 def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
     """The options of one model, and the names of those of its data's loader and of its class.
@@ -19,7 +16,7 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
     They come from the signatures and docstrings of `train`, the loader and the class.
     """
     chosen = RECIPES[recipe]
-    parser = jsonargparse.ArgumentParser(
+    parser = DashedParser(
         prog=f"keras-gen train {recipe}", description=f"Train {recipe}: {chosen.summary}."
     )
     parser.add_argument("--config", action="config", help="read options from a run's config.json")
@@ -37,12 +34,9 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
         default=None,
         help="log the run to MLflow, too: to this URI, or to MLflow's own default",
     )
-    not_options: set[str | int] = {"recipe", "data_options", "hyperparameters", "progress", "mlflow"}
+    not_options: set[str | int] = {"recipe", "mlflow", *training.NOT_RECORDED}
     parser.add_function_arguments(training.train, skip=not_options)
     model = getattr(models, chosen.model)
-    not_hyperparameters = {*model.from_data, *NETWORKS, "seed", "name", "dtype"}
-    if chosen.uses_labels:
-        not_hyperparameters.add("num_classes")
     of_data = list(datasets.loader_options(model.loader))
     loader = getattr(datasets, model.loader)
     parameters = inspect.signature(loader).parameters
@@ -52,15 +46,25 @@ def train_parser(recipe: str) -> tuple[Any, list[str], list[str]]:
         parser.add_argument("--tokenizer", type=kinds, default="char", help="made of the training text")
         others.add("tokenizer")
     parser.add_function_arguments(loader, skip=others)
-    hyperparameters = parser.add_class_arguments(model, skip=not_hyperparameters, instantiate=False)
+    not_options = set(training.not_hyperparameters(recipe))
+    hyperparameters = parser.add_class_arguments(model, skip=not_options, instantiate=False)
     parser.set_defaults({**chosen.data_options, **chosen.hyperparameters})
-    use_dashes(parser)
     return parser, of_data, hyperparameters
 
 
-def use_dashes(parser: Any) -> None:
-    """--max_minutes, as jsonargparse names it after the argument, becomes --max-minutes."""
-    for option, action in list(parser._option_string_actions.items()):
-        dashed = option.replace("_", "-")
-        parser._option_string_actions[dashed] = parser._option_string_actions.pop(option)
-        action.option_strings = [dashed if o == option else o for o in action.option_strings]
+class DashedParser(jsonargparse.ArgumentParser):
+    """Names its options --max-minutes, where jsonargparse takes the argument's name, max_minutes."""
+
+    def add_argument(self, *names: str, **options: Any) -> Any:
+        return super().add_argument(*map(dashed, names), **options)
+
+    def add_argument_group(self, *arguments: Any, **options: Any) -> Any:
+        group: Any = super().add_argument_group(*arguments, **options)
+        add_argument = group.add_argument
+        group.add_argument = lambda *names, **options: add_argument(*map(dashed, names), **options)
+        return group
+
+
+def dashed(name: str) -> str:
+    """--max_minutes -> --max-minutes"""
+    return name.replace("_", "-") if name.startswith("--") else name

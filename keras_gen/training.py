@@ -10,31 +10,46 @@ model.keras       the trained model
 """
 
 import contextlib
+import dataclasses
 import datetime
+import gc
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_gen import __version__, building, callbacks, datasets, models, tracking, watching
+from keras_gen import (
+    __version__,
+    building,
+    callbacks,
+    datasets,
+    devices,
+    fitting,
+    models,
+    planning,
+    tracking,
+    watching,
+)
 from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
 from keras_gen.distribution import check_batch_size, is_chief, lost_workers_named, make_strategy
 from keras_gen.files import written_whole
-from keras_gen.hardware import computes_in_bfloat16, hardware_info
+from keras_gen.hardware import hardware_info
 from keras_gen.loading import load_model
 from keras_gen.recipes import find_recipe
 
-# What a caller shows progress with: it gets the data, the number of epochs, and the epoch and the
-# step in it (both from 0) that the run goes on from.
+# What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
+# and the step in it (both from 0) that the run starts from.
 Progress = Callable[[Data, int, int, int], keras.callbacks.Callback]
 
 
@@ -44,12 +59,14 @@ class StoppedEarly(Exception):  # noqa: N818 (it is no error)
     Args:
         directory: The run.
         why: What stopped it.
+        signal: The number of the signal that did; None where the time was up.
     """
 
-    def __init__(self, directory: Path, why: str):
+    def __init__(self, directory: Path, why: str, signal: int | None = None):
         super().__init__(why)
         self.directory = directory
         self.why = why
+        self.signal = signal
 
 
 # === Starting and resuming ===
@@ -60,6 +77,8 @@ def train(
     *,
     data: str | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
     max_minutes: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -73,6 +92,7 @@ def train(
     data_options: dict[str, Any] | None = None,
     hyperparameters: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    started: float | None = None,
 ) -> Path:
     """Trains a recipe's model and writes a run directory.
 
@@ -82,7 +102,10 @@ def train(
             a .txt or .json file, or a folder of .txt files; the recipe's by default.
         epochs: Passes over the training data; the recipe's by default, which for some models are so
             many that they see a number of images that does not depend on the data.
-        max_minutes: Stop after so many minutes; the run can be resumed.
+        steps: Training steps, in place of epochs. Where they do not fill the last epoch, it is shorter.
+        minutes: Minutes that the whole run may take, in place of epochs. The speed is measured first, and
+            the number of steps that fits is recorded, so that the run can be repeated exactly.
+        max_minutes: Stop after so many minutes, finished or not; the run can be resumed.
         batch_size: Images, or rows of text, in a training step, over all replicas; the recipe's by default.
         learning_rate: Of Adam, at the start; the recipe's by default.
         discriminator_learning_rate: Of the discriminator's Adam, for models that have one; by default the
@@ -98,6 +121,7 @@ def train(
         data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir`.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
+        started: What `time.monotonic()` was when `minutes` began; now by default.
 
     Returns:
         The run directory.
@@ -108,28 +132,42 @@ def train(
         StoppedEarly: The time was up, or the run was interrupted.
     """
     chosen = find_recipe(recipe)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+    started = time.monotonic() if started is None else started
+    lengths = {"epochs": epochs, "steps": steps, "minutes": minutes}
+    given = [f"{name}={value}" for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(
+            "epochs, steps and minutes each say how long to train: choose one (null for one of a "
+            f"config.json's). Received: {', '.join(given)}"
+        )
+    if minutes is not None and strategy == "multi_worker":
+        raise ValueError("minutes is for one machine. With strategy multi_worker choose epochs or steps.")
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be 1 or more. Received: {value}")
     for name, number in (
+        ("minutes", minutes),
         ("max_minutes", max_minutes),
         ("learning_rate", learning_rate),
         ("discriminator_learning_rate", discriminator_learning_rate),
     ):
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be more than 0. Received: {number}")
-    if discriminator_learning_rate is None and learning_rate is None:
-        discriminator_learning_rate = chosen.discriminator_learning_rate
+    if discriminator_learning_rate is None and issubclass(getattr(models, chosen.model), models.GAN):
+        discriminator_learning_rate = (
+            learning_rate or chosen.discriminator_learning_rate or chosen.learning_rate
+        )
     options: dict[str, Any] = {
         "data": data or chosen.dataset,
-        "epochs": epochs or chosen.epochs,
+        "epochs": epochs if given else chosen.epochs,
+        "steps": steps,
         "batch_size": batch_size or chosen.batch_size,
         "learning_rate": learning_rate or chosen.learning_rate,
         "discriminator_learning_rate": discriminator_learning_rate,
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
-        "dtype_policy": resolved(dtype_policy or chosen.dtype_policy),
+        "dtype_policy": devices.resolve_dtype(dtype_policy or chosen.dtype_policy),
         "mlflow": mlflow,
     }
     if options["data"] not in {**DATASETS, **TEXTS} and Path(options["data"]).exists():
@@ -150,20 +188,17 @@ def train(
             f"{directory} is not empty: expected a new directory, so that no run is overwritten. "
             f"Choose another, delete it, or continue the run with: keras-gen resume {directory}"
         )
-    run = Run(directory, recipe, options, loading, {**chosen.hyperparameters, **(hyperparameters or {})})
-    return run.train(max_minutes, progress)
+    hyperparameters = {**chosen.hyperparameters, **(hyperparameters or {})}
+    for key, value in hyperparameters.items():
+        if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
+            hyperparameters[key] = value.item()
+    run = Run(directory, recipe, options, loading, hyperparameters)
+    return run.train(max_minutes, progress, minutes, started)
 
 
 def loader_of(recipe: str) -> str:
     """What in `keras_gen.datasets` loads the data of a recipe's model."""
     return getattr(models, find_recipe(recipe).model).loader
-
-
-def resolved(dtype_policy: str) -> str:
-    """What `"auto"` means on this machine."""
-    if dtype_policy != "auto":
-        return dtype_policy
-    return "mixed_bfloat16" if computes_in_bfloat16() else "float32"
 
 
 def resume(
@@ -191,12 +226,34 @@ def resume(
 
 # === A run ===
 
+# Networks of a user's own, which JSON cannot hold.
+NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
+
+
+def not_hyperparameters(recipe: str) -> set[str]:
+    """The constructor arguments of a recipe's model that are no options of a run."""
+    chosen = find_recipe(recipe)
+    from_data = getattr(models, chosen.model).from_data
+    names = {*from_data, *NETWORKS, "seed", "name", "dtype", "trainable"}
+    return names | {"num_classes"} if chosen.uses_labels else names
+
+
 # What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
+NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of `train`
 OPTIONS: dict[str, Any] = {
     name: default
     for name, default in (train.__kwdefaults__ or {}).items()
-    if name not in ("max_minutes", "out", "data_options", "hyperparameters", "progress")
+    if name not in ("minutes", "max_minutes", "out", *NOT_RECORDED)
 }
+
+
+def refuse_own_networks(names: Sequence[str]) -> None:
+    """Raises a ValueError where a config.json does not hold all of its model."""
+    if names:
+        raise ValueError(
+            f"The model of this config.json had networks of its own ({', '.join(names)}), which are not in "
+            "the file: repeat the run from Python, with the same hyperparameters."
+        )
 
 
 class Run:
@@ -208,6 +265,7 @@ class Run:
         options: How it is trained, see `train`.
         data_options: What else the data's loader takes.
         hyperparameters: Constructor arguments of the model.
+        own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
     """
 
     def __init__(
@@ -217,12 +275,15 @@ class Run:
         options: dict[str, Any],
         data_options: dict[str, Any],
         hyperparameters: dict[str, Any],
+        own_networks: Sequence[str] = (),
     ):
         self.directory = directory
         self.recipe = recipe
         self.options = options
         self.data_options = data_options
         self.hyperparameters = hyperparameters
+        self.own_networks = own_networks
+        self.budget: dict[str, Any] | None = None  # what the number of steps follows from
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
@@ -230,7 +291,8 @@ class Run:
         path = directory / "config.json"
         try:
             config = json.loads(path.read_text())
-            recipe = config.pop("run")["recipe"]
+            about = config.pop("run")
+            recipe = about["recipe"]
             defaults = loader_options(loader_of(recipe))
             options = {name: config.pop(name, default) for name, default in OPTIONS.items()}
             data_options = {name: config.pop(name, default) for name, default in defaults.items()}
@@ -239,19 +301,27 @@ class Run:
                 f"{directory} is not a run directory: expected the config.json that keras-gen "
                 f"train writes there ({type(error).__name__}: {error})."
             ) from None
-        return cls(directory, recipe, options, data_options, hyperparameters=config)
+        return cls(directory, recipe, options, data_options, config, about.get("own_networks", ()))
+
+    def describe(self, model: models.BaseModel) -> None:
+        """Takes over all of a model's constructor arguments, also those that nobody gave."""
+        described, left_out = model.get_config(), not_hyperparameters(self.recipe)
+        self.hyperparameters = {name: described[name] for name in described if name not in left_out}
+        self.own_networks = [name for name in NETWORKS if described.get(name) is not None]
 
     def write(self, model: models.BaseModel) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
-        described = model.get_config()
         config = {
             **self.options,
             **self.data_options,
-            **{key: described[key] for key in self.hyperparameters},
+            **self.hyperparameters,
             "run": {
                 "recipe": self.recipe,
                 "model": type(model).__name__,
+                "own_networks": self.own_networks,
+                "budget": self.budget,
                 "parameters": model.count_params(),
+                "jit_compile": model.jit_compile,  # bits repeat with the same one alone
                 "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
                 "keras_gen": __version__,
                 "numpy": np.__version__,
@@ -261,7 +331,13 @@ class Run:
         with written_whole(self.directory / "config.json") as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
-    def train(self, max_minutes: float | None, progress: Progress | None) -> Path:
+    def train(
+        self,
+        max_minutes: float | None = None,
+        progress: Progress | None = None,
+        minutes: float | None = None,
+        started: float = 0.0,
+    ) -> Path:
         """Trains from the newest checkpoint, or from the beginning, to the end."""
         options = self.options
         mlflow = options["mlflow"]
@@ -270,19 +346,28 @@ class Run:
         check_batch_size(strategy, options["batch_size"])
         keras.utils.set_random_seed(options["seed"])
         data = self.load_data()
+        if minutes is None:
+            self.choose_epochs(data)
+        else:
+            self.choose_steps(data, strategy, minutes, started)
+            keras.utils.set_random_seed(options["seed"])  # the run does not depend on the measurement
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
         with strategy.scope():
             model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
+        if checkpoint is None:
+            self.describe(model)
         chief = is_chief(strategy)
         # The other workers must save with the chief, since reading metrics is collective.
         place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
         if chief and not (self.directory / "config.json").exists():
             self.write(model)
         _, epoch, step = checkpoint or (None, 0, 0)
-        keeper = Keeper(place, data, epoch, step, max_minutes, strategy)
-        watchers = watching.watchers(self.directory, model, data, options["epochs"]) if chief else []
+        steps = options["steps"] or options["epochs"] * data.steps_per_epoch
+        epochs = -(-steps // data.steps_per_epoch)
+        keeper = Keeper(place, epoch, step, max_minutes, strategy)
+        watchers = watching.watchers(self.directory, model, data, epochs) if chief else []
         if chief and progress is not None:
-            watchers.append(progress(data, options["epochs"], epoch, step))
+            watchers.append(progress(data, steps, epoch, step))
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief:
@@ -294,9 +379,10 @@ class Run:
             stack.enter_context(keeper.stopping_at_signals())
             stack.enter_context(lost_workers_named(self.directory))
             try:
-                self.fit(model, data, [*watchers, callbacks.FiniteGuard(), keeper], epoch, step)
+                everyone = [*watchers, callbacks.FiniteGuard(), keeper]
+                fitting.fit(model, data, steps, everyone, epoch, step)
             except Stop:
-                raise StoppedEarly(self.directory, keeper.why) from None
+                raise StoppedEarly(self.directory, keeper.why, keeper.signal) from None
             if chief:
                 last = watching.samples(self.directory, model, data)
                 last.set_model(model)
@@ -305,39 +391,42 @@ class Run:
         return self.directory
 
     def load_data(self) -> Data:
-        """The data, and the number of epochs where that follows from its size."""
-        options, recipe = self.options, find_recipe(self.recipe)
+        """The data as the options have it."""
+        options = self.options
         loader = getattr(datasets, loader_of(self.recipe))
         sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
-        data = loader(options["data"], **sizes, **self.data_options)
-        if options["epochs"] is None:
-            options["epochs"] = max(1, round((recipe.images or 0) / data.num_train))
-        return data
+        return loader(options["data"], **sizes, **self.data_options)
+
+    def choose_epochs(self, data: Data) -> None:
+        """The number of epochs, where nobody said how long to train and it follows from the data's size."""
+        if self.options["epochs"] is None and self.options["steps"] is None:
+            images = find_recipe(self.recipe).images or 0
+            self.options["epochs"] = max(1, round(images / data.num_train))
+
+    def choose_steps(
+        self, data: Data, strategy: tf.distribute.Strategy, minutes: float, started: float
+    ) -> None:
+        """The number of steps that fits into the minutes."""
+
+        def build() -> models.BaseModel:
+            options = {**self.options, "steps": 1_000_000}
+            return building.build(self.recipe, data, options, self.hyperparameters)
+
+        seconds = 60.0 * minutes
+        costs = planning.measure(build, data, strategy, planning.seconds_to_measure(seconds))
+        gc.collect()  # the throwaway model
+        left = seconds - (time.monotonic() - started)
+        steps = costs.steps_within(left, data.steps_per_epoch)
+        if not steps:
+            least = (seconds - left + costs.of_run(1, data.steps_per_epoch)) / 60.0
+            raise ValueError(
+                f"minutes must leave time to train: starting and finishing take {least:.2g} minutes here. "
+                f"Received: minutes={minutes:g}"
+            )
+        self.options["steps"] = steps
+        self.budget = {"minutes": minutes, "measured": dataclasses.asdict(costs)}
 
     def build(self, data: Data) -> models.BaseModel:
         """The model as the options have it, compiled."""
+        refuse_own_networks(self.own_networks)
         return building.build(self.recipe, data, self.options, self.hyperparameters)
-
-    def fit(
-        self,
-        model: models.BaseModel,
-        data: Data,
-        watchers: list[keras.callbacks.Callback],
-        epoch: int,
-        step: int,
-    ) -> None:
-        """`model.fit` from the given step of the given epoch."""
-        everyone = keras.callbacks.CallbackList(watchers, model=model)
-        everyone.set_params({"epochs": self.options["epochs"], "steps": data.steps_per_epoch})
-        options = {"validation_data": data.test, "callbacks": everyone, "verbose": 0}
-        try:
-            if step:
-                rest = data.train_from(step)
-                model.fit(rest, initial_epoch=epoch, epochs=epoch + 1, **options)
-                epoch += 1
-            if epoch < self.options["epochs"]:
-                epochs = self.options["epochs"]
-                model.fit(data.train, initial_epoch=epoch, epochs=epochs, **options)
-        except BaseException:
-            everyone.on_train_end()  # writers and threads end with the run, however it ends
-            raise

@@ -26,7 +26,7 @@ def watchers(
         data: What it is trained on.
         epochs: Of the whole run.
     """
-    logs, every = directory / "logs", max(1, epochs // NUM_SHOWN)
+    logs, every = directory / "logs", show_every(epochs)
     found: list[keras.callbacks.Callback] = [
         keras.callbacks.TensorBoard(logs, write_graph=False),
         samples(directory, model, data, every),
@@ -42,6 +42,11 @@ def watchers(
         if hasattr(model, "encode"):
             found.append(callbacks.LatentProjector(logs, x, y, data.class_names))
     return found
+
+
+def show_every(epochs: int) -> int:
+    """After how many epochs a run of so many shows what the model does."""
+    return max(1, epochs // NUM_SHOWN)
 
 
 def samples(

@@ -18,9 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import benchmark_text
 import keras_gen as kg
+from keras_gen.devices import resolve_dtype
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
-from keras_gen.training import OPTIONS, Run, resolved
+from keras_gen.training import OPTIONS, Run
 from keras_gen.watching import NUM_SHOWN, watchers
 from timing import process_seconds, seconds_of, take_turns
 
@@ -317,7 +318,7 @@ def main() -> None:
     recipe = RECIPES[arguments.model]
     model = getattr(kg.models, recipe.model)(
         image_shape=data.image_shape,
-        dtype=resolved(arguments.dtype_policy or recipe.dtype_policy),
+        dtype=resolve_dtype(arguments.dtype_policy or recipe.dtype_policy),
         seed=0,
         **{**recipe.hyperparameters, **AS_THE_PLAIN_LOOP.get(arguments.model, {})},
     )

@@ -63,9 +63,9 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
     """The finished run of a recipe, or what it came to in its minutes."""
     run = arguments.runs / name
 
-    def progress(data, epochs, epoch, step):
+    def progress(data, steps, epoch, step):
         return kg.callbacks.ProgressBar(
-            epochs, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit
+            steps, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit
         )
 
     try:

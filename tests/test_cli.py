@@ -111,6 +111,12 @@ def test_labels_by_name_and_number_repeat(runs, tmp_path):
         arrays.append(np.load(out))
     np.testing.assert_array_equal(arrays[0], arrays[1])
     np.testing.assert_array_equal(arrays[0], arrays[2])
+    # Without --num, one image for each.
+    assert cli.main(["sample", str(runs["cvae"]), "--labels", "7,7,3", "--out", out]) == 0
+    from keras_gen.loading import load_model
+
+    expected = load_model(runs["cvae"]).generate(3, seed=0, labels=[7, 7, 3])
+    np.testing.assert_array_equal(np.load(out), np.round(expected * 255))
     walk = str(tmp_path / "walk.gif")
     assert cli.main(["sample", str(runs["cvae"]), "--num", "2", "--labels", "bag", "--out", walk]) == 0
 
@@ -143,6 +149,21 @@ def test_mistakes_get_one_line(arguments, message, capsys, tmp_path, monkeypatch
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("keras-gen: ") and message in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, capsys):
+    def in_a_library(_):
+        np.zeros(2).reshape(3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "list_names", in_a_library)
+        assert cli.main(["list", "models"]) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_gen.recipes.RECIPES", {})  # of which there is no widest name
+        assert cli.main(["list", "models"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.count("Traceback") == errors.count("please report it") == 2
+    assert "cannot reshape" in errors and "max()" in errors
 
 
 def test_labels_that_do_not_fit(runs, capsys, tmp_path):

@@ -1,6 +1,7 @@
 """`keras-gen evaluate`, as typed, on runs, files and presets."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -96,6 +97,43 @@ def test_a_file_needs_to_be_told_its_data_and_keeps_nothing(runs, tmp_path, caps
     table = evaluate(capsys, source, "--data", "fashion_mnist_12k", "--num", 300)
     assert table.startswith("300 test images of fashion_mnist_12k")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, monkeypatch):
+    from keras_gen import evaluating
+
+    run = tmp_path / "run"
+    shutil.copytree(runs / "cnn", run)
+    trained = {"data": "celeba", "data_dir": "D", "image_size": [28, 28], "channels": 1, "label": "Smiling"}
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, **trained}))
+    seen = []
+
+    def load_dataset(data, **options):
+        seen.append({"data": data, **options})
+        raise ValueError("seen")
+
+    monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
+    others = {"skip_broken": False, "test_fraction": 0.1, "batch_size": evaluating.BATCH}
+    folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
+    of_folder = {"data": folder, "image_size": [28, 28], "channels": 1}
+    for arguments, expected in (
+        ([], trained),
+        (["--data", "celeba", "--label", "Male", "--data-dir", "E"], {**trained, **moved}),
+        (["--data", folder], of_folder),
+        (["--data", folder, "--image-size", "[8,9]"], {**of_folder, "image_size": (8, 9)}),
+        (["--data", "mnist"], {"data": "mnist"}),
+    ):
+        assert cli.main(["evaluate", str(run), *arguments]) == 1
+        assert seen.pop() == {**expected, **others}
+
+
+def test_the_options_of_the_data_are_those_of_its_loaders():
+    from keras_gen.datasets import loader_options
+
+    of_the_model = {"tokenizer", "vocabulary_size", "per_document"}
+    names = {*loader_options("load_dataset"), *loader_options("load_text")}
+    assert set(cli.DATA_OPTIONS) == names - of_the_model
 
 
 def test_a_preset(capsys):

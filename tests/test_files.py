@@ -1,5 +1,6 @@
 import pytest
 
+from keras_gen import files
 from keras_gen.files import written_whole
 
 
@@ -11,6 +12,17 @@ def test_nothing_is_left_of_a_failure_and_the_old_file_stays(tmp_path):
         raise RuntimeError
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(files, "sync", lambda path: done.append((path.name, target.exists())))
+    target = tmp_path / "out"
+    with written_whole(target) as path:
+        (path / "inner").mkdir(parents=True)
+        (path / "inner" / "a.txt").write_text("")
+    assert sorted(done[:-1]) == sorted([(path.name, False), ("inner", False), ("a.txt", False)])
+    assert done[-1] == (tmp_path.name, True)
 
 
 def test_a_directory_does_not_replace_a_full_one(tmp_path):

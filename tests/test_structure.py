@@ -41,7 +41,10 @@ ALLOWED = {
     "tracking": {"files"},
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
-    "training": USED_BY_RUNS | {"building", "checkpoints", "distribution", "tracking", "watching"},
+    "fitting": {"building"},
+    "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
+    "training": USED_BY_RUNS
+    | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"},
     "sampling": {"files", "images", "models"},
     "evaluating": {"building", "datasets", "files", "images", "loading", "metrics", "models", "presets"},
     "train_options": {"datasets", "models", "recipes", "training"},

@@ -13,13 +13,15 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
-from keras_gen import training
+from keras_gen import cli, planning, training
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.loading import load_model
+from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
 from keras_gen.training import StoppedEarly, resume, train
 
@@ -95,6 +97,43 @@ def test_run_directory(small_data, tmp_path):
     assert resume(run) == run  # finished: nothing to do
 
 
+def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
+    """From Python, where one option of each kind is given; by the command, and by reading it back."""
+    given = {"hyperparameters": {**SMALL, "beta": np.float32(0.5)}, "data_options": {"test_fraction": 0.2}}
+    first = train("vae", **options(small_data, tmp_path / "first", epochs=1, **given))
+    config = json.loads((first / "config.json").read_text())
+    assert config["beta"] == 0.5 and config["free_bits"] == 0.0 and config["likelihood"] == "bernoulli"
+    assert config["test_fraction"] == 0.2 and config["skip_broken"] is False
+    assert config["learning_rate"] == RECIPES["vae"].learning_rate and config["num_classes"] is None
+    assert config["run"]["jit_compile"] is False
+    again = str(tmp_path / "again")
+    assert cli.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
+    assert_equal_runs(first, Path(again))
+    read = training.Run.read(first)
+    read.directory = tmp_path / "read"
+    assert_equal_runs(first, read.train(None, None))
+
+
+def test_config_of_old_is_read(tmp_path):
+    """One that holds only what was given, from before there were steps."""
+    old = {"data": "fashion_mnist_12k", "epochs": 3, "beta": 2.0, "run": {"recipe": "vae"}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    run = training.Run.read(tmp_path)
+    assert run.hyperparameters == {"beta": 2.0} and run.data_options["test_fraction"] == 0.1
+    assert (run.options["epochs"], run.options["steps"], run.options["seed"]) == (3, None, 0)
+
+
+def test_a_run_with_networks_of_its_own_is_not_repeated_without_them(small_data, tmp_path, capsys):
+    own = {"decoder": VAE((28, 28, 1), 3, widths=(4,), hidden_units=8).decoder, "latent_dim": 3}
+    with pytest.raises(StoppedEarly):
+        train("vae", **options(small_data, tmp_path / "run", hyperparameters=own), max_minutes=1e-6)
+    config = tmp_path / "run" / "config.json"
+    assert json.loads(config.read_text())["run"]["own_networks"] == ["decoder"]
+    assert resume(tmp_path / "run") == tmp_path / "run"  # the checkpoint has them
+    assert cli.main(["train", "vae", "--config", str(config), "--out", str(tmp_path / "again")]) == 1
+    assert "had networks of its own (decoder)" in capsys.readouterr().err
+
+
 def test_run_directory_of_a_classifier(small_data, tmp_path):
     sizes = {"widths": (4,), "hidden_units": 8}
     run = train("cnn_classifier", **options(small_data, tmp_path / "run", hyperparameters=sizes))
@@ -166,6 +205,13 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
     (
         ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae, .*Received: 'gun'"),
         ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"steps": 5}, "each say how long to train: choose one .*Received: epochs=3, steps=5"),
+        ({"minutes": 2}, "each say how long to train: choose one .*Received: epochs=3, minutes=2"),
+        ({"epochs": None, "minutes": 2, "strategy": "multi_worker"}, "minutes is for one machine"),
+        (
+            {"epochs": None, "minutes": 1e-6},
+            "minutes must leave time to train: starting and finishing take",
+        ),
         ({"max_minutes": -1}, "max_minutes must be more than 0"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
@@ -192,8 +238,6 @@ class StopAfter:
         self.steps = steps
 
     def __call__(self, data, epochs, epoch, step):
-        import keras
-
         def on_train_batch_end(batch, logs):
             self.steps -= 1
             if self.steps == 0:
@@ -202,19 +246,24 @@ class StopAfter:
         return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "steps"), (("cvae", 1), ("cvae", 4), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
-)
-def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, recipe, steps):
-    """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
+@pytest.fixture
+def one_step_at_a_time(monkeypatch):
+    """Callbacks see each step, so that a test can stop a run at any."""
     real = training.Run.build
 
     def build(self, data):
         model = real(self, data)
-        model.compile(model.optimizer, steps_per_execution=1)
+        model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
         return model
 
     monkeypatch.setattr(training.Run, "build", build)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps"), (("cvae", 1), ("cvae", 4), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
+)
+def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, one_step_at_a_time, recipe, steps):
+    """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
     sizes = {"hyperparameters": RECIPES[recipe].smoke}  # a classifier's have dropout and augmentation
     straight = train(recipe, **options(small_data, tmp_path / "straight", **sizes))
     with pytest.raises(StoppedEarly, match="interrupted by SIGTERM"):
@@ -230,7 +279,67 @@ def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, monkeypatch, 
     assert_equal_runs(straight, stopped)
 
 
-def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, monkeypatch):
+def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, one_step_at_a_time):
+    """6 steps of 4 an epoch: the learning rate ends with them; stopped in the last epoch, it resumes."""
+    chosen = {"epochs": None, "steps": 6}
+    straight = train("vae", **options(small_data, tmp_path / "straight", **chosen))
+    config = json.loads((straight / "config.json").read_text())
+    assert (config["epochs"], config["steps"]) == (None, 6)
+    with open(straight / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["learning_rate"]) == 0
+    assert int(load_model(straight).optimizer.iterations) == 6
+    with pytest.raises(StoppedEarly) as stopped:
+        train("vae", **options(small_data, tmp_path / "stopped", **chosen), progress=StopAfter(5))
+    assert stopped.value.signal == signal.SIGTERM
+    resume(tmp_path / "stopped")
+    assert_equal_runs(straight, tmp_path / "stopped")
+
+
+def test_minutes_end_in_a_finished_run_that_repeats(small_data, tmp_path, monkeypatch):
+    """The measurement decides on the number of steps, and on nothing else."""
+    monkeypatch.setattr("keras_gen.planning.LEAST_MEASURED", 0.1)
+    monkeypatch.setattr("keras_gen.planning.Costs.steps_within", lambda *_: 6)
+    given = {"epochs": None, "minutes": 1.0}
+    run = train("cvae", **options(small_data, tmp_path / "run", **given))
+    config = json.loads((run / "config.json").read_text())
+    assert (config["epochs"], config["steps"]) == (None, 6)
+    budget = config["run"]["budget"]
+    assert budget["minutes"] == 1 and all(seconds > 0 for seconds in budget["measured"].values())
+    assert_equal_runs(run, train("cvae", **options(small_data, tmp_path / "same", epochs=None, steps=6)))
+
+
+def test_steps_that_fit():
+    costs = planning.Costs(step=0.5, epoch=3.0, shown=2.0, checkpoint=0.15, once=10.0)
+    # 25 steps: 3 epochs, each with a picture; checkpoints take 1 % of training.
+    expected = (10.0 + (25 * 0.5 + 3 * (3.0 + 2.0)) * 1.01) * (1 + planning.SPARE)
+    assert costs.of_run(25, steps_per_epoch=10) == pytest.approx(expected)
+    assert costs.steps_within(expected + 1e-6, 10) == 25
+    assert costs.steps_within(expected - 1e-6, 10) == 24
+    assert costs.steps_within(9.0, 10) == 0
+    # 40 epochs, of which every fourth shows something.
+    many = 10.0 + (400 * 0.5 + 40 * 3.0 + 10 * 2.0) * 1.01
+    assert costs.of_run(400, 10) == pytest.approx(many * (1 + planning.SPARE))
+
+
+def test_the_first_error_is_the_one_that_is_raised(small_data, tmp_path, monkeypatch):
+    """Not that of a callback which is told of the end of training that never began."""
+
+    def refuse(*_):
+        raise ValueError("the first error")
+
+    monkeypatch.setattr("keras_gen.models.ImageModel.check_first_batch", refuse)
+    ended = []
+
+    def progress(*_):
+        return keras.callbacks.LambdaCallback(on_train_end=lambda logs: (ended.append(True), 1 / 0))
+
+    with pytest.raises(ValueError, match="the first error"):
+        train("vae", **options(small_data, tmp_path / "run"), progress=progress)
+    assert ended
+
+
+def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, one_step_at_a_time):
     (tmp_path / "text.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 40)
     chosen = {
         "data": str(tmp_path / "text.txt"),
@@ -239,14 +348,6 @@ def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, monkeypatch):
         "hyperparameters": {"embedding_dim": 6, "widths": (8,), "dropout": 0.2},
         "batch_size": 8,
     }
-    real = training.Run.build
-
-    def build(self, data):
-        model = real(self, data)
-        model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
-        return model
-
-    monkeypatch.setattr(training.Run, "build", build)
     straight = train("lstm", **chosen, out=str(tmp_path / "straight"))
     config = json.loads((straight / "config.json").read_text())
     assert config["tokenizer"] == "word" and config["sequence_length"] == 8 and config["dropout"] == 0.2

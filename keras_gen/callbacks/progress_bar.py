@@ -13,7 +13,7 @@ class ProgressBar(keras.callbacks.Callback):
     """Says after each epoch what the losses are, and draws a bar over the whole run.
 
     Args:
-        epochs: Of the run.
+        steps: Training steps of the whole run. Where they do not fill the last epoch, it is shorter.
         steps_per_epoch: Training steps in an epoch.
         units_per_step: Images, or tokens, in a step.
         epoch: The epoch that the run starts in, from 0.
@@ -23,12 +23,12 @@ class ProgressBar(keras.callbacks.Callback):
 
     Example:
 
-    >>> bar = ProgressBar(epochs=2, steps_per_epoch=10, units_per_step=128)
+    >>> bar = ProgressBar(steps=20, steps_per_epoch=10, units_per_step=128)
     """
 
     def __init__(
         self,
-        epochs: int,
+        steps: int,
         steps_per_epoch: int,
         units_per_step: int,
         epoch: int = 0,
@@ -37,7 +37,8 @@ class ProgressBar(keras.callbacks.Callback):
         say: Callable[[str], None] = print,
     ):
         super().__init__()
-        self.epochs = epochs
+        self.steps = steps
+        self.epochs = -(-steps // steps_per_epoch)
         self.steps_per_epoch = steps_per_epoch
         self.units_per_step = units_per_step
         self.unit = unit
@@ -49,7 +50,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._bar is None:
             self._bar = tqdm.tqdm(
-                total=self.epochs * self.steps_per_epoch * self.units_per_step,
+                total=self.steps * self.units_per_step,
                 initial=self._done * self.units_per_step,
                 bar_format="{desc} {bar} {percentage:3.0f} % {rate_fmt}, {remaining} left",
                 unit=f" {self.unit}",
@@ -86,7 +87,7 @@ class ProgressBar(keras.callbacks.Callback):
             self._bar.close()
 
     def _end_of_epoch(self) -> int:
-        return (self._epoch_done // self.steps_per_epoch + 1) * self.steps_per_epoch
+        return min(self.steps, (self._epoch_done // self.steps_per_epoch + 1) * self.steps_per_epoch)
 
 
 def is_main(name: str) -> bool:

@@ -141,7 +141,7 @@ def test_every_must_be_positive(tmp_path):
 
 def test_progress_bar_says_a_line_for_each_epoch(model, garments):
     lines = []
-    bar = callbacks.ProgressBar(2, 8, 64, say=lines.append)
+    bar = callbacks.ProgressBar(16, 8, 64, say=lines.append)
     model.fit(garments[0], batch_size=64, epochs=2, verbose=0, callbacks=[bar])
     assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
     assert "loss" in lines[0] and lines[0].endswith(" images/s")

@@ -1,0 +1,99 @@
+"""A run's `model.fit`: its callbacks, and the parts that it is made of."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_gen.building import Data
+
+
+def fit(
+    model: keras.Model,
+    data: Data,
+    steps: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    epoch: int = 0,
+    step: int = 0,
+) -> None:
+    """Trains a model up to a number of steps, as one `fit` does, but from the midst of an epoch on.
+
+    Args:
+        model: The model, compiled.
+        data: What it is trained on, and validated with after each epoch.
+        steps: Training steps of the whole run. Where they do not fill the last epoch, it is shorter.
+        callbacks: Their training begins and ends once.
+        epoch: The epoch to start in, from 0.
+        step: The steps of that epoch that are done.
+    """
+    everyone = Callbacks(callbacks, model, epochs=-(-steps // data.steps_per_epoch))
+    with everyone.training():
+        for batches, first, last in parts(data, steps, epoch, step):
+            model.fit(
+                batches,
+                initial_epoch=first,
+                epochs=last,
+                validation_data=data.test,
+                callbacks=everyone,
+                verbose=0,
+            )
+            if model.stop_training:
+                break
+
+
+def parts(data: Data, steps: int, epoch: int, step: int) -> Iterator[tuple[tf.data.Dataset, int, int]]:
+    """Batches, the first epoch that they are for and the one before which they end.
+
+    They are the rest of the epoch that a run is resumed in, the whole epochs, and the last epoch where it
+    is shorter.
+    """
+    whole, left = divmod(steps, data.steps_per_epoch)
+    if step:
+        length = data.steps_per_epoch if epoch < whole else left
+        yield data.train_from(step).take(length - step), epoch, epoch + 1
+        epoch += 1
+    if epoch < whole:
+        yield data.train, epoch, whole
+    if left and epoch <= whole:
+        yield data.train.take(left), whole, whole + 1
+
+
+class Callbacks(keras.callbacks.CallbackList):
+    """The callbacks of a run, for which several calls of `fit` are one training.
+
+    Args:
+        callbacks: The callbacks, in order.
+        model: What is trained.
+        epochs: Of the whole run.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, epochs: int):
+        self.epochs = epochs
+        super().__init__(list(callbacks), model=model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params({**params, "epochs": self.epochs})
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Nothing: that is for `training` to say, and not for a `fit`."""
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Nothing, as above."""
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Tells the callbacks of the beginning and the end of training, however it ends.
+
+        The first error is the one that is raised, whatever the callbacks meet with at their end.
+        """
+        try:
+            super().on_train_begin()
+            yield
+        except BaseException:
+            for callback in self.callbacks:  # writers and threads end with the run
+                with contextlib.suppress(Exception):
+                    callback.on_train_end(None)
+            raise
+        super().on_train_end()
