@@ -98,7 +98,7 @@ def slurm_workers() -> tuple[list[str], int]:
 
 
 def slurm_gpus(gpus: list[Any], workers: list[str], index: int) -> list[Any]:
-    """This task's GPUs of those that it sees: an equal part, unless Slurm has shared them out among tasks."""
+    """This task's GPUs of those that it sees: an equal part, unless Slurm has shared them out."""
     if "SLURM_GPUS_PER_TASK" in os.environ or "SLURM_TRES_PER_TASK" in os.environ:
         return gpus
     host = workers[index].rpartition(":")[0]

@@ -78,6 +78,7 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
     run_workers([*arguments, "--max-minutes", "0.0001"])
     assert not (out / "model.keras").exists()
     printed = run_workers(["resume", str(out)])
+    assert "2 workers, 2 replicas, 32 images each in a step" in printed[0]
     assert "epoch 2/2" in printed[0] and "epoch 2/2" not in printed[1]  # one of them speaks
 
     monkeypatch.setattr(

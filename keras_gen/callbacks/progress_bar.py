@@ -49,6 +49,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._bar is None:
+            self._name_replicas()
             self._bar = tqdm.tqdm(
                 total=self.steps * self.units_per_step,
                 initial=self._done * self.units_per_step,
@@ -58,6 +59,17 @@ class ProgressBar(keras.callbacks.Callback):
                 leave=False,
                 disable=not sys.stderr.isatty(),
             )
+
+    def _name_replicas(self) -> None:
+        """Says how many devices and machines share a step, where there are several."""
+        strategy = getattr(self.model, "distribute_strategy", None)
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            replicas = strategy.num_replicas_in_sync
+            cluster = strategy.cluster_resolver and strategy.cluster_resolver.cluster_spec().as_dict()
+            workers = sum(map(len, cluster.values())) if cluster else 1
+            plural = "" if workers == 1 else "s"
+            share = self.units_per_step // replicas
+            self.say(f"{workers} worker{plural}, {replicas} replicas, {share} {self.unit} each in a step")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch_done = epoch * self.steps_per_epoch + self._skipped
