@@ -22,7 +22,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_gen import __version__, building, callbacks, datasets, models, tracking, watching
+from keras_gen import __version__, building, callbacks, datasets, models, tensorboard, tracking, watching
 from keras_gen.building import Data
 from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
 from keras_gen.datasets import loader_options
@@ -285,6 +285,8 @@ class Run:
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief:
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)
@@ -325,8 +327,8 @@ class Run:
         step: int,
     ) -> None:
         """`model.fit` from the given step of the given epoch."""
-        everyone = keras.callbacks.CallbackList(watchers, model=model)
-        everyone.set_params({"epochs": self.options["epochs"], "steps": data.steps_per_epoch})
+        size = {"epochs": self.options["epochs"], "steps": data.steps_per_epoch}
+        everyone = watching.RunCallbacks(watchers, model=model, **size)
         options = {"validation_data": data.test, "callbacks": everyone, "verbose": 0}
         try:
             if step:

@@ -15,7 +15,7 @@ class ConfusionMatrix(PictureCallback):
     """Shows, for test images of each class, the part that the model takes for each class.
 
     Args:
-        log_dir: TensorBoard's directory; the pictures are its run `confusion`.
+        log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their classes, integers (n,).
         class_names: What to write beside the rows; the model's own names by default.
