@@ -1,4 +1,4 @@
-"""What a classifier takes for what, after every epoch."""
+"""The confusion matrix of a classifier after every epoch."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from keras_gen.callbacks.picture_callback import PictureCallback
 
 
 class ConfusionMatrix(PictureCallback):
-    """Shows, for test images of each class, the part that the model takes for each class.
+    """Plots the confusion matrix on test images: a row for each true class, in percent.
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
@@ -42,16 +42,16 @@ class ConfusionMatrix(PictureCallback):
         self.class_names = class_names
 
     def counts(self) -> np.ndarray:
-        """(num_classes, num_classes): row i, column j is how many of class i are taken for j."""
-        taken_for = self.model.classify(self.x).argmax(axis=1)
+        """(num_classes, num_classes): row i, column j is how many of class i are predicted as j."""
+        predicted = self.model.classify(self.x).argmax(axis=1)
         counts = np.zeros((self.model.num_classes,) * 2, int)
-        np.add.at(counts, (self.labels, taken_for), 1)
+        np.add.at(counts, (self.labels, predicted), 1)
         return counts
 
     def picture(self) -> np.ndarray:
         counts = self.counts()
         matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        right = np.trace(counts) / len(self.x)
+        accuracy = np.trace(counts) / len(self.x)
         names = self.class_names or self.model.class_names or range(len(matrix))
         side = 2.5 + 0.45 * len(matrix)
         figure = matplotlib.figure.Figure((side, side), dpi=100, layout="constrained")
@@ -60,8 +60,8 @@ class ConfusionMatrix(PictureCallback):
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(matrix)), [str(name) for name in names], rotation=45, ha="right")
         axes.set_yticks(range(len(matrix)), [str(name) for name in names])
-        axes.set(xlabel="taken for", ylabel="class")
-        axes.set_title(f"{right:.1%} of {len(self.x):,} test images right", fontsize=11)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.set_title(f"accuracy {accuracy:.1%} on {len(self.x):,} test images", fontsize=11)
         for row, column in zip(*np.nonzero(matrix >= 0.005), strict=True):
             value = matrix[row, column]
             colour = "white" if value > 0.5 else "black"

@@ -25,13 +25,15 @@ WITHOUT_VERDICT = ("wasserstein",)
 class GANHealth(keras.callbacks.Callback):
     """Reads the signs that practitioners read in a GAN's logs, and says what they mean.
 
-    - The discriminator has overpowered the generator: it is right nearly always, on real and on generated
-      images, and its loss goes to zero. The generator gets hardly a gradient; its samples vary, but poor.
-    - The generator has run ahead: its samples are alike (`diversity` below 0.5), a mode that the
-      discriminator does not hold against it; or the discriminator takes nearly all of them for real.
+    - The discriminator has overpowered the generator: it is nearly always right, on real and on generated
+      images, and its loss goes to zero. The generator gets hardly any gradient; its samples vary, but stay
+      poor.
+    - The generator has overpowered the discriminator: its samples are alike (`diversity` below 0.5: mode
+      collapse), or the discriminator takes nearly all of them for real.
 
-    Each is said once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step it
-    began at and the model's options that act against it; and so is its end. A healthy run hears nothing.
+    Each is reported once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step
+    at which it began and the model's options that help; and so is its end. Nothing is reported of a healthy
+    run.
 
     Args:
         log_dir: TensorBoard's directory; the texts are in its run `train`. None for the terminal alone.
@@ -169,8 +171,8 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
 
 def discriminator_signs(means: dict[str, float]) -> str:
     return (
-        f"it tells {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of the "
-        f"generated images right (50% is a guess), its loss is {means['discriminator_loss']:.2g}, and "
+        f"it classifies {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of the "
+        f"generated images correctly (50% is chance), its loss is {means['discriminator_loss']:.2g}, and "
         f"samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
     )
 
@@ -179,7 +181,7 @@ def generator_signs(means: dict[str, float]) -> str:
     alike = "alike, " if means["diversity"] < ALIKE else ""
     return (
         f"its samples are {alike}{means['diversity']:.2f} times as far from each other as real images are, "
-        f"and the discriminator tells {means['generated_accuracy']:.0%} of them right"
+        f"and the discriminator recognizes {means['generated_accuracy']:.0%} of them"
     )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
-from keras_gen.models.text_sampling import Sampling, check_sampling, cut_at, without_special
+from keras_gen.models.text_sampling import Sampling, check_sampling, cut_at
 from keras_gen.tokenizers import END, PADDING, Tokenizer
 
 
@@ -330,7 +330,7 @@ class TextGenerator(BaseModel):
         return float(found[0]) if isinstance(texts, str) else found
 
     def next_token_probabilities(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
-        """The likeliest next tokens and their probabilities when written, the likeliest first.
+        """The likeliest next tokens and their probabilities, the likeliest first.
 
         Padding and the unknown token, which are never written, are left out.
 
@@ -340,10 +340,11 @@ class TextGenerator(BaseModel):
         """
         checks.at_least("k", k, 1)
         self._check_prompts([prompt])
-        logits = self(self.begun(tf.constant([prompt])).to_tensor(), training=False)[:, -1]
-        logits = without_special(tf.cast(logits, tf.float32))[0]
-        probabilities, token_ids = tf.math.top_k(tf.nn.softmax(logits), min(k, len(logits) - 2))
-        pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids[:, tf.newaxis]).numpy()]
+        logits = self(self.begun(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
+        written = tf.nn.softmax(tf.cast(logits, tf.float32))[END:]
+        probabilities, places = tf.math.top_k(written, min(k, len(written)))
+        token_ids = places[:, tf.newaxis] + END
+        pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids).numpy()]
         return list(zip(pieces, probabilities.numpy().tolist(), strict=True))
 
     # === Presets and export ===

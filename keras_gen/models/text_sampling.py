@@ -22,7 +22,8 @@ class Sampling:
 
     def choose(self, logits: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Logits (n, v) -> token ids, int32 (n,), by the noise of a key."""
-        logits = without_special(logits)
+        never = tf.one_hot([PADDING, UNKNOWN], logits.shape[1], NEVER)
+        logits += tf.reduce_sum(never, axis=0)
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
         logits /= tf.maximum(self.temperature, 1e-6)
         logits = tf.cond(self.top_k > 0, lambda: self.of_top_k(logits), lambda: logits)
@@ -40,11 +41,6 @@ class Sampling:
         before = tf.cumsum(tf.nn.softmax(ordered), axis=1, exclusive=True)
         least = tf.reduce_min(tf.where(before < self.top_p, ordered, np.inf), axis=1, keepdims=True)
         return tf.where(logits < least, NEVER, logits)
-
-
-def without_special(logits: tf.Tensor) -> tf.Tensor:
-    """Logits (n, v) where padding and the unknown token, which are never written, cannot come."""
-    return logits + tf.reduce_sum(tf.one_hot([PADDING, UNKNOWN], logits.shape[1], NEVER), axis=0)
 
 
 def check_sampling(max_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
