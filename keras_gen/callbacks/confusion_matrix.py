@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_gen.callbacks.picture_callback import PictureCallback
 
+FONT = 14  # points: it can be read where TensorBoard shows the picture at half its size
+
 
 class ConfusionMatrix(PictureCallback):
     """Plots the confusion matrix on test images: a row for each true class, in percent.
@@ -58,13 +60,15 @@ class ConfusionMatrix(PictureCallback):
         canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(matrix)), [str(name) for name in names], rotation=45, ha="right")
-        axes.set_yticks(range(len(matrix)), [str(name) for name in names])
-        axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(f"accuracy {accuracy:.1%} on {len(self.x):,} test images", fontsize=11)
+        labels = [str(name) for name in names]
+        axes.set_xticks(range(len(matrix)), labels, fontsize=FONT, rotation=45, ha="right")
+        axes.set_yticks(range(len(matrix)), labels, fontsize=FONT)
+        axes.set_xlabel("predicted class", fontsize=FONT)
+        axes.set_ylabel("true class", fontsize=FONT)
+        axes.set_title(f"accuracy {accuracy:.1%} on {len(self.x):,} test images", fontsize=FONT)
         for row, column in zip(*np.nonzero(matrix >= 0.005), strict=True):
             value = matrix[row, column]
             colour = "white" if value > 0.5 else "black"
-            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=8)
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=FONT)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -171,9 +171,9 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
 
 def discriminator_signs(means: dict[str, float]) -> str:
     return (
-        f"it classifies {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of the "
-        f"generated images correctly (50% is chance), its loss is {means['discriminator_loss']:.2g}, and "
-        f"samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
+        f"it classifies {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of "
+        f"the generated images correctly (50% is chance), its loss is {means['discriminator_loss']:.2g}, "
+        f"and samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
     )
 
 
