@@ -1,8 +1,7 @@
 """How a run looks in TensorBoard: which charts there are and in which order, and in which few runs.
 
 TensorBoard sorts charts by name, and groups them by what comes before the first slash: losses come first,
-then what tells quality, samples, and at the end what training did and what the machine did. All of them
-count epochs, from 1.
+then quality, samples, and at the end optimization and hardware. Steps are epochs, from 1.
 """
 
 import os
@@ -20,7 +19,7 @@ TRAIN = "train"
 VALIDATION = "validation"
 EVALUATION = "validation/evaluation"  # inside, so that the HParams tab shows both in one row
 
-# Groups of charts; losses have none but their own name.
+# Groups of charts, in their order; before them comes `loss`.
 METRICS, SAMPLES, TRAINING, UTILIZATION = "metrics", "samples", "training", "utilization"
 # Capitals come first in TensorBoard's order, and so do these in the HParams tab.
 CAPITALS = {"fd": "FD", "kid": "KID"}
@@ -29,7 +28,8 @@ CAPITALS = {"fd": "FD", "kid": "KID"}
 def scalar_tags(names: Iterable[str]) -> dict[str, str]:
     """The chart that each logged value belongs into; names come without `val_`.
 
-    Where there is no total `loss`, as in GANs, each network's own is one.
+    Where there is no total `loss`, as in GANs, each network's own is one. The terms of a total are metrics,
+    as Keras has it: so FD is among the five columns that the HParams tab opens with, whatever the models.
 
     Example:
 

@@ -153,6 +153,22 @@ def test_tensorboard_lists_scalars_images_and_the_projector(address):
     assert sprite.startswith(b"\x89PNG")
 
 
+def test_the_order_of_charts():
+    """TensorBoard's own, by name; its HParams tab opens with the first five."""
+    vae = tensorboard.scalar_tags(["active_units", "fd", "kl_loss", "loss", "reconstruction_loss"])
+    gan = tensorboard.scalar_tags(["discriminator_loss", "fd", "generator_loss", "generator_learning_rate"])
+    first = ["loss", "loss/discriminator_loss", "loss/generator_loss", "metrics/FD", "metrics/active_units"]
+    assert sorted({*vae.values(), *gan.values()})[:5] == first
+    groups = [
+        "loss",
+        tensorboard.METRICS,
+        tensorboard.SAMPLES,
+        tensorboard.TRAINING,
+        tensorboard.UTILIZATION,
+    ]
+    assert groups == sorted(groups)
+
+
 def test_what_a_killed_run_computes_again_is_taken_back(tmp_path):
     """Events of later epochs go, half a record at the end goes, the rest stays."""
     writer = tensorboard.summary_writer(tmp_path, "train")
