@@ -2,7 +2,7 @@
 
 evaluation.json           the numbers, each with what it depends on
 samples/neighbours.png    generated images over their nearest training images
-logs/evaluation           the numbers in TensorBoard
+logs/validation           the numbers in TensorBoard
 """
 
 import json
@@ -10,9 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-from keras_gen import images, models
+from keras_gen import images, models, tensorboard
 from keras_gen.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
 from keras_gen.datasets.names import DATASETS
@@ -64,8 +62,7 @@ def evaluate_source(
     report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
     run = Path(source)
     if find_preset(source) is None and (run / "config.json").exists():
-        step = 0 if model.optimizer is None else int(model.optimizer.iterations.numpy())
-        keep(report, run, step)
+        keep(report, run)
     return report
 
 
@@ -99,14 +96,20 @@ def find_extractor(source: Any) -> FeatureExtractor:
     return load_extractor(load_model(source), name=Path(source).name)
 
 
-def keep(report: Report, run: Path, step: int) -> None:
+def keep(report: Report, run: Path) -> None:
     """Writes a report into a run directory and its TensorBoard logs."""
     with written_whole(run / "evaluation.json") as path:
         path.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     if report.neighbours is not None:
         images.write_png(run / "samples" / "neighbours.png", report.neighbours)
-    writer = tf.summary.create_file_writer(str(run / "logs" / "evaluation"))
-    with writer.as_default():
-        for name, result in report.results.items():
-            tf.summary.scalar(f"evaluation/{name}".replace(" ", "_"), result.value, step=step)
-    writer.close()
+    epoch, logs = epochs_trained(run), run / "logs"
+    tensorboard.drop_events_after(logs / tensorboard.EVALUATION, epoch - 1)  # an earlier evaluation
+    values = {name.replace(" ", "_"): result.value for name, result in report.results.items()}
+    scalars = {tag: values[name] for name, tag in tensorboard.scalar_tags(values).items()}
+    tensorboard.write_scalars(tensorboard.summary_writer(logs, tensorboard.EVALUATION), scalars, epoch)
+
+
+def epochs_trained(run: Path) -> int:
+    """The epochs that a run has completed."""
+    path = run / "metrics.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0

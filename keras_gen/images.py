@@ -73,7 +73,7 @@ def grid(
 
 def _margin(names: Sequence[str], rows: int, height: int, total_height: int) -> np.ndarray:
     """The strip at the left of a grid that names its rows."""
-    font = PIL.ImageFont.load_default(14)
+    font = PIL.ImageFont.load_default(max(14, height // 3))
     width = 8 + max(int(np.ceil(font.getlength(name))) for name in names)
     strip = PIL.Image.new("RGB", (width, total_height), "white")
     draw = PIL.ImageDraw.Draw(strip)

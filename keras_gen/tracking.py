@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from tensorboard.plugins.hparams import api as hparams
 
+from keras_gen import tensorboard
 from keras_gen.files import written_whole
 
 
@@ -18,14 +19,20 @@ from keras_gen.files import written_whole
 def hparams_session(directory: Path, values: dict[str, Any]) -> Iterator[None]:
     """Shows a run in TensorBoard's HParams tab, where its metrics stand beside `values`.
 
+    What is there beside them is what the run's validation logs, and `keras-gen evaluate`.
+
     Args:
         directory: The run, whose `logs` hold the metrics.
         values: Hyperparameters by name.
     """
-    session = hparams.KerasCallback(str(directory / "logs"), plain(values), trial_id=str(directory))
+    writer = tensorboard.summary_writer(directory / "logs", tensorboard.VALIDATION)
+    # The tab cuts long names off at their end.
+    trial = f"{directory.name} ({directory.parent})"
+    session = hparams.KerasCallback(writer, plain(values), trial_id=trial)
     session.on_train_begin()
     yield
     session.on_train_end()
+    writer.flush()
 
 
 class MLflowRun:

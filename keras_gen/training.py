@@ -35,6 +35,7 @@ from keras_gen import (
     fitting,
     models,
     planning,
+    tensorboard,
     tracking,
     watching,
 )
@@ -371,6 +372,8 @@ class Run:
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief:
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)

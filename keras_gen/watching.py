@@ -11,8 +11,9 @@ from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.tokenizers import END
 
 NUM_SHOWN = 10  # pictures of a run, or texts, whatever its number of epochs
+NUM_RECONSTRUCTED = 18  # test images: as many rows as columns, beside their reconstructions
 NUM_PROJECTED = 1000  # test images in TensorBoard's projector
-PROMPT_TOKENS = 24  # of the held-out text, to be gone on with
+PROMPT_TOKENS = 24  # of the held-out text, as a prompt
 
 
 def watchers(
@@ -28,7 +29,6 @@ def watchers(
     """
     logs, every = directory / "logs", show_every(epochs)
     found: list[keras.callbacks.Callback] = [
-        keras.callbacks.TensorBoard(logs, write_graph=False),
         samples(directory, model, data, every),
         callbacks.HardwareMonitor(logs, data.units_per_step, data.unit),
     ]
@@ -37,10 +37,11 @@ def watchers(
     if isinstance(data, ImageDataset):
         x, y = data.test_images(NUM_PROJECTED)
         if hasattr(model, "reconstruct"):
-            few = None if y is None else y[:20]
-            found.append(callbacks.ReconstructionGrid(logs, x[:20], few, every=every))
+            few = None if y is None else y[:NUM_RECONSTRUCTED]
+            found.append(callbacks.ReconstructionGrid(logs, x[:NUM_RECONSTRUCTED], few, every=every))
         if hasattr(model, "encode"):
             found.append(callbacks.LatentProjector(logs, x, y, data.class_names))
+    found.append(callbacks.TrainingCurves(logs))  # after what adds to the logs
     return found
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import keras_gen as kg
 from keras_gen.images import grid, write_png
 
-import keras
-
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/train_cgan")
 logs = folder / "logs"
 
@@ -32,7 +30,7 @@ model.fit(
     data.train,
     epochs=20,
     callbacks=[
-        keras.callbacks.TensorBoard(logs),
+        kg.callbacks.TrainingCurves(logs),
         kg.callbacks.SampleGrid(logs),  # a row for each class
         kg.callbacks.GANHealth(logs),
         kg.callbacks.FiniteGuard(),

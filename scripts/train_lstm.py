@@ -28,7 +28,7 @@ model.fit(
     validation_data=data.test,
     epochs=EPOCHS,
     callbacks=[
-        keras.callbacks.TensorBoard(logs),
+        kg.callbacks.TrainingCurves(logs),
         kg.callbacks.TextSamples(logs, prompts=["", prompt], text_dir=folder / "samples"),
         kg.callbacks.HardwareMonitor(logs, data.units_per_step, data.unit),
         kg.callbacks.FiniteGuard(),

@@ -26,9 +26,9 @@ model.fit(
     validation_data=data.test,
     epochs=10,
     callbacks=[
-        keras.callbacks.TensorBoard(logs),
+        kg.callbacks.TrainingCurves(logs),
         kg.callbacks.SampleGrid(logs),
-        kg.callbacks.ReconstructionGrid(logs, test_images[:20]),
+        kg.callbacks.ReconstructionGrid(logs, test_images[:18]),
         kg.callbacks.LatentProjector(logs, test_images, test_labels, data.class_names),
         kg.callbacks.HardwareMonitor(logs, data.batch_size),
         kg.callbacks.FiniteGuard(),

@@ -23,7 +23,7 @@ def options(garments, tmp_path) -> dict:
 
 def test_hyperparameters_are_in_tensorboard(options, tmp_path):
     run = train("vae", **options, out=str(tmp_path / "run"), seed=4)
-    summaries = EventAccumulator(str(run / "logs")).Reload().summary_metadata
+    summaries = EventAccumulator(str(run / "logs" / "validation")).Reload().summary_metadata
     (start,) = (s for tag, s in summaries.items() if tag == metadata.SESSION_START_INFO_TAG)
     info = metadata.parse_session_start_info_plugin_data(start.plugin_data.content)
     assert info.hparams["model"].string_value == "vae" and info.hparams["seed"].number_value == 4

@@ -13,6 +13,7 @@ from keras_gen.callbacks.sample_callback import SampleCallback
 from keras_gen.callbacks.sample_grid import SampleGrid
 from keras_gen.callbacks.text_samples import TextSamples
 from keras_gen.callbacks.time_budget import TimeBudget
+from keras_gen.callbacks.training_curves import TrainingCurves
 
 __all__ = [
     "ConfusionMatrix",
@@ -28,4 +29,5 @@ __all__ = [
     "SampleGrid",
     "TextSamples",
     "TimeBudget",
+    "TrainingCurves",
 ]

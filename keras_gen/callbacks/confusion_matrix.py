@@ -1,4 +1,4 @@
-"""What a classifier takes for what, after every epoch."""
+"""The confusion matrix of a classifier after every epoch."""
 
 import os
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ import numpy as np
 
 from keras_gen.callbacks.picture_callback import PictureCallback
 
+FONT = 14  # points: it can be read where TensorBoard shows the picture at half its size
+
 
 class ConfusionMatrix(PictureCallback):
-    """Shows, for test images of each class, the part that the model takes for each class.
+    """Plots the confusion matrix on test images: a row for each true class, in percent.
 
     Args:
-        log_dir: TensorBoard's directory; the pictures are its run `confusion`.
+        log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their classes, integers (n,).
         class_names: What to write beside the rows; the model's own names by default.
@@ -42,29 +44,31 @@ class ConfusionMatrix(PictureCallback):
         self.class_names = class_names
 
     def counts(self) -> np.ndarray:
-        """(num_classes, num_classes): row i, column j is how many of class i are taken for j."""
-        taken_for = self.model.classify(self.x).argmax(axis=1)
+        """(num_classes, num_classes): row i, column j is how many of class i are predicted as j."""
+        predicted = self.model.classify(self.x).argmax(axis=1)
         counts = np.zeros((self.model.num_classes,) * 2, int)
-        np.add.at(counts, (self.labels, taken_for), 1)
+        np.add.at(counts, (self.labels, predicted), 1)
         return counts
 
     def picture(self) -> np.ndarray:
         counts = self.counts()
         matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        right = np.trace(counts) / len(self.x)
+        accuracy = np.trace(counts) / len(self.x)
         names = self.class_names or self.model.class_names or range(len(matrix))
         side = 2.5 + 0.45 * len(matrix)
         figure = matplotlib.figure.Figure((side, side), dpi=100, layout="constrained")
         canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(matrix)), [str(name) for name in names], rotation=45, ha="right")
-        axes.set_yticks(range(len(matrix)), [str(name) for name in names])
-        axes.set(xlabel="taken for", ylabel="class")
-        axes.set_title(f"{right:.1%} of {len(self.x):,} test images right", fontsize=11)
+        labels = [str(name) for name in names]
+        axes.set_xticks(range(len(matrix)), labels, fontsize=FONT, rotation=45, ha="right")
+        axes.set_yticks(range(len(matrix)), labels, fontsize=FONT)
+        axes.set_xlabel("predicted class", fontsize=FONT)
+        axes.set_ylabel("true class", fontsize=FONT)
+        axes.set_title(f"accuracy {accuracy:.1%} on {len(self.x):,} test images", fontsize=FONT)
         for row, column in zip(*np.nonzero(matrix >= 0.005), strict=True):
             value = matrix[row, column]
             colour = "white" if value > 0.5 else "black"
-            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=8)
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=FONT)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -1,4 +1,4 @@
-"""Numbers that tell how good the generated images are, while the model trains."""
+"""Quality metrics of the generated images while the model trains."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ class Evaluation(keras.callbacks.Callback):
         ModelCheckpoint("best.keras", monitor="val_fd", save_best_only=True)
 
     Args:
-        data: Whose test images the generated ones are held against.
+        data: Its test images are what the generated ones are compared with.
         num: Number of generated and of test images.
         every: Measure after the first epoch, then every so many, 1 or more; in between the logs
             repeat the last values, so that what monitors them always finds them.

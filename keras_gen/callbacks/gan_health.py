@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from keras_gen import tensorboard
+
 NEARLY_ALWAYS = 0.98  # the part of the images that an overpowering discriminator tells right
 # The loss of a discriminator that guesses; a fifteenth of it is as good as zero. A healthy one is right
 # nearly always, too, at the end of a run whose learning rates have fallen.
@@ -23,16 +25,18 @@ WITHOUT_VERDICT = ("wasserstein",)
 class GANHealth(keras.callbacks.Callback):
     """Reads the signs that practitioners read in a GAN's logs, and says what they mean.
 
-    - The discriminator has overpowered the generator: it is right nearly always, on real and on generated
-      images, and its loss goes to zero. The generator gets hardly a gradient; its samples vary, but poor.
-    - The generator has run ahead: its samples are alike (`diversity` below 0.5), a mode that the
-      discriminator does not hold against it; or the discriminator takes nearly all of them for real.
+    - The discriminator has overpowered the generator: it is nearly always right, on real and on generated
+      images, and its loss goes to zero. The generator gets hardly any gradient; its samples vary, but stay
+      poor.
+    - The generator has overpowered the discriminator: its samples are alike (`diversity` below 0.5: mode
+      collapse), or the discriminator takes nearly all of them for real.
 
-    Each is said once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step it
-    began at and the model's options that act against it; and so is its end. A healthy run hears nothing.
+    Each is reported once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step
+    at which it began and the model's options that help; and so is its end. Nothing is reported of a healthy
+    run.
 
     Args:
-        log_dir: TensorBoard's directory; the texts are its run `health`. None for the terminal alone.
+        log_dir: TensorBoard's directory; the texts are in its run `train`. None for the terminal alone.
         window: Training steps whose mean is looked at, 1 or more.
         patience: Windows in a row that a sign must last, 1 or more.
         say: What gets the texts; the terminal by default.
@@ -64,6 +68,7 @@ class GANHealth(keras.callbacks.Callback):
         self._seen: str | None = None  # the side that the last windows spoke of
         self._windows = 0  # how many in a row
         self._since = (0, 0)  # the step and epoch in which they began
+        self._told: list[str] = []  # in this epoch
         self._writer: Any = None
 
     # === Windows of steps, from the epoch's means so far ===
@@ -74,7 +79,7 @@ class GANHealth(keras.callbacks.Callback):
         self._start_window(int(self.model.optimizer.iterations.numpy()))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch
+        self._epoch, self._told = epoch, []
         if not self._window_steps:
             self._window_epoch = epoch
         self._done = 0  # steps of this epoch
@@ -99,9 +104,7 @@ class GANHealth(keras.callbacks.Callback):
         self._window_sums: dict[str, float] = {}
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._writer = None
 
     def _look(self, means: dict[str, float], step: int) -> None:
         side = diagnose(means, getattr(self.model, "loss_name", ""), self._soft_labels)
@@ -112,27 +115,26 @@ class GANHealth(keras.callbacks.Callback):
             return
         before, self.ahead = self.ahead, side
         if side is None:
-            self._tell(f"The {before} is no longer ahead, since {self._when()}.", step)
+            self._tell(f"The {before} is no longer ahead, since {self._when()}.")
         else:
             signs, remedies = SIGNS[side](means), REMEDIES[side](self.model, means)
             self._tell(
                 f"The {side} has overpowered the {OTHER[side]}, since {self._when()}: {signs}. "
-                f"Try, one at a time: {'; '.join(remedies)}.",
-                step,
+                f"Try, one at a time: {'; '.join(remedies)}."
             )
 
     def _when(self) -> str:
         step, epoch = self._since
         return f"step {step:,} (epoch {epoch + 1})"
 
-    def _tell(self, text: str, step: int) -> None:
+    def _tell(self, text: str) -> None:
         self.say(f"GANHealth: {text}")
         if self.log_dir is None:
             return
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir / "health"))
-        with self._writer.as_default():
-            tf.summary.text("health", text, step=step)
+        self._told.append(text)
+        self._writer = self._writer or tensorboard.summary_writer(self.log_dir, tensorboard.TRAIN)
+        with self._writer.as_default():  # TensorBoard keeps one text for each epoch
+            tf.summary.text("health", "\n\n".join(self._told), step=self._epoch + 1)
         self._writer.flush()
 
 
@@ -169,9 +171,9 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
 
 def discriminator_signs(means: dict[str, float]) -> str:
     return (
-        f"it tells {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of the "
-        f"generated images right (50% is a guess), its loss is {means['discriminator_loss']:.2g}, and "
-        f"samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
+        f"it classifies {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of "
+        f"the generated images correctly (50% is chance), its loss is {means['discriminator_loss']:.2g}, "
+        f"and samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
     )
 
 
@@ -179,7 +181,7 @@ def generator_signs(means: dict[str, float]) -> str:
     alike = "alike, " if means["diversity"] < ALIKE else ""
     return (
         f"its samples are {alike}{means['diversity']:.2f} times as far from each other as real images are, "
-        f"and the discriminator tells {means['generated_accuracy']:.0%} of them right"
+        f"and the discriminator recognizes {means['generated_accuracy']:.0%} of them"
     )
 
 

@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import psutil
-import tensorflow as tf
 
+from keras_gen import tensorboard
 from keras_gen.hardware import GIB, gpu_info
 
 
 class HardwareMonitor(keras.callbacks.Callback):
     """Logs CPU and RAM use, each GPU's load and memory, and images, or tokens, per second.
 
-    A thread of its own looks every `seconds`, so that training does not wait for it. The scalars'
-    steps are training steps; they are TensorBoard's run `hardware`.
+    A thread of its own reads them every `seconds`, so that training does not wait for it; TensorBoard's
+    run `train` gets the means of each epoch, in the group `utilization`. An epoch that is shorter than
+    `seconds` may have none. The rate, in the group `training`, leaves out validation.
 
     Args:
         log_dir: TensorBoard's directory.
         units_per_step: Images, or tokens, in a training step, for `images_per_second`; left out where None.
         unit: `"images"` or `"tokens"`.
-        seconds: Time between two looks, more than 0.
+        seconds: Time between two readings, more than 0.
 
     Raises:
         ValueError: `seconds` is not positive.
@@ -48,50 +50,53 @@ class HardwareMonitor(keras.callbacks.Callback):
         self.units_per_step = units_per_step
         self.unit = unit
         self.seconds = seconds
-        self._step = 0
+        self._readings: list[dict[str, float]] = []  # since the last epoch
         self._has_gpu = True
         self._thread: threading.Thread | None = None
+        self._writer: Any = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._epoch_start = 0
+        self._readings = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        optimizer = getattr(self.model, "optimizer", None)
-        self._epoch_start = self._step if optimizer is None else int(optimizer.iterations.numpy())
+        self._epoch_start = time.monotonic()
+        self._steps, self._training_seconds = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._step = self._epoch_start + batch + 1
+        self._steps = batch + 1
+        self._training_seconds = time.monotonic() - self._epoch_start
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        readings, self._readings = self._readings, []
+        values = {
+            f"{tensorboard.UTILIZATION}/{name}": float(np.mean([reading[name] for reading in readings]))
+            for name in (readings[0] if readings else ())
+        }
+        if self.units_per_step and self._steps:
+            # The last call of an epoch may count steps that the epoch does not have.
+            steps = min(self._steps, (self.params or {}).get("steps") or self._steps)
+            rate = steps * self.units_per_step / self._training_seconds
+            values[f"{tensorboard.TRAINING}/{self.unit}_per_second"] = rate
+        if values:
+            self._writer = self._writer or tensorboard.summary_writer(self.log_dir, tensorboard.TRAIN)
+            tensorboard.write_scalars(self._writer, values, epoch + 1)
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        self._writer = None
         if self._thread is not None:
             self._done.set()
             self._thread.join()
             self._thread = None
 
     def _watch(self) -> None:
-        writer = tf.summary.create_file_writer(str(self.log_dir / "hardware"))
         psutil.cpu_percent()  # the first call only starts the measurement
-        before, steps_before = time.monotonic(), self._step
-        finished = False
-        while not finished:
-            finished = self._done.wait(self.seconds)
-            now, step = time.monotonic(), self._step
-            if finished and now - before < self.seconds / 2:
-                break  # a load over so short a time says nothing
-            values = self._look()
-            if self.units_per_step and step > steps_before:
-                rate = (step - steps_before) * self.units_per_step / (now - before)
-                values[f"{self.unit}_per_second"] = rate
-            with writer.as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(name, value, step=step)
-            before, steps_before = now, step
-        writer.close()
+        while not self._done.wait(self.seconds):
+            self._readings.append(self._read())
 
-    def _look(self) -> dict[str, float]:
+    def _read(self) -> dict[str, float]:
         memory = psutil.virtual_memory()
         values: dict[str, Any] = {
             "cpu_percent": psutil.cpu_percent(),

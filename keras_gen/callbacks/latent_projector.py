@@ -6,9 +6,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_gen import images
+from keras_gen import images, tensorboard
+from keras_gen.callbacks.sample_callback import is_trained
 from keras_gen.files import written_whole
 
 SPRITE_TILE = 28  # pixels; TensorBoard reads sprites of up to 8192 x 8192
@@ -52,8 +52,17 @@ class LatentProjector(keras.callbacks.Callback):
         self.x = np.asarray(x)
         self.labels = labels
         self.class_names = class_names
+        self._epoch: int | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        if is_trained(self, self._epoch):
+            self.write()
+
+    def write(self) -> None:
+        """Writes the files for the model as it is now."""
         codes = self.model.encode(self.x, self.labels if self.model.conditional else None)
         with written_whole(self.folder / "embeddings.tsv") as path:
             np.savetxt(path, codes, fmt="%.6g", delimiter="\t")
@@ -62,11 +71,12 @@ class LatentProjector(keras.callbacks.Callback):
             names = self.class_names or [str(n) for n in range(int(np.max(self.labels)) + 1)]
             with written_whole(self.folder / "labels.tsv") as path:
                 path.write_text("".join(f"{names[label]}\n" for label in self.labels))
-        # TensorBoard looks only into folders that hold an event file, be it an empty one.
-        tf.summary.create_file_writer(str(self.folder)).close()
-        # Last, so that TensorBoard never finds a configuration without its files.
+        # After its files, so that TensorBoard never finds a configuration without them.
         with written_whole(self.folder / "projector_config.pbtxt") as path:
             path.write_text(self._config())
+        # TensorBoard looks into folders that hold an event file, be it an empty one, and only once:
+        # while it is open, a configuration in a folder that it knows already would never show.
+        tensorboard.summary_writer(self.folder, "").flush()
 
     def _sprite(self) -> np.ndarray:
         """A square of thumbnails, row by row."""

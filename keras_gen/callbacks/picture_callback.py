@@ -15,8 +15,8 @@ class PictureCallback(SampleCallback):
     """Draws a picture at the end of epochs, as a PNG file and as a TensorBoard image.
 
     Args:
-        log_dir: TensorBoard's directory; pictures go into its run `name`.
-        name: Of the run, the image and the folder of PNG files.
+        log_dir: TensorBoard's directory; pictures go into its run `train`, group `samples`.
+        name: Of the image, and of the folder of PNG files.
         image_dir: Folder of the PNG files, `log_dir/name` by default; `epoch-0001.png` and so on.
         every: Draw after every so many epochs, 1 or more, and after the last one.
 
@@ -46,4 +46,4 @@ class PictureCallback(SampleCallback):
         images.write_png(path, shown)
 
     def summarize(self, shown: Any, step: int) -> None:
-        tf.summary.image(self.name, shown[np.newaxis], step=step)
+        tf.summary.image(self.tag, shown[np.newaxis], step=step)

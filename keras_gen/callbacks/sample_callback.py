@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
+
+from keras_gen import tensorboard
 
 
 class SampleCallback(keras.callbacks.Callback):
@@ -14,8 +15,8 @@ class SampleCallback(keras.callbacks.Callback):
     A subclass says what is shown, how it is written, and how TensorBoard gets it.
 
     Args:
-        log_dir: TensorBoard's directory; what is shown goes into its run `name`.
-        name: Of the run, and of the folder of files.
+        log_dir: TensorBoard's directory; what is shown goes into its run `train`, group `samples`.
+        name: What is shown, in TensorBoard.
         folder: Of the files, `log_dir/name` by default: `epoch-0001` and so on.
         every: Show after every so many epochs, 1 or more, and after the last one.
 
@@ -43,6 +44,11 @@ class SampleCallback(keras.callbacks.Callback):
         self._last_shown: int | None = None
         self._epoch: int | None = None
 
+    @property
+    def tag(self) -> str:
+        """Its name in TensorBoard."""
+        return self.name if self.name == tensorboard.SAMPLES else f"{tensorboard.SAMPLES}/{self.name}"
+
     def shown(self) -> Any:
         """What there is to show of the model as it is now."""
         raise NotImplementedError
@@ -52,7 +58,7 @@ class SampleCallback(keras.callbacks.Callback):
         raise NotImplementedError
 
     def summarize(self, shown: Any, step: int) -> None:
-        """Hands it to TensorBoard, whose writer is the default one."""
+        """Hands it to TensorBoard, whose writer is the default one; `step` is the epoch, from 1."""
         raise NotImplementedError
 
     def write_file(self, name: str) -> Path:
@@ -67,17 +73,27 @@ class SampleCallback(keras.callbacks.Callback):
             self._show(epoch)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        if self._epoch is not None and self._last_shown != self._epoch:
+        if self._last_shown != self._epoch and is_trained(self, self._epoch):
+            assert self._epoch is not None
             self._show(self._epoch)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._writer = None
 
     def _show(self, epoch: int) -> None:
         shown = self.shown()
         self.write(self.folder / f"epoch-{epoch + 1:04d}{self.suffix}", shown)
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir / self.name))
+        self._writer = self._writer or tensorboard.summary_writer(self.log_dir, tensorboard.TRAIN)
         with self._writer.as_default():
-            self.summarize(shown, epoch)
+            self.summarize(shown, epoch + 1)
+        self._writer.flush()
         self._last_shown = epoch
+
+
+def is_trained(callback: keras.callbacks.Callback, epoch: int | None) -> bool:
+    """Whether training ends after this epoch, the last one that was completed.
+
+    It does not where it was interrupted in a later one, and goes on where it is resumed.
+    """
+    if epoch is None:
+        return False
+    epochs = (callback.params or {}).get("epochs", epoch + 1)
+    return epoch + 1 == epochs or bool(getattr(callback.model, "stop_training", False))

@@ -16,7 +16,7 @@ class SampleGrid(PictureCallback):
     A conditional model gets a row for each class.
 
     Args:
-        log_dir: TensorBoard's directory; the pictures are its run `samples`.
+        log_dir: TensorBoard's directory; the pictures are in its run `train`.
         num_samples: Images in the grid of an unconditional model.
         samples_per_class: Columns of the grid of a conditional model.
         class_names: What to write beside the rows; the model's own names by default.

@@ -1,4 +1,4 @@
-"""What the model writes after every epoch, and what it holds for likely, always from the same prompts."""
+"""What the model writes after every epoch, and which next tokens it predicts, from the same prompts."""
 
 import os
 import re
@@ -13,14 +13,14 @@ from keras_gen.files import written_whole
 
 
 class TextSamples(SampleCallback):
-    """Shows what the model writes after the same prompts every epoch, from the same noise.
+    """Shows how the model continues the same prompts every epoch, from the same noise.
 
-    Each prompt has a table of its likeliest next tokens, and a text for each temperature: Markdown, in
-    TensorBoard's text tab and as a file.
+    Each prompt has a text for each temperature, and below them a table of the likeliest next tokens:
+    Markdown, in TensorBoard's text tab and as a file.
 
     Args:
-        log_dir: TensorBoard's directory; the texts are its run `samples`.
-        prompts: What is gone on with; `""` is the beginning of a text.
+        log_dir: TensorBoard's directory; the texts are in its run `train`.
+        prompts: What to continue; `""` is the beginning of a text.
         temperatures: See `TextGenerator.generate`.
         max_tokens: How many tokens to write at most.
         num_likeliest: Rows of the table; 0 for none.
@@ -69,10 +69,10 @@ class TextSamples(SampleCallback):
         found = []
         for number, prompt in enumerate(self.prompts):
             parts = [f"## After {in_code(prompt)}" if prompt else "## From the beginning"]
-            if self.num_likeliest:
-                parts.append(table(self.model.next_token_probabilities(prompt, self.num_likeliest)))
             for temperature, written in zip(self.temperatures, texts, strict=True):
                 parts += [f"**Temperature {temperature:g}**", fenced(written[number])]
+            if self.num_likeliest:
+                parts.append(table(self.model.next_token_probabilities(prompt, self.num_likeliest)))
             found.append("\n\n".join(parts) + "\n")
         return found
 
@@ -82,7 +82,7 @@ class TextSamples(SampleCallback):
 
     def summarize(self, shown: Any, step: int) -> None:
         for number, text in enumerate(shown):
-            tf.summary.text(f"samples/prompt_{number + 1}", text, step=step)
+            tf.summary.text(f"{self.tag}/prompt_{number + 1}", text, step=step)
 
 
 def table(likeliest: list[tuple[str, float]]) -> str:

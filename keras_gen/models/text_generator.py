@@ -376,6 +376,8 @@ class TextGenerator(BaseModel):
     def next_token_probabilities(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
         """The likeliest next tokens and their probabilities, the likeliest first.
 
+        Padding and the unknown token, which are never written, are left out.
+
         Args:
             prompt: What comes before.
             k: How many, 1 or more.
@@ -383,10 +385,10 @@ class TextGenerator(BaseModel):
         checks.at_least("k", k, 1)
         self._check_prompts([prompt])
         logits = self(self.encode_prompts(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
-        probabilities, token_ids = tf.math.top_k(
-            tf.nn.softmax(tf.cast(logits, tf.float32)), min(k, len(logits))
-        )
-        pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids[:, tf.newaxis]).numpy()]
+        written = tf.nn.softmax(tf.cast(logits, tf.float32))[END:]
+        probabilities, places = tf.math.top_k(written, min(k, len(written)))
+        token_ids = places[:, tf.newaxis] + END
+        pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids).numpy()]
         return list(zip(pieces, probabilities.numpy().tolist(), strict=True))
 
     # === Presets and export ===

@@ -1,5 +1,6 @@
 """Each callback on a real `fit`."""
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -39,7 +40,7 @@ def test_sample_grid_is_the_same_noise_every_epoch(model, garments, tmp_path):
     picture = np.asarray(PIL.Image.open(tmp_path / "samples" / "epoch-0005.png"))
     np.testing.assert_array_equal(picture, grid.picture())
     assert picture.shape == (4 * 58 + 2, 4 * 58 + 2, 3)  # 28 enlarged to 56, gaps of 2
-    assert len(events(tmp_path / "samples").Tensors("samples")) == 3
+    assert [e.step for e in events(tmp_path / "train").Tensors("samples")] == [2, 4, 5]
 
 
 def test_sample_grid_has_a_row_for_each_class(conditional, garments, tmp_path):
@@ -53,13 +54,51 @@ def test_sample_grid_has_a_row_for_each_class(conditional, garments, tmp_path):
 
 
 def test_reconstruction_grid_shows_real_above_model(model, garments, tmp_path):
-    grid = callbacks.ReconstructionGrid(tmp_path, garments[0][:4], columns=4)
+    grid = callbacks.ReconstructionGrid(tmp_path, garments[0][:5], columns=4)
     model.fit(garments[0], verbose=0, callbacks=[grid])
     shown = np.asarray(PIL.Image.open(tmp_path / "reconstructions" / "epoch-0001.png"))
     pictures = shown[:, -(4 * 58 + 2) :, 0]
     np.testing.assert_array_equal(pictures[2:58, 2:58][::2, ::2], garments[0][0])
-    expected = np.round(model.reconstruct(garments[0][:4])[0, ..., 0] * 255)
-    np.testing.assert_array_equal(pictures[60:116, 2:58][::2, ::2], expected)
+    expected = np.round(model.reconstruct(garments[0][:5])[..., 0] * 255)
+    np.testing.assert_array_equal(pictures[60:116, 2:58][::2, ::2], expected[0])
+    np.testing.assert_array_equal(pictures[176:232, 2:58][::2, ::2], expected[4])  # none is left out
+    assert pictures[176:, 60:].min() == 255
+
+
+def test_training_curves_share_charts(model, garments, tmp_path):
+    """A GAN's names, too, and what other callbacks add."""
+
+    class Other(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs):
+            logs["val_fd"] = 10.0 - epoch
+
+    curves = callbacks.TrainingCurves(tmp_path)
+    history = model.fit(
+        garments[0],
+        validation_data=(garments[0][:64],),
+        epochs=2,
+        verbose=0,
+        callbacks=[Other(), curves],
+    ).history
+    shared = {"loss", "metrics/active_units", "metrics/kl_loss", "metrics/reconstruction_loss"}
+    train, validation = events(tmp_path / "train"), events(tmp_path / "validation")
+    assert set(train.Tags()["tensors"]) == shared | {"training/learning_rate"}
+    assert set(validation.Tags()["tensors"]) == shared | {"metrics/FD"}
+    for log, tag, name in ((train, "loss", "loss"), (validation, "metrics/FD", "val_fd")):
+        points = log.Tensors(tag)
+        assert [event.step for event in points] == [1, 2]
+        values = [tf.make_ndarray(event.tensor_proto).item() for event in points]
+        assert values == pytest.approx(history[name])
+
+
+def test_what_an_early_stop_leaves_is_shown(model, garments, tmp_path):
+    """The last epoch, though nobody knew that it was."""
+    grid = callbacks.SampleGrid(tmp_path, num_samples=4, every=5)
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1)
+    )
+    model.fit(garments[0], epochs=10, verbose=0, callbacks=[stop, grid])
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["epoch-0002.png"]
 
 
 def test_latent_projector_writes_what_the_projector_reads(model, garments, tmp_path):
@@ -88,17 +127,16 @@ def test_latent_projector_writes_what_the_projector_reads(model, garments, tmp_p
 
 
 def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_path):
-    monitor = callbacks.HardwareMonitor(tmp_path, 32, seconds=0.05)
+    monitor = callbacks.HardwareMonitor(tmp_path, 32, seconds=0.01)
     model.fit(garments[0], epochs=4, batch_size=32, verbose=0, callbacks=[monitor])
     assert monitor._thread is None
-    logged = events(tmp_path / "hardware")
-    assert {"cpu_percent", "ram_percent", "process_ram_gib", "images_per_second"} <= set(
-        logged.Tags()["tensors"]
-    )
-    rates = [tf.make_ndarray(e.tensor_proto).item() for e in logged.Tensors("images_per_second")]
-    assert all(rate > 0 for rate in rates)
-    steps = [event.step for event in logged.Tensors("cpu_percent")]
-    assert steps == sorted(steps) and 3 * 16 <= steps[-1] <= 4 * 16
+    logged = events(tmp_path / "train")
+    names = {"cpu_percent", "ram_percent", "process_ram_gib"}
+    assert {f"utilization/{name}" for name in names} <= set(logged.Tags()["tensors"])
+    rates = logged.Tensors("training/images_per_second")
+    assert [event.step for event in rates] == [1, 2, 3, 4]
+    assert all(tf.make_ndarray(event.tensor_proto) > 0 for event in rates)
+    assert {event.step for event in logged.Tensors("utilization/cpu_percent")} <= {1, 2, 3, 4}
     with pytest.raises(ValueError, match="seconds must be more than 0"):
         callbacks.HardwareMonitor(tmp_path, seconds=0)
 
@@ -116,8 +154,6 @@ def test_finite_guard_names_the_loss_and_the_step(garments, steps_per_execution)
 
 
 def test_finite_guard_on_any_keras_model():
-    import keras
-
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", jit_compile=False)
     x = np.ones((40, 1), "float32")
@@ -171,6 +207,7 @@ def test_text_samples_are_the_same_prompts_at_several_temperatures(tmp_path):
         tmp_path, ["", "a"], temperatures=(0, 0.7), max_tokens=20, num_likeliest=3, every=2
     )
     samples.set_model(model)
+    samples.set_params({"epochs": 3})
     for epoch in range(3):
         samples.on_epoch_end(epoch)
     samples.on_train_end()
@@ -183,8 +220,10 @@ def test_text_samples_are_the_same_prompts_at_several_temperatures(tmp_path):
             assert f"**Temperature {temperature:g}**\n\n" in shown and f"\n{text}\n```" in shown
         for piece, probability in model.next_token_probabilities(prompt, 3):
             assert f"| {in_code(piece)} | {probability:.1%} |" in shown
-    events = EventAccumulator(str(tmp_path / "samples")).Reload()
-    assert events.Tags()["tensors"] == ["samples/prompt_1", "samples/prompt_2"]
+    assert shown.index("**Temperature 0.7**") < shown.index("| next token |")  # the text comes first
+    logged = events(tmp_path / "train")
+    assert logged.Tags()["tensors"] == ["samples/prompt_1", "samples/prompt_2"]
+    assert [event.step for event in logged.Tensors("samples/prompt_1")] == [2, 3]
     for arguments in ({"prompts": "a"}, {"prompts": []}, {"temperatures": ()}):
         with pytest.raises(ValueError, match="must be a list of one or more"):
             callbacks.TextSamples(tmp_path, **arguments)

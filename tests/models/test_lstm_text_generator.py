@@ -240,8 +240,9 @@ def test_the_table_of_next_tokens(trained):
     table = trained.next_token_probabilities("The quick brown f", 3)
     assert table[0][0] == "o" and table[0][1] > 0.9 and len(table) == 3
     probabilities = [p for _, p in trained.next_token_probabilities("T", 10_000)]
-    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert 0.99 < sum(probabilities) < 1  # the rest is padding's and the unknown token's
     assert probabilities == sorted(probabilities, reverse=True)
+    assert len(probabilities) == trained.tokenizer.vocabulary_size - 2
 
 
 # === Serving ===

@@ -1,0 +1,52 @@
+"""Losses and metrics in TensorBoard, in few charts."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_gen import tensorboard
+
+
+class TrainingCurves(keras.callbacks.Callback):
+    """Logs what every epoch logs, and the learning rate, to TensorBoard.
+
+    Training and validation are two curves in one chart. Charts come in the groups `loss`, `metrics` and
+    `training`, and epochs count from 1. `keras.callbacks.TensorBoard` works, too: it logs weights and
+    profiles, and has a group for each value.
+
+    Args:
+        log_dir: TensorBoard's directory; the curves are its runs `train` and `validation`.
+
+    Place it after callbacks that add to the logs, such as `Evaluation`.
+
+    Example:
+
+    >>> import tempfile
+    >>> curves = TrainingCurves(tempfile.mkdtemp())
+    """
+
+    def __init__(self, log_dir: str | os.PathLike):
+        super().__init__()
+        self.log_dir = Path(log_dir)
+        self._writers: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+        if not any(name.endswith("learning_rate") for name in values):
+            rate = self.model.optimizer.learning_rate
+            values["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        tags = tensorboard.scalar_tags(name.removeprefix("val_") for name in values)
+        of_runs: dict[str, dict[str, float]] = {}
+        for name, value in values.items():
+            run = tensorboard.VALIDATION if name.startswith("val_") else tensorboard.TRAIN
+            of_runs.setdefault(run, {})[tags[name.removeprefix("val_")]] = value
+        for run, scalars in of_runs.items():
+            if run not in self._writers:
+                self._writers[run] = tensorboard.summary_writer(self.log_dir, run)
+            tensorboard.write_scalars(self._writers[run], scalars, epoch + 1)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._writers = {}
