@@ -22,7 +22,7 @@ from keras_gen.checkpoints import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, save
 
 MEASURED = 0.05  # the part of the time that steps are measured for,
 LEAST_MEASURED, MOST_MEASURED = 3.0, 20.0  # but at least and at most so many seconds
-SPARE = 0.04  # the part of the time that is left over, since a run is rather to end early than late
+SPARE = 0.03  # the part of the time that is left over, since a run is rather to end early than late
 VALIDATION_BATCHES = 64  # that are timed
 
 

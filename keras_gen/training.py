@@ -101,28 +101,28 @@ def train(
         recipe: A name from the recipes table.
         data: Name of a data set, a folder of images, or an .npz file; for a text generator `python_docs`,
             a .txt or .json file, or a folder of .txt files; the recipe's by default.
-        epochs: Passes over the training data; the recipe's by default, which for some models are so
-            many that they see a number of images that does not depend on the data.
-        steps: Training steps, in place of epochs. Where they do not fill the last epoch, it is shorter.
-        minutes: Minutes that the whole run may take, in place of epochs. The speed is measured first, and
-            the number of steps that fits is recorded, so that the run can be repeated exactly.
-        max_minutes: Stop after so many minutes, finished or not; the run can be resumed.
-        batch_size: Images, or rows of text, in a training step, over all replicas; the recipe's by default.
-        learning_rate: Of Adam, at the start; the recipe's by default.
-        discriminator_learning_rate: Of the discriminator's Adam, for models that have one; by default the
-            recipe's, or `learning_rate` where that is given.
-        learning_rate_decay: Let the learning rate fall to 0 along half a cosine.
-        seed: Determines initial weights, noise and the order of the data.
-        out: Run directory to make, runs/<model>-<time> by default; must not exist or be empty.
+        epochs: Passes over the training data; the recipe's by default. Some recipes set the number of
+            training images instead, from which the number of epochs follows.
+        steps: Training steps, instead of epochs. The last epoch is shorter if they do not fill it.
+        minutes: Time budget of the whole run, instead of epochs. The speed is measured first, and the
+            number of steps that fits is recorded in config.json, so that the run can be repeated exactly.
+        max_minutes: Stop after this many minutes, finished or not; the run can be resumed.
+        batch_size: Images, or rows of text, per training step, over all replicas; the recipe's by default.
+        learning_rate: Adam's initial learning rate; the recipe's by default.
+        discriminator_learning_rate: The discriminator's initial learning rate, for models that have one;
+            by default the recipe's, or `learning_rate` if that is given.
+        learning_rate_decay: Decay the learning rate to 0 along half a cosine.
+        seed: Determines the initial weights, all noise and the order of the data.
+        out: Run directory to create, runs/<model>-<time> by default; it must be empty or not exist.
         strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
             or Slurm names (multi_worker).
-        dtype_policy: Numbers that the networks compute with; auto is mixed_bfloat16 on a processor that
-            has instructions for it, else float32. The recipe's by default.
-        mlflow: URI of an MLflow store to log the run to, too; "" for MLflow's own default.
-        data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir`.
+        dtype_policy: Number format of the networks; auto is mixed_bfloat16 where the hardware
+            multiplies in bfloat16, otherwise float32. The recipe's by default.
+        mlflow: URI of an MLflow store to log the run to as well; "" for MLflow's own default.
+        data_options: Further arguments of `load_dataset`, or `load_text`, such as `data_dir`.
         hyperparameters: Constructor arguments of the model.
         progress: Makes the callback that shows progress.
-        started: What `time.monotonic()` was when `minutes` began; now by default.
+        started: Value of `time.monotonic()` at which `minutes` began; now by default.
 
     Returns:
         The run directory.

@@ -37,7 +37,7 @@ ALLOWED = {
     "callbacks": {"datasets", "files", "images", "hardware", "metrics", "tensorboard"},
     "distribution": set(),
     "recipes": set(),
-    "checkpoints": {"callbacks", "datasets", "files"},
+    "checkpoints": {"callbacks", "files"},
     "loading": {"checkpoints", "datasets", "models", "presets"},
     "tracking": {"files", "tensorboard"},
     "building": {"datasets", "devices", "models", "recipes"},
