@@ -18,6 +18,7 @@ from keras_gen.files import written_whole
 
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
 CHECKPOINT_SHARE = 0.01  # at most, of the time
+STEPS_BETWEEN_VOTES = 50  # of several workers, which save and stop all together
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
@@ -52,8 +53,8 @@ class Keeper(keras.callbacks.Callback):
         epoch: The epoch that the run is resumed in, from 0.
         step: The steps of that epoch that are done.
         max_minutes: Minutes until it stops; None for no limit.
-        strategy: Of a distributed run. Several workers save and stop only at the end of an epoch,
-            all together.
+        strategy: Of a distributed run. Several workers save and stop all together: every 50 steps they
+            ask each other whether one of them is to.
     """
 
     def __init__(
@@ -107,13 +108,10 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step = self._first_step + batch + 1
-        if batch + 1 >= self.params["steps"] or self.together:
+        if batch + 1 >= self.params["steps"]:
             return  # the end of the epoch comes next
-        if self._should_stop():
-            self._save()
-            raise Stop
-        if time.monotonic() >= self._next_save:
-            self._save()
+        if not self.together or self.step % STEPS_BETWEEN_VOTES == 0:
+            self._save_or_stop()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.step, self._first_step = epoch + 1, 0, 0
@@ -124,18 +122,18 @@ class Keeper(keras.callbacks.Callback):
         self._write_seconds()
         if self.epoch == self.params["epochs"]:
             return  # `model.keras` comes next
-        stop = self._should_stop()
-        if stop or self.together or time.monotonic() >= self._next_save:
+        self._save_or_stop()
+
+    def _save_or_stop(self) -> None:
+        stop = self.signal is not None or (self.budget is not None and self.budget.is_over)
+        save = stop or time.monotonic() >= self._next_save
+        if self.together:
+            votes = self.strategy.run(lambda: tf.constant([stop, save], tf.float32))
+            stop, save = (self.strategy.reduce("SUM", votes, axis=None).numpy() > 0).tolist()
+        if save:
             self._save()
         if stop:
             raise Stop
-
-    def _should_stop(self) -> bool:
-        stop = self.signal is not None or (self.budget is not None and self.budget.is_over)
-        if not self.together:
-            return stop
-        votes = self.strategy.run(lambda: tf.constant(float(stop)))
-        return bool(self.strategy.reduce("SUM", votes, axis=None) > 0)
 
     def _save(self) -> None:
         start = time.monotonic()

@@ -51,6 +51,7 @@ DATA_OPTIONS: "dict[str, tuple[Callable[[str], Any], str, str]]" = {
     "data_dir": (str, "FOLDER", "a named data set's own files"),
     "image_size": (height_and_width, "H,W", "size that a folder's or CelebA's images are resized to"),
     "channels": (int, "N", "1 or 3, for a folder whose images are grey and coloured"),
+    "background": (str, "COLOUR", "what shows through the transparent pixels of a folder's images"),
     "label": (str, "NAME", "the attribute of CelebA's that makes its two classes"),
     "skip_broken": (json.loads, "true", "leave out image files that do not decode"),
     "test_fraction": (float, "PART", "held out, where the source has no test part"),

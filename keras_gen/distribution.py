@@ -116,6 +116,13 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type in (None, "", chief) and resolver.task_id == 0
 
 
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """How many processes train together."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    return sum(len(tasks) for tasks in strategy.cluster_resolver.cluster_spec().as_dict().values())
+
+
 def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
     """Raises a ValueError where a batch does not fall into equal parts, so that its mean would be wrong."""
     replicas = strategy.num_replicas_in_sync

@@ -8,6 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_gen.building import Data
+from keras_gen.datasets.epochs import epoch_setters
+from keras_gen.datasets.image_dataset import Share
+from keras_gen.distribution import num_workers
 
 
 def fit(
@@ -30,9 +33,10 @@ def fit(
     """
     everyone = Callbacks(callbacks, model, epochs=-(-steps // data.steps_per_epoch))
     with everyone.training():
-        for batches, first, last in parts(data, steps, epoch, step):
+        strategy = model.distribute_strategy
+        for part, first, last in parts(data, steps, epoch, step, strategy):
             model.fit(
-                batches,
+                part,
                 initial_epoch=first,
                 epochs=last,
                 validation_data=data.test,
@@ -43,7 +47,9 @@ def fit(
                 break
 
 
-def parts(data: Data, steps: int, epoch: int, step: int) -> Iterator[tuple[tf.data.Dataset, int, int]]:
+def parts(
+    data: Data, steps: int, epoch: int, step: int, strategy: tf.distribute.Strategy
+) -> Iterator[tuple[Any, int, int]]:
     """Batches, the first epoch that they are for and the one before which they end.
 
     They are the rest of the epoch that a run is resumed in, the whole epochs, and the last epoch where it
@@ -52,12 +58,33 @@ def parts(data: Data, steps: int, epoch: int, step: int) -> Iterator[tuple[tf.da
     whole, left = divmod(steps, data.steps_per_epoch)
     if step:
         length = data.steps_per_epoch if epoch < whole else left
-        yield data.train_from(step).take(length - step), epoch, epoch + 1
+        yield batches(data, step, length - step, strategy), epoch, epoch + 1
         epoch += 1
     if epoch < whole:
-        yield data.train, epoch, whole
+        yield batches(data, 0, data.steps_per_epoch, strategy), epoch, whole
     if left and epoch <= whole:
-        yield data.train.take(left), whole, whole + 1
+        yield batches(data, 0, left, strategy), whole, whole + 1
+
+
+def batches(data: Data, step: int, count: int, strategy: tf.distribute.Strategy) -> Any:
+    """So many training batches of an epoch, from a step on.
+
+    Each of several workers that have one device each loads its own part of every batch. Workers of several
+    devices load all of it, and TensorFlow hands out the parts.
+    """
+    if not 1 < num_workers(strategy) == strategy.num_replicas_in_sync:
+        return (data.train_from(step) if step else data.train).take(count)
+    setters: list[Any] = []
+
+    def part(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        share = Share(context.input_pipeline_id, context.num_input_pipelines)
+        dataset = data.train_from(step, share)
+        setters.extend(epoch_setters(dataset))
+        return dataset.take(count)
+
+    dataset = strategy.distribute_datasets_from_function(part)
+    dataset.set_epoch = lambda epoch: [set_epoch(epoch) for set_epoch in setters]
+    return dataset
 
 
 class Callbacks(keras.callbacks.CallbackList):

@@ -22,13 +22,14 @@ OPTIONS += ("--hidden-units", "8", "--strategy", "multi_worker")
 # rounding, which Adam, unlike plain gradient descent, would amplify where gradients are near 0.
 SILENT = """
 import sys
-from keras_gen import cli
+from keras_gen import checkpoints, cli
 import keras
 from keras_gen.layers import Sampling
 from keras_gen.models import VAE
 
 VAE.default_optimizer = lambda self, rate: keras.optimizers.SGD(1e-4)
-Sampling.call = lambda self, z_mean, z_log_var, seed=None: z_mean + 0.0 * z_log_var
+Sampling.call = lambda self, z_mean, z_log_var, noise=None: z_mean + 0.0 * z_log_var
+checkpoints.STEPS_BETWEEN_VOTES = 1
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -73,17 +74,18 @@ def test_two_workers_come_to_the_weights_of_one_process(tmp_path, garments, monk
     data = tmp_path / "small.npz"
     np.savez(data, x_train=garments[0][:256], x_test=garments[0][256:320])
     out = tmp_path / "two"
-    # In two parts, so that resuming with two workers is covered.
+    # In two parts, so that resuming with two workers is covered, in the middle of an epoch.
     arguments = ["train", "vae", "--data", str(data), "--out", str(out), *OPTIONS]
     run_workers([*arguments, "--max-minutes", "0.0001"])
     assert not (out / "model.keras").exists()
+    assert [path.stem for path in (out / "checkpoints").iterdir()] == ["epoch-00000-step-0000001"]
     printed = run_workers(["resume", str(out)])
     assert "2 workers, 2 replicas, 32 images each in a step" in printed[0]
     assert "epoch 2/2" in printed[0] and "epoch 2/2" not in printed[1]  # one of them speaks
 
     monkeypatch.setattr(
         "keras_gen.layers.Sampling.call",
-        lambda self, mean, log_var, seed=None: mean + 0.0 * log_var,
+        lambda self, mean, log_var, noise=None: mean + 0.0 * log_var,
     )
     monkeypatch.setattr(VAE, "default_optimizer", lambda self, rate: keras.optimizers.SGD(1e-4))
     one = training.train(

@@ -59,7 +59,7 @@ def test_the_table(runs, capsys):
         "precision",
         "recall",
         "label accuracy",
-        "log p(x) (nats per image)",
+        "cross-entropy, importance-weighted (nats per image)",
     } <= rows
 
 
@@ -114,7 +114,8 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         raise ValueError("seen")
 
     monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
-    others = {"skip_broken": False, "test_fraction": 0.1, "batch_size": evaluating.BATCH}
+    others = {"skip_broken": False, "test_fraction": 0.1, "background": "white"}
+    others["batch_size"] = evaluating.BATCH
     folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
     of_folder = {"data": folder, "image_size": [28, 28], "channels": 1}
     for arguments, expected in (

@@ -42,7 +42,7 @@ ALLOWED = {
     "tracking": {"files", "tensorboard"},
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
-    "fitting": {"building"},
+    "fitting": {"building", "datasets", "distribution"},
     "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}

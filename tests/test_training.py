@@ -328,7 +328,7 @@ def test_the_first_error_is_the_one_that_is_raised(small_data, tmp_path, monkeyp
     def refuse(*_):
         raise ValueError("the first error")
 
-    monkeypatch.setattr("keras_gen.models.ImageModel.check_first_batch", refuse)
+    monkeypatch.setattr("keras_gen.models.ImageModel.check_data", refuse)
     ended = []
 
     def progress(*_):
@@ -449,7 +449,7 @@ def test_load_model_says_what_is_wrong(tmp_path):
         (tmp_path / "empty", "neither model.keras nor a checkpoint"),
         (tmp_path / "a.txt", "Expected a run directory, a .keras file or a preset"),
         (tmp_path / "half.keras", r"it is damaged or incomplete \(16 bytes, [^()]+\)\.$"),
-        (tmp_path / "other.keras", "could not be loaded: it is damaged, or is no keras_gen model"),
+        (tmp_path / "other.keras", "could not be loaded: it is damaged, or is not a keras_gen model"),
     ):
         with pytest.raises(ValueError, match=message):
             load_model(source)

@@ -48,7 +48,7 @@ class ImageDataset:
     num_train: int
     num_test: int
     batch_size: int
-    train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    train_from: Callable[..., tf.data.Dataset] = dataclasses.field(repr=False)
     train_once: Callable[[], tf.data.Dataset] = dataclasses.field(repr=False)
     num_broken: int = 0
     unit: ClassVar[str] = "images"
@@ -90,19 +90,54 @@ class ImageDataset:
         return np.concatenate(x), np.concatenate(y)
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """One worker's part of each training batch.
+
+    Args:
+        part: Which one, from 0.
+        parts: How many there are; they divide the batch size.
+    """
+
+    part: int = 0
+    parts: int = 1
+
+
+ALL = Share()
+
+
 def shuffled_batches(
-    load: Loader, num_examples: int, batch_size: int, seed: int, skip: int = 0
+    load: Loader, num_examples: int, batch_size: int, seed: int, skip: int, share: Share
 ) -> tf.data.Dataset:
     """A pipeline whose k-th pass is a permutation of the examples that (seed, k) determines.
 
     `set_epoch(k)` on what is returned chooses the next pass's k; without it, passes count up from 0.
     """
-    steps = num_examples // batch_size
 
     def batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        return load(permutation(num_examples, seed, epoch)[skip * batch_size : steps * batch_size])
+        order = order_of_epoch(num_examples, batch_size, seed, epoch, skip, share)
+        return load(order) if share == ALL else load(order).rebatch(batch_size // share.parts)
 
-    return keyed_by_epoch(batches, steps - skip)
+    return keyed_by_epoch(batches, num_examples // batch_size - skip)
+
+
+def order_of_epoch(
+    num_examples: int, batch_size: int, seed: int, epoch: tf.Tensor, skip: int, share: Share
+) -> tf.Tensor:
+    """The numbers of the examples that fill an epoch's batches, but the first `skip`, in their order.
+
+    Args:
+        num_examples: How many there are.
+        batch_size: In a batch, over all workers.
+        seed: Determines the order, together with the epoch.
+        epoch: int64.
+        skip: Batches to leave out at the beginning.
+        share: Of each batch only this part.
+    """
+    steps = num_examples // batch_size
+    order = permutation(num_examples, seed, epoch)[skip * batch_size : steps * batch_size]
+    parts = tf.reshape(order, (steps - skip, share.parts, batch_size // share.parts))
+    return tf.reshape(parts[:, share.part], (-1,))
 
 
 def permutation(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -170,8 +205,8 @@ def build_dataset(
             f"batch_size={batch_size} images. Received: {num_train}. Choose a smaller batch_size."
         )
 
-    def train_from(step: int) -> tf.data.Dataset:
-        return shuffled_batches(train_loader, num_train, batch_size, seed, skip=step)
+    def train_from(step: int, share: Share = ALL) -> tf.data.Dataset:
+        return shuffled_batches(train_loader, num_train, batch_size, seed, step, share)
 
     def train_once() -> tf.data.Dataset:
         return train_loader(permutation(num_train, seed, tf.constant(0, tf.int64)))

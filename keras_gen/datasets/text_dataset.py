@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.datasets.image_dataset import ALL, Share
 from keras_gen.datasets.text_sources import Text, find_text, split_documents, split_running_text
 from keras_gen.datasets.token_rows import document_rows, held_out_windows, training_windows, write_token_ids
 from keras_gen.tokenizers import CharacterTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
@@ -60,7 +61,7 @@ class TextDataset:
     num_train: int
     num_test: int
     batch_size: int
-    train_from: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    train_from: Callable[..., tf.data.Dataset] = dataclasses.field(repr=False)
     num_incomplete: int = 0
     unit: ClassVar[str] = "tokens"
 
@@ -152,8 +153,8 @@ def load_text(
             "or sequence_length."
         )
 
-    def train_from(step: int) -> tf.data.Dataset:
-        return train_rows.shuffled(batch_size, seed, step)
+    def train_from(step: int, share: Share = ALL) -> tf.data.Dataset:
+        return train_rows.shuffled(batch_size, seed, step, share)
 
     return TextDataset(
         name=name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.datasets.image_dataset import keyed_by_epoch, permutation, with_sharding
+from keras_gen.datasets.image_dataset import Share, keyed_by_epoch, order_of_epoch, with_sharding
 from keras_gen.datasets.text_sources import Text
 from keras_gen.tokenizers import END, PADDING, Tokenizer
 
@@ -65,17 +65,16 @@ class TokenRows:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def shuffled(self, batch_size: int, seed: int, skip: int = 0) -> tf.data.Dataset:
+    def shuffled(self, batch_size: int, seed: int, skip: int, share: Share) -> tf.data.Dataset:
         """Full batches of rows, but for the first `skip`; (seed, k) determines the order of epoch k."""
-        steps = len(self) // batch_size
 
         def batches(epoch: tf.Tensor) -> tf.data.Dataset:
             key = tf.stack([tf.cast(seed, tf.int64), epoch])
             shift = tf.random.stateless_uniform((), key, 0, self.shifts, tf.int64)
-            order = permutation(len(self), seed, epoch)[skip * batch_size : steps * batch_size]
-            return self.batches(order, batch_size, shift)
+            order = order_of_epoch(len(self), batch_size, seed, epoch, skip, share)
+            return self.batches(order, batch_size // share.parts, shift)
 
-        return keyed_by_epoch(batches, steps - skip)
+        return keyed_by_epoch(batches, len(self) // batch_size - skip)
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Batches of all rows in their order; the last may be smaller."""

@@ -265,8 +265,8 @@ class BaseModel(keras.Model):
             callbacks=callbacks,
             validation_split=validation_split,
             validation_data=validation_data,
-            # Of a tf.data.Dataset Keras would warn that it does not shuffle it.
-            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+            # Of a data set Keras would warn that it does not shuffle it.
+            shuffle=shuffle and not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)),
             class_weight=class_weight,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,

@@ -45,7 +45,7 @@ def test_generator_that_runs_ahead(tmp_path, garments):
     model = GAN(**SIZES, real_label_flips=0.3)
     texts = told(tmp_path, garments, 4e-3, 1.5e-6, model)
     assert len(texts) == 1
-    assert "The generator has overpowered the discriminator, since step 0 (epoch 1)" in texts[0]
+    assert "The generator has overpowered the discriminator, since step " in texts[0]
     assert "real_label_flips=0 (now 0.3)" in texts[0]
     assert "generator learning rate of 0.001 (now 0.004)" in texts[0]
     assert "discriminator learning rate above 1.5e-06" in texts[0]

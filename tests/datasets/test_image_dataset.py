@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.datasets.epochs import EpochSetter
-from keras_gen.datasets.image_dataset import array_loader, build_dataset
+from keras_gen.datasets.image_dataset import Share, array_loader, build_dataset
 from keras_gen.models import MLPClassifier
 
 
@@ -111,3 +111,13 @@ def test_labels_go_with_their_images():
 def test_fewer_images_than_a_batch():
     with pytest.raises(ValueError, match="at least batch_size=32 images. Received: 18"):
         numbered(batch_size=32)
+
+
+def test_shares_of_workers_make_up_each_batch():
+    """What two workers load of a step is, together, the batch that one process has then."""
+    data = numbered()
+    whole = [batch[1].numpy() for batch in data.train_from(1)]
+    shares = [[batch[1].numpy() for batch in data.train_from(1, Share(part, 2))] for part in range(2)]
+    assert [len(share) for share in shares] == [len(whole)] * 2
+    for step, batch in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([share[step] for share in shares]), batch)
