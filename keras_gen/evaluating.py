@@ -74,6 +74,7 @@ def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
     of_pictures = data == "celeba" or (data not in DATASETS and Path(data).is_dir())
     dropped = ["data_dir"]
     dropped += [] if of_pictures else ["image_size", "channels"]
+    dropped += ["background"] if data == "celeba" or not of_pictures else []
     dropped += [] if data == "celeba" else ["label"]
     return {name: value for name, value in options.items() if name not in dropped}
 

@@ -47,3 +47,11 @@ class Adam(keras.optimizers.Adam):
 def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Another optimizer with the same settings."""
     return type(optimizer).from_config(optimizer.get_config())
+
+
+def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer's learning rate changes by a schedule."""
+    config = optimizer.get_config()
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        config = optimizer.inner_optimizer.get_config()
+    return isinstance(config["learning_rate"], dict)

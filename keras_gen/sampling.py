@@ -34,6 +34,11 @@ def write_images(
     if num is None:
         num = NUM_IMAGES if numbers is None else len(numbers)
     if numbers is not None:
+        if num % len(numbers):
+            raise ValueError(
+                "--num must be a multiple of the number of labels, which are repeated in order, or be left "
+                f"out. Received: {num} and {len(numbers)} labels"
+            )
         numbers = np.resize(numbers, num)
     if out.suffix == ".gif":
         frames = walk(model, num, seed, numbers)

@@ -30,9 +30,11 @@ def hparams_session(directory: Path, values: dict[str, Any]) -> Iterator[None]:
     trial = f"{directory.name} ({directory.parent})"
     session = hparams.KerasCallback(writer, plain(values), trial_id=trial)
     session.on_train_begin()
-    yield
-    session.on_train_end()
-    writer.flush()
+    try:
+        yield
+    finally:
+        session.on_train_end()
+        writer.flush()
 
 
 class MLflowRun:

@@ -413,7 +413,11 @@ class Run:
 
         def build() -> models.BaseModel:
             options = {**self.options, "steps": 1_000_000}
-            return building.build(self.recipe, data, options, self.hyperparameters)
+            copies = {
+                name: keras.models.clone_model(value) if isinstance(value, keras.Model) else value
+                for name, value in self.hyperparameters.items()
+            }
+            return building.build(self.recipe, data, options, copies)
 
         seconds = 60.0 * minutes
         costs = planning.measure(build, data, strategy, planning.seconds_to_measure(seconds))

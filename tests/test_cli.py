@@ -105,9 +105,9 @@ def test_sample_png_npy_gif(runs, tmp_path, capsys):
 
 def test_labels_by_name_and_number_repeat(runs, tmp_path):
     arrays = []
-    for labels in ("sneaker,3", "7,dress", "7,3,7,3,7"):
+    for labels in ("sneaker,3", "7,dress", "7,3,7,3,7,3"):
         out = str(tmp_path / "images.npy")
-        arguments = ["sample", str(runs["cvae"]), "--num", "5", "--labels", labels, "--out", out]
+        arguments = ["sample", str(runs["cvae"]), "--num", "6", "--labels", labels, "--out", out]
         assert cli.main(arguments) == 0
         arrays.append(np.load(out))
     np.testing.assert_array_equal(arrays[0], arrays[1])

@@ -106,6 +106,7 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
     shutil.copytree(runs / "cnn", run)
     trained = {"data": "celeba", "data_dir": "D", "image_size": [28, 28], "channels": 1, "label": "Smiling"}
     config = json.loads((run / "config.json").read_text())
+    trained["background"] = "black"
     (run / "config.json").write_text(json.dumps({**config, **trained}))
     seen = []
 
@@ -114,10 +115,9 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         raise ValueError("seen")
 
     monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
-    others = {"skip_broken": False, "test_fraction": 0.1, "background": "white"}
-    others["batch_size"] = evaluating.BATCH
+    others = {"skip_broken": False, "test_fraction": 0.1, "batch_size": evaluating.BATCH}
     folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
-    of_folder = {"data": folder, "image_size": [28, 28], "channels": 1}
+    of_folder = {"data": folder, "image_size": [28, 28], "channels": 1, "background": "black"}
     for arguments, expected in (
         ([], trained),
         (["--data", "celeba", "--label", "Male", "--data-dir", "E"], {**trained, **moved}),

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+LEAST_SCALE = 2.0**-10  # of losses in float16; one that is at work stays above 1
+
 
 class FiniteGuard(keras.callbacks.Callback):
     """Raises as soon as a logged value is NaN or infinite, whatever its name.
@@ -29,6 +31,17 @@ class FiniteGuard(keras.callbacks.Callback):
         if bad:
             raise FloatingPointError(self._message(bad, batch))
         self._last_batch = batch
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        # Loss scaling leaves out each update whose gradient is not finite, and halves its scale.
+        for name in ("optimizer", "discriminator_optimizer"):
+            scale = getattr(getattr(self.model, name, None), "dynamic_scale", None)
+            if scale is not None and float(scale) < LEAST_SCALE:
+                raise FloatingPointError(
+                    f"Gradients for the {name} overflow float16 in every step, so that nothing is learned "
+                    f"any longer (epoch {epoch + 1}, loss scale {float(scale):.2g}). "
+                    "Train in mixed_bfloat16 or float32, or try a tenth of the learning rate."
+                )
 
     def _message(self, bad: list[str], batch: int) -> str:
         where = f"epoch {self._epoch + 1}, between steps {self._last_batch + 2} and {batch + 1}"

@@ -26,7 +26,7 @@ def _setters(data: Any) -> Iterator[SetEpoch]:
         yield data.set_epoch
     elif isinstance(data, tf.data.Dataset):
         # No public name leads from a dataset to its inputs.
-        for part in getattr(data, "_inputs", tuple)():
+        for part in data._inputs():
             found = _setters(part)
             yield from map(_always_first, found) if type(data).__name__ == "CacheDataset" else found
 

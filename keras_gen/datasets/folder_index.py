@@ -11,7 +11,7 @@ from typing import Any
 from keras_gen.datasets.image_files import inspect_image
 from keras_gen.files import written_whole
 
-INDEXES = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras_gen" / "folders"
+INDEXES = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "keras_gen" / "folders"
 VERSION = 1  # of what `inspect_image` gives
 
 

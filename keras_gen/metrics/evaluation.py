@@ -227,7 +227,7 @@ def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: 
     A density is taken at dequantized pixels, so that its bits per dimension compare with a probability's.
     """
     few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
-    of = model.log_prob_of
+    of = getattr(model, "log_prob_of", "probability")
     if of == "density":
         x, few = dequantized(x), dequantized(few)
     results = []

@@ -18,7 +18,8 @@ from keras_gen.presets import loading, saving
 FURTHER_STATE = ("random_state_", "metric_")
 STEPS_PER_EXECUTION = 16  # measured fastest
 # Where callbacks live that know that they are called once for several steps.
-KNOWN_CALLBACKS = ("keras.", "keras_gen.")
+KNOWN_CALLBACKS = ("keras.", "keras_gen.", "mlflow.")
+BATCH_METHODS = [f"on_{what}batch_{when}" for what in ("", "train_", "test_") for when in ("begin", "end")]
 
 
 class BaseModel(keras.Model):
@@ -35,6 +36,7 @@ class BaseModel(keras.Model):
     from_data: ClassVar[tuple[str, ...]] = ()  # constructor arguments that `arguments_from` its data gives
     uses_sample_weight: ClassVar[bool] = True
     trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
+    _is_fitting = False
 
     @classmethod
     def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -141,6 +143,9 @@ class BaseModel(keras.Model):
         )
 
     def _set_metrics(self, metrics: Sequence[Any] | None, weighted_metrics: Sequence[Any] | None) -> None:
+        for name, some in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if some is not None and not isinstance(some, (list, tuple)):
+                raise ValueError(f"{name} must be a list of metrics. Received: {some!r}")
         taken = {tracker.name for tracker in self.trackers}
         self._user_metrics, self._weighted_metrics = (
             [checks.metric(metric, taken) for metric in some or ()] for some in (metrics, weighted_metrics)
@@ -184,10 +189,12 @@ class BaseModel(keras.Model):
             "run_eagerly": self.run_eagerly,
             **self._chosen,
             "auto_scale_loss": isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
-            **{name: keras.saving.serialize_keras_object(some) for name, some in metrics.items() if some},
+            **{name: keras.saving.serialize_keras_object(some) for name, some in metrics.items()},
         }
 
     def compile_from_config(self, config: dict) -> None:
+        if "metrics" not in config:  # an older file, which has what these came to, not what was asked for
+            config = {**config, "jit_compile": None, "steps_per_execution": None}
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(  # type: ignore[override]
@@ -256,25 +263,29 @@ class BaseModel(keras.Model):
         checks.monitors(callbacks, names)
         callbacks.insert(0, EpochSetter(x, validation_data))
         self._use_steps_per_execution(callbacks)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            # Of a data set Keras would warn that it does not shuffle it.
-            shuffle=shuffle and not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)),
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
+        self._is_fitting = True
+        try:
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                # Of a data set Keras would warn that it does not shuffle it.
+                shuffle=shuffle and not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)),
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
+        finally:
+            self._is_fitting = False
 
     def evaluate(  # type: ignore[override]
         self,
@@ -307,9 +318,10 @@ class BaseModel(keras.Model):
         Raises:
             ValueError: As for `fit`.
         """
-        self._check_fit(x, y, sample_weight)
-        x, y, sample_weight = with_targets(x, y, sample_weight)
-        if self.compiled:
+        if "_use_cached_eval_dataset" not in kwargs:  # as `fit` calls it, which has checked the data
+            self._check_fit(x, y, sample_weight)
+            x, y, sample_weight = with_targets(x, y, sample_weight)
+        if not self._is_fitting:
             self._use_steps_per_execution(keras.tree.flatten(callbacks or []))
         return super().evaluate(
             x,
@@ -337,10 +349,15 @@ class BaseModel(keras.Model):
         self.check_data(x, y)
         if sample_weight is not None or class_weight is not None:
             self.refuse_weights()
-        if class_weight is not None and y is None and hasattr(x, "shape"):
+        unlabelled = isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple)
+        if class_weight is not None and (unlabelled or (y is None and hasattr(x, "shape"))):
             raise ValueError("class_weight needs labels: pass fit(images, labels). Received: images alone")
         if sample_weight is not None and hasattr(x, "shape"):
-            checks.weights(sample_weight, len(x))
+            checks.weights(sample_weight, self.weight_shapes(x))
+
+    def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
+        """The shapes that `sample_weight` may have for these examples."""
+        return [(len(x),), (len(x), 1)]
 
     def check_data(self, x: Any, y: Any) -> None:
         """Raises a ValueError where `fit` was given what the model cannot learn from."""
@@ -364,23 +381,29 @@ class BaseModel(keras.Model):
     # === Inside train_step and test_step ===
 
     def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
-        """What `fit` hands to a step -> x, y, sample_weight or None, and how many examples there are.
-
-        A replica's batch may be empty, and convolutions have no gradient then: it gets one blank example,
-        which does not count.
-        """
+        """What `fit` hands to a step -> x, y, sample_weight or None, and how many examples there are."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
             self.refuse_weights()
             sample_weight = tf.cast(sample_weight, tf.float32)
-        count = tf.shape(x)[0]
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            blank = tf.maximum(0, 1 - count)
-            x, y, sample_weight = (
-                None if rows is None else tf.pad(rows, [[0, blank], *[[0, 0]] * (rows.shape.rank - 1)])
-                for rows in (x, y, sample_weight)
+        return x, y, sample_weight, tf.shape(x)[0]
+
+    def never_empty(self, *batches: tf.Tensor | None) -> list[Any]:
+        """Tensors (n, ...) as they are; but on a replica whose batch is empty, one blank example of each.
+
+        Convolutions have no gradient without an example. The blank one does not count in the loss and in
+        what is logged; batch normalization alone sees it in that step.
+        """
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return list(batches)
+        return [
+            None
+            if rows is None
+            else tf.pad(
+                rows, [[0, tf.maximum(0, 1 - tf.shape(rows)[0])], *[[0, 0]] * (rows.shape.rank - 1)]
             )
-        return x, y, sample_weight, count
+            for rows in batches
+        ]
 
     def scale_loss(
         self, loss: tf.Tensor, count: tf.Tensor, optimizer: keras.optimizers.Optimizer | None = None
@@ -536,8 +559,10 @@ class BaseModel(keras.Model):
 
 
 def acts_on_batches(callback: Any) -> bool:
-    """Whether a callback of a user's own wants to be called for every training step."""
-    for name in ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"):
+    """Whether a callback of a user's own wants to be called for every step."""
+    if isinstance(callback, keras.callbacks.CallbackList):
+        return any(map(acts_on_batches, callback.callbacks))
+    for name in BATCH_METHODS:
         method = getattr(callback, name, None)
         module = getattr(method, "__module__", None) or ""
         if method is not None and not module.startswith(KNOWN_CALLBACKS):

@@ -8,6 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Layers that leave the values as they are.
+SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
+
 
 def image_shape(value: Sequence[int]) -> None:
     """Refuses what is not (height, width, channels)."""
@@ -21,6 +24,14 @@ def at_least(name: str, value: float, minimum: float) -> None:
     """Refuses a number that is too small."""
     if not value >= minimum:
         raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
+
+
+def seed(value: Any) -> int:
+    """Refuses what is not an integer from 0 to 2**31 - 1."""
+    number = integer("seed", value, 0)
+    if number >= 2**31:
+        raise ValueError(f"seed must be less than 2**31. Received: {number}")
+    return number
 
 
 def integer(name: str, value: Any, minimum: int) -> int:
@@ -98,8 +109,9 @@ def gives_logits(name: str, value: keras.Model) -> None:
     """Refuses a network of one's own that ends in a sigmoid, where the loss wants what is before it."""
     last: Any = value
     while isinstance(last, keras.Model):
-        last = last.layers[-1]
-    if getattr(last, "activation", None) is keras.activations.sigmoid:
+        last = next(layer for layer in reversed(last.operations) if not isinstance(layer, SHAPING))
+    sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid
+    if sigmoid or type(last).__name__ == "Sigmoid":  # as keras.ops.sigmoid is in a Functional
         raise ValueError(
             f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
             f"network whose last layer, {last.name}, applies a sigmoid. Remove it."
@@ -181,13 +193,18 @@ def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     z = np.asarray(z)
     if z.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {z.dtype}")
-    if z.ndim != 2 or z.shape[1] != latent_dim:
+    if z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must have shape (n, {latent_dim}). Received: {z.shape}")
     return z.astype(np.float32)
 
 
 def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
     """A Keras metric by its name, as a function, or as it is; its name joins those that are taken."""
+    if value in ("accuracy", "acc"):
+        raise ValueError(
+            f"What {value!r} means depends on the labels: pass a metric such as "
+            "keras.metrics.CategoricalAccuracy()."
+        )
     try:
         found = keras.metrics.get(value)
     except (TypeError, ValueError):
@@ -233,13 +250,13 @@ def direction(name: str) -> str:
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
-def weights(sample_weight: Any, num_rows: int) -> None:
-    """Refuses sample weights that are not one finite number of 0 or more for each row."""
+def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
     sample_weight = np.asarray(sample_weight)
-    numeric = sample_weight.dtype.kind in "biuf"
-    if not numeric or sample_weight.ndim < 1 or len(sample_weight) != num_rows:
+    if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
+        expected = " or ".join(map(str, dict.fromkeys(shapes)))
         raise ValueError(
-            f"sample_weight must be {num_rows} numbers, one for each example. "
+            f"sample_weight must be numbers of shape {expected}. "
             f"Received: {sample_weight.dtype} of shape {sample_weight.shape}"
         )
     if not (np.isfinite(sample_weight).all() and sample_weight.min() >= 0):

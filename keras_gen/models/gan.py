@@ -26,7 +26,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keras_gen.layers import DiffAugment, child_seed, replica_id, replica_seed
+from keras_gen.layers import DiffAugment, child_seed, example_noise, replica_id, replica_seed
 from keras_gen.losses import (
     ADVERSARIAL_LOSSES,
     AdversarialLosses,
@@ -45,7 +45,7 @@ from keras_gen.models.gan_networks import (
 )
 from keras_gen.models.generative_model import GenerativeModel
 from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
-from keras_gen.optimizers import Adam, copy_of
+from keras_gen.optimizers import Adam, copy_of, has_schedule
 
 NETWORKS = ("generator", "discriminator")
 LOGGED = (
@@ -311,12 +311,18 @@ class GAN(GenerativeModel):
 
         Raises:
             ValueError: A loss was given, a metric is unknown or has a name that is taken, or the
-                generator got two optimizers.
+                generator got two optimizers, or a schedule would end too soon for the discriminator.
         """
         if optimizer is not None and generator_optimizer is not None:
             raise ValueError("optimizer and generator_optimizer are the same argument: pass one of them.")
         first = keras.optimizers.get(optimizer or generator_optimizer or self.default_optimizer())
-        second = keras.optimizers.get(discriminator_optimizer or copy_of(first))
+        if discriminator_optimizer is None and self.discriminator_steps > 1 and has_schedule(first):
+            raise ValueError(
+                f"A learning-rate schedule counts updates, and the discriminator has "
+                f"{self.discriminator_steps} in each training step: pass it a schedule as many times as "
+                "long, in discriminator_optimizer. Received: one optimizer for both"
+            )
+        second = first if discriminator_optimizer is None else keras.optimizers.get(discriminator_optimizer)
         if second is first:  # an optimizer belongs to one network's weights
             second = copy_of(first)
         super().compile(
@@ -434,10 +440,9 @@ class GAN(GenerativeModel):
     def test_step(self, data: Any) -> dict:
         images, labels, _, count = self.prepare(data)
         real_images = 2.0 * images - 1.0
-        # Noise that only the position in the test set determines: evaluating twice gives one result.
-        position = tf.cast(self.trackers[0].count, tf.int32)
-        shape = (tf.shape(images)[0], self.latent_dim)
-        z = tf.random.stateless_normal(shape, tf.stack([replica_id(), position]))
+        # Noise that only the place in the test set determines: evaluating twice gives one result.
+        places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(images)[0])
+        z = example_noise(replica_id(), places, (self.latent_dim,))
         generated_images = self.generator(join(z, labels), training=False)
         own_losses = sum_of_losses(self.generator)
         targets = (tf.ones(()), tf.zeros(()))

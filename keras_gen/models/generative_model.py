@@ -92,7 +92,7 @@ class GenerativeModel(ImageModel):
                 )
             labels = np.concatenate([labels] * (num_samples // len(labels)))
         num_samples = num_samples or 1
-        seed = self.drawn_seed() if seed is None else checks.integer("seed", seed, 0)
+        seed = self.drawn_seed() if seed is None else checks.seed(seed)
         if labels is None and self.conditional:
             labels = tf.random.stateless_uniform((num_samples,), (seed, 1), 0, self.num_classes, tf.int32)
         one_hot = self.checked_labels(labels, num_samples)

@@ -59,7 +59,7 @@ class ImageModel(BaseModel):
         self.image_shape = (int(height), int(width), int(channels))
         self.num_classes: Any = num_classes  # an integer wherever labels are used
         self.class_names = None if class_names is None else tuple(class_names)
-        self.seed = None if seed is None else checks.integer("seed", seed, 0)
+        self.seed = None if seed is None else checks.seed(seed)
         self._own_networks: dict[str, keras.Model | None] = {}  # what a subclass was given
         self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
 
@@ -126,7 +126,9 @@ class ImageModel(BaseModel):
     def prepare(self, data: Any) -> tuple[tf.Tensor, Any, tf.Tensor | None, tf.Tensor]:
         """`unpack`, with images as float32 in [0, 1] (n, h, w, c), and one-hot labels."""
         x, y, sample_weight, count = self.unpack(data)
-        return self.to_images(x), self.to_one_hot(y), sample_weight, count
+        weights = None if sample_weight is None else tf.reshape(sample_weight, (-1,))
+        images, labels, weights = self.never_empty(self.to_images(x), self.to_one_hot(y), weights)
+        return images, labels, weights, count
 
     def predict_step(self, data: Any) -> Any:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -148,7 +150,8 @@ class ImageModel(BaseModel):
             return None
         if labels is None:
             raise ValueError(
-                f"{self.name} has num_classes={self.num_classes} and needs labels. Received: None"
+                f"{self.name} is conditional (num_classes={self.num_classes}) and needs labels: pass "
+                "(images, labels), as one tf.data.Dataset or as a list. Received: no labels"
             )
         labels = tf.convert_to_tensor(labels)
 
@@ -159,7 +162,8 @@ class ImageModel(BaseModel):
             return tf.reshape(tf.cast(labels, tf.float32), (-1, self.num_classes))
 
         if labels.shape.rank is None:
-            return tf.cond(tf.size(labels) > tf.shape(labels)[0], from_one_hot, from_integers)
+            one_hot = tf.cond(tf.size(labels) > tf.shape(labels)[0], from_one_hot, from_integers)
+            return tf.ensure_shape(one_hot, (None, self.num_classes))
         one_hot = labels.shape.rank == 2 and labels.shape[1] == self.num_classes
         return from_one_hot() if one_hot else from_integers()
 

@@ -26,9 +26,10 @@ class TextGenerator(BaseModel):
 
     It logs `loss`, the cross-entropy in nats per token; `perplexity`, its exponential; and
     `bits_per_character`, which compares across tokenizers as long as no piece is unknown. Padding counts
-    in none of them. For `compile(metrics=...)`, `y_true` are the targets (n, t) and `y_pred` the next
-    token's probabilities (n, t, vocabulary_size), as `SparseCategoricalAccuracy(name="accuracy")` takes
-    them; padding has weight 0. `sample_weight` is one number for each row, (n,), or for each token, (n, t).
+    in none of them, and `sample_weight` in the loss alone: it is one number for each row, (n,), or for each
+    token, (n, t). For `compile(metrics=...)`, `y_true` are the targets (n, t) and `y_pred` the next token's
+    probabilities (n, t, vocabulary_size), which `SparseCategoricalAccuracy(name="accuracy")` takes; padding
+    has weight 0.
 
     Args:
         tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
@@ -62,7 +63,7 @@ class TextGenerator(BaseModel):
         super().__init__(**kwargs)
         self.tokenizer = tokenizer
         self.per_document = per_document
-        self.seed = None if seed is None else checks.integer("seed", seed, 0)
+        self.seed = None if seed is None else checks.seed(seed)
         self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         self.seed_generator = keras.random.SeedGenerator(child_seed(seed, "generate"))  # without a seed
         self.character_tracker = keras.metrics.Mean(name="bits_per_character")
@@ -95,6 +96,14 @@ class TextGenerator(BaseModel):
         """`tokenizer` and `per_document`, of a `TextDataset`."""
         return {"tokenizer": data.tokenizer, "per_document": data.per_document}
 
+    def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
+        *rows, count = super().unpack(data)
+        inputs, targets, sample_weight = self.never_empty(*rows)
+        return inputs, targets, sample_weight, count
+
+    def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
+        return [*super().weight_shapes(x), x.shape]
+
     def check_data(self, x: Any, y: Any) -> None:
         checks.token_rows(x, y, self.tokenizer.vocabulary_size)
 
@@ -124,7 +133,7 @@ class TextGenerator(BaseModel):
     ) -> tf.Tensor:
         """The mean over all targets that are no padding; 0 where there are none."""
         if sample_weight is not None:
-            nats *= sample_weight if sample_weight.shape.rank == 2 else sample_weight[:, tf.newaxis]
+            nats *= tf.reshape(sample_weight, (tf.shape(nats)[0], -1))  # (n, 1) or (n, t)
         return tf.math.divide_no_nan(tf.reduce_sum(nats), self.count(targets))
 
     def report(
@@ -136,8 +145,8 @@ class TextGenerator(BaseModel):
         sample_weight: tf.Tensor | None = None,
     ) -> dict:
         """The logs, with a batch's values added."""
-        mean = self.mean_nats(nats, targets, sample_weight)
-        self.track({"loss": loss, "perplexity": mean}, self.count(targets))
+        values = {"loss": loss, "perplexity": self.mean_nats(nats, targets)}
+        self.track(values, self.count(targets))
         characters = tf.cast(tf.reduce_sum(tf.gather(self.tokenizer.lengths, targets)), tf.float32)
         bits = tf.reduce_sum(nats) / math.log(2)
         self.character_tracker.update_state(bits / tf.maximum(characters, 1.0), characters)
@@ -153,7 +162,7 @@ class TextGenerator(BaseModel):
         for metric in self._user_metrics:
             metric.update_state(targets, probabilities, sample_weight=known)
         if sample_weight is not None:
-            known *= sample_weight if sample_weight.shape.rank == 2 else sample_weight[:, tf.newaxis]
+            known *= tf.reshape(sample_weight, (tf.shape(known)[0], -1))
         for metric in self._weighted_metrics:
             metric.update_state(targets, probabilities, sample_weight=known)
 
@@ -282,7 +291,13 @@ class TextGenerator(BaseModel):
         self._check_prompts(texts)
         check_sampling(max_tokens, temperature, top_k, top_p)
         write = self.compiled_function(self.continued, self.generation_spec())
-        numbers = (max_tokens, temperature, top_k, top_p, self.drawn_seed() if seed is None else seed)
+        numbers = (
+            max_tokens,
+            temperature,
+            top_k,
+            top_p,
+            self.drawn_seed() if seed is None else checks.seed(seed),
+        )
         found = write(tf.constant(texts, tf.string), *numbers)["texts"].numpy()
         stops = [stop] if isinstance(stop, str) else list(stop)
         results = [
@@ -305,7 +320,7 @@ class TextGenerator(BaseModel):
         check_sampling(max_tokens, temperature, top_k, top_p)
         token_ids = self.encode_prompts(tf.constant([prompt]))[0].numpy().tolist()
         numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
-        seed = self.drawn_seed() if seed is None else seed
+        seed = self.drawn_seed() if seed is None else checks.seed(seed)
         states = self.empty_states(1)
         next_token = self._compiled_step()
         for t in range(len(token_ids) - 1 + max_tokens):

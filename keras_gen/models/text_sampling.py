@@ -44,9 +44,9 @@ class Sampling:
 
 
 def check_sampling(max_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    checks.at_least("max_tokens", max_tokens, 1)
+    checks.integer("max_tokens", max_tokens, 1)
     checks.at_least("temperature", temperature, 0)
-    checks.at_least("top_k", top_k, 0)
+    checks.integer("top_k", top_k, 0)
     checks.share("top_p", top_p)
 
 

@@ -179,9 +179,9 @@ class VAE(Autoencoder):
     def test_step(self, data: Any) -> dict:
         images, labels, sample_weight, count = self.prepare(data)
         z_mean, z_log_var = self.posterior(images, labels)
-        # Noise that only the position in the test set determines: evaluating twice gives one result.
-        position = tf.cast(self.trackers[0].count, tf.int32)
-        noise = tf.random.stateless_normal(tf.shape(z_mean), tf.stack([replica_id(), position]))
+        # Noise that only the place in the test set determines: evaluating twice gives one result.
+        places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(z_mean)[0])
+        noise = example_noise(replica_id(), places, (self.latent_dim,))
         z = self.sampling(z_mean, z_log_var, noise)
         decoded = self.decoder(join(z, labels))
         reconstruction_loss = self.reconstruction_loss(images, decoded, sample_weight)
@@ -290,7 +290,12 @@ class VAE(Autoencoder):
         num_samples = checks.integer("num_samples", num_samples, 1)
         numbers = np.arange(len(np.asarray(images)), dtype=np.int32)
         return self.of_pixels(
-            self.importance_weighted_bound, images, labels, numbers, num_samples=num_samples, seed=seed
+            self.importance_weighted_bound,
+            images,
+            labels,
+            numbers,
+            num_samples=num_samples,
+            seed=checks.seed(seed),
         )
 
     def elbo(self, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> np.ndarray:

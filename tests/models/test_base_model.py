@@ -10,7 +10,7 @@ import tensorflow as tf
 import keras_gen as kg
 from keras_gen import building
 from keras_gen.callbacks import FiniteGuard
-from keras_gen.layers import child_seed
+from keras_gen.layers import child_seed, example_noise
 from keras_gen.models import CGAN, GAN, VAE, WGANGP, Autoencoder, MLPClassifier
 
 SMALL = {"image_shape": (8, 8, 1), "latent_dim": 3, "seed": 0}
@@ -83,7 +83,7 @@ def test_a_metric_of_a_gan_sees_real_and_generated_images(small):
 
     model.compile(metrics=[brighter])
     logs = model.evaluate(np.zeros_like(small[0]), batch_size=64, verbose=0, return_dict=True)
-    z = tf.random.stateless_normal((64, 3), (0, 0))
+    z = example_noise(0, tf.range(64), (3,))
     assert logs["brighter"] == pytest.approx(float(tf.reduce_mean(model.to_pixels(model.generator(z)))))
 
 
@@ -98,7 +98,11 @@ def test_a_callback_of_ones_own_is_called_for_every_step(small):
     model.compile()
     model.fit(small[0], batch_size=8, verbose=0)
     assert model.steps_per_execution == 16
-    model.fit(small[0], batch_size=8, verbose=0, callbacks=[Counter()])
+    fitted = {"batch_size": 8, "verbose": 0, "callbacks": [Counter()]}
+    model.fit(small[0], validation_data=(small[0],), epochs=2, **fitted)
+    assert batches == [*range(8), *range(8)]
+    batches.clear()
+    model.fit(small[0], **fitted)
     own = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
     model.fit(small[0], batch_size=8, verbose=0, callbacks=[own])
     assert batches == [*range(8), *range(8)]
@@ -164,7 +168,7 @@ def test_weights_are_refused_where_they_mean_nothing(small):
     model = VAE(**TINY)
     model.compile()
     for weights, message in (
-        (np.ones(5), r"64 numbers.*Received: float64 of shape \(5,\)"),
+        (np.ones(5), r"numbers of shape \(64,\) or \(64, 1\). Received: float64 of shape \(5,\)"),
         (-np.ones(64), "0 or more"),
         (np.full(64, np.nan), "finite"),
     ):
@@ -172,6 +176,29 @@ def test_weights_are_refused_where_they_mean_nothing(small):
             model.fit(images, sample_weight=weights, verbose=0)
         with pytest.raises(ValueError, match=message):
             model.fit(images, validation_data=(images, labels, weights), verbose=0)
+
+
+def test_weights_of_rows_and_of_tokens_mean_the_same():
+    """In any order of calls, whose traces Keras shares."""
+    data = kg.load_text(["to be or not to be, "] * 60, sequence_length=8, batch_size=8)
+    model = kg.LSTMTextGenerator(data.tokenizer, embedding_dim=4, widths=(6,), seed=0)
+    model.compile(metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
+    x, y = (np.concatenate(part)[:16] for part in zip(*data.train, strict=True))
+    rows = np.repeat([2.0, 0.0], 8)
+
+    def loss(weights):
+        options = {"batch_size": 16, "verbose": 0, "return_dict": True}
+        return model.evaluate(x, y, sample_weight=weights, **options)
+
+    found = [loss(rows), loss(rows[:, None]), loss(np.tile(rows[:, None], (1, 8))), loss(rows)]
+    half = model.evaluate(x[:8], y[:8], batch_size=16, verbose=0, return_dict=True)
+    assert [logs["loss"] for logs in found] == pytest.approx([half["loss"]] * 4, rel=1e-5)
+    nats = -model.token_log_probs(np.concatenate([x[:, :1], y], axis=1)).numpy()
+    assert found[0]["perplexity"] == pytest.approx(np.exp(nats.mean()), rel=1e-4)
+    with pytest.raises(ValueError, match=r"shape \(16,\) or \(16, 1\) or \(16, 8\). Received"):
+        loss(np.ones((16, 3)))
+    with pytest.raises(ValueError, match="class_weight is for labels of images"):
+        model.fit(x, y, class_weight={0: 1.0}, verbose=0)
 
 
 # === Losses of a user's own networks ===
@@ -270,6 +297,7 @@ def test_an_empty_batch_on_a_replica_changes_nothing(model_class, small, two_rep
     with two_replicas.scope():
         model = model_class(**sizes)
         model.compile()
+    model.fit(images[:4, ..., 0], labels[:4, None], batch_size=4, verbose=0)  # whatever the shapes
     # The last batch is of one image, on the first replica.
     logs = model.fit(images[:33], labels[:33], batch_size=32, epochs=2, verbose=0).history
     assert np.isfinite(list(logs.values())).all()
@@ -359,9 +387,23 @@ def test_predict_takes_a_data_set_with_labels(conditional, small):
         GAN(**TINY_GAN).predict(images, verbose=0)
 
 
+def test_a_schedule_for_both_networks_is_refused_where_it_would_end_too_soon():
+    model = GAN(**TINY_GAN, discriminator_steps=2)
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, 10)
+    with pytest.raises(ValueError, match="2 in each training step: pass it a schedule as many times as"):
+        model.compile(keras.optimizers.Adam(schedule))
+    model.compile(keras.optimizers.Adam(schedule), keras.optimizers.Adam(1e-3))
+
+
 @pytest.mark.parametrize("activation", (True, False))
 def test_a_decoder_that_ends_in_a_sigmoid_gives_no_logits(activation):
     z = keras.Input((3,))
+    probabilities = keras.layers.Dense(64, activation="sigmoid")(z)
+    with pytest.raises(ValueError, match="decoder must return logits"):
+        VAE(**TINY, decoder=keras.Model(z, keras.layers.Reshape((8, 8, 1))(probabilities)))
+    with pytest.raises(ValueError, match="decoder must return logits"):
+        of_ops = keras.ops.sigmoid(keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(z)))
+        VAE(**TINY, decoder=keras.Model(z, of_ops))
     x = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(z))
     last = (
         keras.layers.Activation("sigmoid")
