@@ -2,10 +2,11 @@
 
     python scripts/reproduce.py [MODEL ...] [--minutes 15] [--epochs N] [--data-dir FOLDER] [--presets]
 
-Each model is trained with its recipe's settings and seed 0 until its epochs or the minutes are over, and
-measured by what `keras-gen evaluate` does. Rows go into `.readme/results.json`, strips of samples beside
-it, and both into README. A run that is there already is resumed, or measured again where it is finished.
-With --presets the trained models become the package's own presets.
+Each model is trained with its recipe's settings and seed 0, for as many steps as fit into the minutes; with
+--epochs, until these or the minutes are over. It is measured as by `keras-gen evaluate`. Rows go into
+`.readme/results.json`, strips of samples beside it, and both into README. A run that is there already is
+resumed, or measured again where it is finished. With --presets the trained models become the package's own
+presets.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
                 data=full_name(name),
                 data_options={} if of_text(name) else {"data_dir": arguments.data_dir},
                 epochs=arguments.epochs,
-                max_minutes=arguments.minutes,
+                **{"max_minutes" if arguments.epochs else "minutes": arguments.minutes},
                 seed=SEED,
                 out=str(run),
                 progress=progress,
