@@ -222,7 +222,7 @@ class BaseModel(keras.Model):
             epochs: The epoch to train up to.
             verbose: 0, 1, 2 or `"auto"`.
             callbacks: `keras.callbacks.Callback`s.
-            validation_split: Part of the arrays, from the end, to validate with.
+            validation_split: Fraction of the arrays, from the end, to validate with.
             validation_data: `(x, y)`, `(x, y, sample_weight)` or a `tf.data.Dataset`.
             shuffle: Whether arrays are shuffled before each epoch.
             class_weight: Weight of each class's images, where there are labels.

@@ -210,7 +210,7 @@ def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
 def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
     """Refuses a callback that acts on a number which `fit` does not log before it.
 
-    Where a callback leaves it to Keras which direction is better, and Keras could not tell, it is told.
+    Where a callback leaves it to Keras which direction is better, and Keras could not tell, this sets it.
     """
     known = {name: direction(name) for name in [*names, "learning_rate"]}
     for callback in callbacks:
