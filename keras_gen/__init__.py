@@ -44,7 +44,7 @@ __all__ = [*_PUBLIC]  # the models join them below
 
 
 def _refuse_other_backends() -> None:
-    """One clear line where Keras is set to JAX or PyTorch, before anything fails in its midst."""
+    """One clear line where Keras is set to JAX or PyTorch, before anything fails halfway."""
     backend = os.environ.get("KERAS_BACKEND", "")
     where = f"KERAS_BACKEND={backend}"
     if "keras" in sys.modules:

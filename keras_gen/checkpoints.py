@@ -1,4 +1,4 @@
-"""The state of a run on disk: checkpoints, `metrics.csv`, `time.json`; and how a run stops in its midst."""
+"""The state of a run on disk: checkpoints, `metrics.csv`, `time.json`; and how a run stops midway."""
 
 import contextlib
 import csv
@@ -39,7 +39,7 @@ def save(model: keras.Model, path: Path) -> None:
         model.save(draft)
 
 
-class Stop(Exception):  # noqa: N818 (it is no error)
+class Stop(Exception):  # noqa: N818 (not an error)
     """Ends `fit` between two steps, without the end of the epoch that Keras would add."""
 
 

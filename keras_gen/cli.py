@@ -50,11 +50,11 @@ def height_and_width(text: str) -> tuple[int, int]:
 DATA_OPTIONS: "dict[str, tuple[Callable[[str], Any], str, str]]" = {
     "data_dir": (str, "FOLDER", "a named data set's own files"),
     "image_size": (height_and_width, "H,W", "size that a folder's or CelebA's images are resized to"),
-    "channels": (int, "N", "1 or 3, for a folder whose images are grey and coloured"),
+    "channels": (int, "N", "1 or 3, for a folder that mixes grey and colour images"),
     "background": (str, "COLOUR", "what shows through the transparent pixels of a folder's images"),
-    "label": (str, "NAME", "the attribute of CelebA's that makes its two classes"),
+    "label": (str, "NAME", "the CelebA attribute that defines the two classes"),
     "skip_broken": (json.loads, "true", "leave out image files that do not decode"),
-    "test_fraction": (float, "PART", "held out, where the source has no test part"),
+    "test_fraction": (float, "PART", "held out, where the source has no test set"),
     "sequence_length": (int, "N", "tokens in a row of text"),
     "encoding": (str, "NAME", "of text files"),
 }
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def guarded(command: Any, arguments: Any) -> int:
-    """Turns what a user can mend into one line on stderr, and leaves defects their traceback."""
+    """Turns errors that a user can fix into one line on stderr; bugs keep their traceback."""
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
     try:
@@ -110,10 +110,10 @@ def guarded(command: Any, arguments: Any) -> int:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an error says in our own words what a user can mend, or comes from the operating system.
+    """Whether an error says in our own words what a user can fix, or comes from the operating system.
 
     Our words are those of a `raise` statement in keras_gen. The same types of error, raised by the
-    interpreter or in a library that we called, are defects of ours.
+    interpreter or in a library that we called, are bugs of ours.
     """
     if isinstance(error, OSError):
         return True
@@ -173,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     added = command("resume", resume, "continue a run that was stopped or killed")
     added.add_argument("run", metavar="RUN", help="run directory")
-    added.add_argument("--max-minutes", type=float, help="stop after so many minutes")
+    added.add_argument("--max-minutes", type=float, help="stop after this many minutes")
 
     added = command("sample", sample, "draw images, or write text, with a trained model")
     added.add_argument("source", metavar="SOURCE", help=SOURCE)
@@ -182,11 +182,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         help="how many images (default: one for each of --labels, else 64) or texts (default: 1)",
     )
-    added.add_argument("--seed", type=int, default=0, help="determines what comes (default: 0)")
+    added.add_argument("--seed", type=int, default=0, help="determines the result (default: 0)")
     added.add_argument(
         "--out",
         help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space; "
-        ".txt: text, which else comes to the terminal as it is written",
+        ".txt: text (default: printed in the terminal as it is written)",
     )
     of_images = added.add_argument_group("images")
     of_images.add_argument(
@@ -196,14 +196,18 @@ def build_parser() -> argparse.ArgumentParser:
         "conditional models",
     )
     of_text = added.add_argument_group("text")
-    of_text.add_argument("--prompt", help="what to go on with (default: the beginning of a text)")
-    of_text.add_argument("--max-tokens", type=int, help="how many tokens at most (default: 200)")
+    of_text.add_argument("--prompt", help="the text to continue (default: the beginning of a text)")
+    of_text.add_argument("--max-tokens", type=int, help="maximum number of tokens to write (default: 200)")
     of_text.add_argument(
-        "--temperature", type=float, help="less is likelier text, 0 the likeliest (default: 1)"
+        "--temperature", type=float, help="lower gives likelier text, 0 the likeliest (default: 1)"
     )
-    of_text.add_argument("--top-k", type=int, help="choose among so many likeliest tokens (default: all)")
     of_text.add_argument(
-        "--top-p", type=float, help="choose among the likeliest with this probability in all (default: 1)"
+        "--top-k", type=int, help="choose among this many of the likeliest tokens (default: all)"
+    )
+    of_text.add_argument(
+        "--top-p",
+        type=float,
+        help="choose among the likeliest tokens with this total probability (default: 1)",
     )
 
     added = command(
@@ -217,8 +221,8 @@ def build_parser() -> argparse.ArgumentParser:
     added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
     added.add_argument(
         "--extractor",
-        help="what images are compared by: fashion_mnist, inception_v3, a .keras file, or a trained "
-        "classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
+        help="network whose features compare images: fashion_mnist, inception_v3, a .keras file, or a "
+        "trained classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
     added.add_argument("--json", action="store_true", help="print JSON in place of the table")
     of_data = added.add_argument_group("the data (default: as in training, where it applies)")
@@ -395,7 +399,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def stages() -> "Iterator[Callable[[str, int, int], None]]":
-    """Shows in a terminal which stage is how far."""
+    """Shows the progress of each stage in a terminal."""
     import tqdm
 
     bar = tqdm.tqdm(
@@ -465,5 +469,5 @@ def progress(data: "Data", steps: int, epoch: int, step: int) -> "keras.callback
 
 
 def say(line: str) -> None:
-    """Prints at once, also into a pipe."""
+    """Prints without buffering, also into a pipe."""
     print(line, flush=True)

@@ -80,7 +80,7 @@ def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
-    """The data that a model is held against; of text, with the model's own tokenizer."""
+    """The data that a model is evaluated on; for text, with the model's own tokenizer."""
     for name in options:
         if name not in loader_options(model.loader):
             raise ValueError(f"{name} is not an option of {model.loader}. Received: {options[name]!r}")

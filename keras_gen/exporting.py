@@ -26,7 +26,7 @@ def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool =
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format!r}")
     if path.exists():
-        raise ValueError(f"{path} exists already, and an export replaces nothing. Choose another.")
+        raise ValueError(f"{path} exists already, and exports overwrite nothing. Choose another path.")
     if format == "tf_saved_model":
         with written_whole(path) as draft:
             write_saved_model(model, draft, verbose)

@@ -21,7 +21,7 @@ def fit(
     epoch: int = 0,
     step: int = 0,
 ) -> None:
-    """Trains a model up to a number of steps, as one `fit` does, but from the midst of an epoch on.
+    """Trains a model up to a number of steps, as one `fit` does, but can start in the middle of an epoch.
 
     Args:
         model: The model, compiled.

@@ -180,11 +180,11 @@ def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, fractions: tf.Tens
 
 
 class AdversarialLosses(NamedTuple):
-    """What a discriminator's logits cost, each (n,): an image's loss, by what the discriminator is to say.
+    """The losses of a discriminator's logits, each (n,).
 
     Args:
-        real: The discriminator's loss where the image is to be called real.
-        generated: The discriminator's loss where the image is to be called generated.
+        real: The discriminator's loss for an image whose target is real.
+        generated: The discriminator's loss for an image whose target is generated.
         generator: The generator's loss for an image that it made.
     """
 
@@ -193,7 +193,7 @@ class AdversarialLosses(NamedTuple):
     generator: tf.Tensor
 
     def discriminator(self, target: tf.Tensor) -> tf.Tensor:
-        """Its loss for images that are to be called real as far as `target` says, from 0 to 1."""
+        """The discriminator's loss for targets from 0 (generated) to 1 (real)."""
         return target * self.real + (1.0 - target) * self.generated
 
 

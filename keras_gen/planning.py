@@ -1,6 +1,6 @@
-"""How many training steps fit into so many minutes: the start of a run is rehearsed, and timed.
+"""How many training steps fit into a time budget: a short trial run is timed.
 
-The rehearsal trains a throwaway model for some seconds, validates it on some batches, and lets each
+The trial trains a throwaway model for some seconds, validates it on some batches, and lets each
 callback see the end of an epoch, twice, since the first time compiles. Nothing but the number of steps
 passes from it to the run itself.
 """

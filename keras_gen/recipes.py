@@ -197,7 +197,7 @@ def find_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The name is unknown.
     """
     if name not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {', '.join(RECIPES)}. Received: {name!r}")

@@ -92,7 +92,7 @@ def texts(
 
     Args:
         model: What writes.
-        prompt: What is gone on with.
+        prompt: The text to continue.
         num: How many texts.
         seed: Determines them; the first is that of `model.generate(prompt, seed=seed)`.
         **options: `max_tokens`, `temperature`, `top_k`, `top_p`.

@@ -54,7 +54,7 @@ from keras_gen.recipes import find_recipe
 Progress = Callable[[Data, int, int, int], keras.callbacks.Callback]
 
 
-class StoppedEarly(Exception):  # noqa: N818 (it is no error)
+class StoppedEarly(Exception):  # noqa: N818 (not an error)
     """The run stopped before its end, and can be resumed.
 
     Args:
@@ -216,7 +216,7 @@ def resume(
         The run directory.
 
     Raises:
-        ValueError: It is no run directory.
+        ValueError: `directory` is not a run directory.
         StoppedEarly: The time was up, or the run was interrupted.
     """
     run = Run.read(Path(directory))
@@ -232,7 +232,7 @@ NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
 
 
 def not_hyperparameters(recipe: str) -> set[str]:
-    """The constructor arguments of a recipe's model that are no options of a run."""
+    """The constructor arguments of a recipe's model that are not options of a run."""
     chosen = find_recipe(recipe)
     from_data = getattr(models, chosen.model).from_data
     names = {*from_data, *NETWORKS, "seed", "name", "dtype", "trainable"}

@@ -42,7 +42,7 @@ def main() -> None:
     run = parser.parse_args().run
     config = json.loads((run / "config.json").read_text())
     if config["run"]["recipe"] != "cnn_classifier" or config["data"] != "fashion_mnist":
-        parser.error(f"{run} is no run of cnn_classifier on full fashion_mnist")
+        parser.error(f"{run} is not a run of cnn_classifier on full fashion_mnist")
     model = kg.load_model(run)
     data = kg.load_dataset("fashion_mnist", data_dir=config["data_dir"], batch_size=100)
     target = ASSETS / "fashion_mnist.keras"

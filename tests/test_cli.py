@@ -267,7 +267,7 @@ def test_text_streams_to_the_terminal_or_goes_into_a_file(writer, tmp_path, caps
     another = model.generate("The", max_tokens=30, temperature=0.5, seed=5)
     assert out.read_text() == f"{expected}\n\n----- 2 -----\n{another}\n"
     assert cli.main(["sample", str(writer), "--prompt", "The €", "--max-tokens", "2"]) == 0
-    assert capsys.readouterr().err == "keras-gen: The model does not know '€', and reads over it.\n"
+    assert capsys.readouterr().err == "keras-gen: The model does not know '€': read as unknown tokens.\n"
 
 
 def test_options_of_the_other_kind_are_refused(writer, runs, tmp_path, capsys):

@@ -32,7 +32,7 @@ def test_versions_are_added_and_never_overwritten(model, tmp_path):
     (serving / "7").mkdir()
     (serving / "notes").mkdir()
     assert exporting.export_next_version(model, serving, "tf_saved_model") == serving / "8"
-    with pytest.raises(ValueError, match="exists already, and an export replaces nothing"):
+    with pytest.raises(ValueError, match="exists already, and exports overwrite nothing"):
         model.export(first)
     assert sorted(path.name for path in serving.iterdir()) == ["1", "7", "8", "notes"]
     (tmp_path / "file").write_text("")

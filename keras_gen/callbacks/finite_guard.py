@@ -1,4 +1,4 @@
-"""Stops a run whose losses are no longer numbers, and says which and when."""
+"""Stops a run whose losses are no longer finite, and says which and when."""
 
 import keras
 import numpy as np

@@ -12,11 +12,11 @@ import tqdm
 
 from keras_gen import tensorboard
 
-NEARLY_ALWAYS = 0.98  # the part of the images that an overpowering discriminator tells right
+NEARLY_ALWAYS = 0.98  # the fraction of images that an overpowering discriminator gets right
 # The loss of a discriminator that guesses; a fifteenth of it is as good as zero. A healthy one is right
 # nearly always, too, at the end of a run whose learning rates have fallen.
 GUESSING = {"non_saturating": 1.386, "minimax": 1.386, "least_squares": 0.25, "hinge": 2.0}
-HARDLY_EVER = 0.05  # the part of the generated images that a fooled discriminator tells right
+HARDLY_EVER = 0.05  # the fraction of generated images that a fooled one recognizes
 ALIKE = 0.5  # diversity, below which the generator has settled for a part of the data
 # A critic's score is right nearly always in a good run, too, and has no loss that goes to zero.
 WITHOUT_VERDICT = ("wasserstein",)
@@ -29,7 +29,7 @@ class GANHealth(keras.callbacks.Callback):
       images, and its loss goes to zero. The generator gets hardly any gradient; its samples vary, but stay
       poor.
     - The generator has overpowered the discriminator: its samples are alike (`diversity` below 0.5: mode
-      collapse), or the discriminator takes nearly all of them for real.
+      collapse), or the discriminator classifies nearly all of them as real.
 
     Each is reported once, when it has lasted, in the terminal and in TensorBoard's text tab, with the step
     at which it began and the model's options that help; and so is its end. Nothing is reported of a healthy
@@ -39,7 +39,7 @@ class GANHealth(keras.callbacks.Callback):
         log_dir: TensorBoard's directory; the texts are in its run `train`. None for the terminal alone.
         window: Training steps whose mean is looked at, 1 or more.
         patience: Windows in a row that a sign must last, 1 or more.
-        say: What gets the texts; the terminal by default.
+        say: Called with each text; by default it is printed in the terminal.
 
     Raises:
         ValueError: A number is less than 1.

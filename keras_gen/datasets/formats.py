@@ -41,7 +41,7 @@ def read_idx(path: str | Path) -> np.ndarray:
         An array of the shape and type that the file's header states.
 
     Raises:
-        ValueError: The file is a web page, is no IDX file, or is shorter or longer than it says.
+        ValueError: The file is a web page, is not an IDX file, or is shorter or longer than it says.
     """
     path = Path(path)
     refuse_web_page(path, "an IDX file")

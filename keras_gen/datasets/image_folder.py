@@ -125,7 +125,7 @@ def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
 def usable_images(
     folder: Path, files: list[Path], skip_broken: bool
 ) -> tuple[list[Path], list[tuple[int, int, int]]]:
-    """The images that decode, and their shapes; a broken one is named before training, not in its midst."""
+    """The images that decode, and their shapes; a broken one is named before training, not during it."""
     shapes = inspect_images(folder, files)
     broken = [(f, shape) for f, shape in zip(files, shapes, strict=True) if isinstance(shape, str)]
     if broken and not skip_broken:

@@ -78,7 +78,7 @@ def read_text(path: Path, encoding: str) -> Iterator[str]:
     """A file's text in pieces of about a megabyte, cut where a line ends.
 
     Raises:
-        ValueError: Its bytes are no text of that encoding (the message says where), or there is none such.
+        ValueError: The bytes are not text of that encoding (the message says where), or it is unknown.
     """
     try:
         decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
@@ -119,7 +119,7 @@ def recipes(path: Path, encoding: str) -> tuple[list[str], int]:
     try:
         found = json.loads("".join(read_text(path, encoding)))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: expected {shape}. Received: {error}") from None
+        raise ValueError(f"{path} is not JSON: expected {shape}. Received: {error}") from None
     if not isinstance(found, list) or not all(isinstance(recipe, dict) for recipe in found):
         raise ValueError(f"{path}: expected {shape}. Received: {type(found).__name__}")
     texts = []

@@ -12,7 +12,7 @@ POLICIES = ("color", "translation", "cutout")
 
 @keras.saving.register_keras_serializable("keras_gen")
 class DiffAugment(keras.layers.Layer):
-    """Augments real and generated images alike, so that a discriminator cannot learn a few by heart [1].
+    """Augments real and generated images alike, so that a discriminator cannot memorize a few [1].
 
     Images are in [-1, 1]. Each image gets its own random changes, as large as in the paper: `"color"` adds
     -0.5 to 0.5 (a quarter of the range) to its brightness and scales its saturation by 0 to 2 and its

@@ -13,7 +13,7 @@ class Dropout(keras.layers.Dropout):
     """Keras' dropout [1], which on several replicas would drop the same units on all of them.
 
     Args:
-        rate: Part of the inputs that is dropped, from 0 to 1.
+        rate: Fraction of the inputs that is dropped, from 0 to 1.
         noise_shape: Sizes of the noise: along an axis of 1, all is dropped or kept alike; None is the
             inputs' own size.
         seed: Integer that determines the noise; random by default.

@@ -21,7 +21,7 @@ def prediction_entropy(probabilities: Any) -> float:
         From 0 to log(num_classes); lower is better.
 
     Raises:
-        ValueError: These are no probabilities.
+        ValueError: The rows are not probabilities.
 
     Example:
 
@@ -41,7 +41,7 @@ def class_entropy(probabilities: Any) -> float:
         From 0 to log(num_classes); higher is better.
 
     Raises:
-        ValueError: These are no probabilities.
+        ValueError: The rows are not probabilities.
 
     Example:
 
@@ -52,7 +52,7 @@ def class_entropy(probabilities: Any) -> float:
 
 
 def label_accuracy(probabilities: Any, labels: Any) -> float:
-    """The part of the images that the classifier takes for the class that they were asked to be.
+    """The fraction of the images that are classified as the class that was asked for.
 
     Args:
         probabilities: (n, num_classes).
@@ -62,7 +62,7 @@ def label_accuracy(probabilities: Any, labels: Any) -> float:
         From 0 to 1; higher is better.
 
     Raises:
-        ValueError: These are no probabilities, or not as many labels.
+        ValueError: The rows are not probabilities, or the number of labels differs.
 
     Example:
 

@@ -1,6 +1,6 @@
 """`evaluate`: every number that a model of the zoo can be measured by.
 
-Generated images are held against test images. A number alone says little, so each comes with the same
+Generated images are compared with test images. A number alone says little, so each comes with the same
 number for real images: what as many training images score in the place of the generated ones.
 """
 
@@ -39,9 +39,9 @@ def evaluate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
-    """Measures a model by everything that it can do: generate, tell likelihoods, reconstruct, classify.
+    """Measures everything that a model can do: generate, compute likelihoods, reconstruct, classify.
 
-    A text generator is measured by how well it foretells the held-out text, beside a unigram and a trigram
+    A text generator is measured by how well it predicts the held-out text, beside a unigram and a trigram
     model of the same training text.
 
     Args:
@@ -52,7 +52,7 @@ def evaluate(
             of the test images, at most 10,000.
         extractor: See `load_extractor`; by default the one for the data.
         seed: Integer that determines the generated images.
-        progress: Shows how far it is.
+        progress: Called with (stage, done, total) as the evaluation proceeds.
 
     Returns:
         A `Report`.
@@ -222,9 +222,9 @@ def test_results(
 
 
 def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: Progress) -> list[Result]:
-    """What the model says of how probable test images are, under the name that it may have.
+    """Likelihoods of test images, named for what they are: probability, density or cross-entropy.
 
-    A density is taken at dequantized pixels, so that its bits per dimension compare with a probability's.
+    A density is taken at dequantized pixels, to make its bits per dimension comparable to a probability's.
     """
     few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
     of = getattr(model, "log_prob_of", "probability")

@@ -125,7 +125,7 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
         name: Used in the names of results, for a model; its own name by default.
 
     Raises:
-        ValueError: There is none of that name, or the model does not fit.
+        ValueError: The name is unknown, or the model does not fit.
         ConnectionError: InceptionV3 could not be downloaded.
 
     Example:

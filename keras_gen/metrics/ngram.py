@@ -1,4 +1,4 @@
-"""Counting in place of a network: how well a text's last few tokens alone foretell the next."""
+"""An n-gram model: how well a text's last few tokens alone predict the next."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ class NGramModel:
     distribution, so that nothing is impossible.
 
     Args:
-        order: Tokens that count together, 1 or more: 1 is a unigram model, 3 a trigram model.
+        order: Length of the n-grams, 1 or more: 1 is a unigram model, 3 a trigram model.
         vocabulary_size: How many token ids there are.
 
     Raises:
@@ -41,7 +41,7 @@ class NGramModel:
         self._levels: list[_Level] = []
 
     def fit(self, token_ids: Any) -> "NGramModel":
-        """Counts the n-grams of a text, integers (n,), `order` tokens or more; gives the model itself.
+        """Counts the n-grams of a text, integers (n,), `order` tokens or more; returns the model itself.
 
         Raises:
             ValueError: The text is shorter.

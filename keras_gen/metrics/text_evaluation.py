@@ -1,7 +1,7 @@
-"""How well a model foretells held-out text, beside what counting tokens alone achieves.
+"""How well a model predicts held-out text, compared with n-gram models.
 
-Perplexity depends on what a token is, so that it compares models with the same tokenizer; bits per
-character compare all, as long as few tokens are unknown, which no model spells.
+Perplexity depends on what a token is, so it is comparable only between models with the same
+tokenizer; bits per character is comparable between all, as long as few tokens are unknown.
 """
 
 import itertools
@@ -32,7 +32,7 @@ def evaluate_text(model: Any, data: TextDataset, seed: int, progress: Callable) 
 
     def result(name: str, label: str, values: dict[str, float]) -> Result:
         value = values.pop("model")
-        count = len(token_ids) - 1  # nothing foretells the first
+        count = len(token_ids) - 1  # nothing predicts the first
         return Result(name, label, value, "lower", "test", count, baselines=values)
 
     perplexity = {kind: float(np.exp(of_kind.mean())) for kind, of_kind in nats.items()}
@@ -50,7 +50,7 @@ def evaluate_text(model: Any, data: TextDataset, seed: int, progress: Callable) 
 def held_out_log_probs(model: Any, data: TextDataset, progress: Callable) -> np.ndarray:
     """log p of each token of the held-out text but the first, after those before it, in nats: (n - 1,).
 
-    A row is twice as long as in training, and its first half is only read: what is foretold comes after
+    A row is twice as long as in training, and its first half is only read: what is predicted comes after
     `sequence_length` tokens or more, as far as there are as many in the text, or in the document.
     """
     token_ids = np.asarray(data.test_ids)
@@ -70,7 +70,7 @@ def held_out_log_probs(model: Any, data: TextDataset, progress: Callable) -> np.
 
 
 def read_rows(token_ids: np.ndarray, length: int, per_document: bool) -> Iterator[tuple[int, int, int]]:
-    """Where each row begins, which token is the first that it foretells, and before which one it ends."""
+    """Where each row begins, which token is the first that it predicts, and before which one it ends."""
     ends = np.flatnonzero(token_ids == END) if per_document else np.array([0, len(token_ids) - 1])
     for beginning, end in itertools.pairwise(ends.tolist()):
         for first in range(beginning + 1, end + 1, length):

@@ -3,9 +3,9 @@
     loss = E[-log p(x | z)],  z = encoder(x)
 
 p(x | z) is, for each pixel, Bernoulli (from logits), normal with one learned variance [3], or a logistic
-over the 256 levels of 8-bit pixels [4], of which alone the likelihood compares with other models'. New
+over the 256 levels of 8-bit pixels [4]; only the likelihood of the last is comparable across models. New
 images come from a normal distribution that is fitted to the training images' codes, "ex-post
-density estimation" [2]; unlike there, it is kept up to date while the model trains, so that samples
+density estimation" [2]; unlike in the paper, it is kept up to date while the model trains, so that samples
 can be looked at after every epoch.
 
 References:

@@ -92,7 +92,7 @@ class BaseModel(keras.Model):
         """Prepares the model for `fit`.
 
         Args:
-            optimizer: By default `default_optimizer()`, with the numbers of the recipe.
+            optimizer: By default `default_optimizer()`, with the recipe's settings.
             loss: Must be None: the loss is the model's own.
             loss_weights: Likewise.
             metrics: Keras metrics to log beside the model's own, each updated with what the model's
@@ -107,7 +107,7 @@ class BaseModel(keras.Model):
             auto_scale_loss: Scale the loss under `mixed_float16`.
 
         Raises:
-            ValueError: A loss was given, a metric is unknown, or one has a name that is taken.
+            ValueError: A loss was given, a metric is unknown, or one has a name that is already taken.
         """
         if loss is not None or loss_weights is not None:
             raise ValueError(
@@ -229,7 +229,7 @@ class BaseModel(keras.Model):
             epochs: The epoch to train up to.
             verbose: 0, 1, 2 or `"auto"`.
             callbacks: `keras.callbacks.Callback`s.
-            validation_split: Part of the arrays, from the end, to validate with.
+            validation_split: Fraction of the arrays, from the end, to validate with.
             validation_data: `(x, y)`, `(x, y, sample_weight)` or a `tf.data.Dataset`.
             shuffle: Whether arrays are shuffled before each epoch.
             class_weight: Weight of each class's images, where there are labels.
@@ -239,14 +239,14 @@ class BaseModel(keras.Model):
             steps_per_epoch: Batches in an epoch; by default until the data ends.
             validation_steps: Likewise.
             validation_batch_size: `batch_size` by default.
-            validation_freq: Validate after every so many epochs.
+            validation_freq: Epochs from one validation to the next.
 
         Returns:
             Keras' history.
 
         Raises:
             ValueError: The data has another shape or type, is out of range or not finite; labels are
-                missing or out of range; a weight is negative, or the model has no use for weights; or a
+                missing or out of range; a weight is negative, or the model does not use weights; or a
                 callback monitors what is not logged.
         """
         callbacks = keras.tree.flatten(callbacks or [])
@@ -364,7 +364,7 @@ class BaseModel(keras.Model):
         raise NotImplementedError
 
     def refuse_weights(self) -> None:
-        """Raises a ValueError where the model has no use for weights of examples."""
+        """Raises a ValueError where the model does not use weights of examples."""
         if not self.uses_sample_weight:
             raise ValueError(
                 f"{type(self).__name__} takes no sample_weight or class_weight: its losses compare two "
@@ -372,7 +372,7 @@ class BaseModel(keras.Model):
             )
 
     def drawn_seed(self) -> int:
-        """Another integer at each call, from the model's `seed_generator`."""
+        """A new integer at each call, from the model's `seed_generator`."""
         return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
@@ -412,7 +412,7 @@ class BaseModel(keras.Model):
 
         Args:
             loss: Mean over this replica's examples.
-            count: How many these are. Replicas may have batches of different sizes, and even an empty one.
+            count: How many examples. Replicas may have batches of different sizes, and even an empty one.
             optimizer: Whose loss scale is used; `optimizer` by default.
         """
         if self.distribute_strategy.num_replicas_in_sync > 1:
@@ -422,7 +422,7 @@ class BaseModel(keras.Model):
         return (optimizer or self.optimizer).scale_loss(loss)
 
     def track(self, values: dict[str, tf.Tensor], count: tf.Tensor) -> None:
-        """Adds a batch's means to the trackers of the same names; they are of so many images, or tokens."""
+        """Adds a batch's means to the trackers of the same names; `count` is of images, or tokens."""
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         for tracker in self.trackers:
             if tracker.name not in values:
@@ -479,7 +479,7 @@ class BaseModel(keras.Model):
         raise NotImplementedError
 
     def portable_network(self) -> keras.Model:
-        """What other runtimes than TensorFlow get of this model: one plain Keras network."""
+        """What runtimes other than TensorFlow get of this model: one plain Keras network."""
         raise ValueError(f"{self.name} has no network that another runtime could use.")
 
     def export(  # type: ignore[override]
@@ -496,7 +496,7 @@ class BaseModel(keras.Model):
             verbose: Print the signatures.
 
         Raises:
-            ValueError: The format is unknown, or something is at `filepath` already.
+            ValueError: The format is unknown, or `filepath` exists already.
             ImportError: The package that writes the format is not installed.
         """
         exporting.export(self, filepath, format, verbose)
@@ -528,7 +528,7 @@ class BaseModel(keras.Model):
         raise NotImplementedError
 
     def card_facts(self) -> dict[str, Any]:
-        """What a preset's card says of this kind of model."""
+        """What a preset's card says about this kind of model."""
         raise NotImplementedError
 
     def save_preset(
@@ -542,8 +542,8 @@ class BaseModel(keras.Model):
 
         Args:
             directory: The folder to make. It must not exist.
-            card: What `card.json` says beyond what the model tells of itself: `data`, `metrics`,
-                `licence`, ...; anything that JSON has.
+            card: What `card.json` says beyond what the model says about itself: `data`, `metrics`,
+                `licence`, ...; anything that JSON can hold.
             picture: uint8 (height, width, 3) for `samples.png`; generated images by default.
             weights: `"float16"`, half the size, where small arrays stay as they are; `"float32"`; or
                 `"auto"`, float16 where no output changes by more than 1e-2.
@@ -553,13 +553,13 @@ class BaseModel(keras.Model):
             `samples.txt`.
 
         Raises:
-            ValueError: There is something at `directory`, or float16 would change the outputs.
+            ValueError: `directory` exists already, or float16 would change the outputs.
         """
         return saving.save_preset(self, directory, card, picture, weights)
 
 
 def acts_on_batches(callback: Any) -> bool:
-    """Whether a callback of a user's own wants to be called for every step."""
+    """Whether a user's own callback needs to be called for every step."""
     if isinstance(callback, keras.callbacks.CallbackList):
         return any(map(acts_on_batches, callback.callbacks))
     for name in BATCH_METHODS:

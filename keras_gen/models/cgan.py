@@ -36,15 +36,15 @@ class CGAN(GAN):
         image_shape: (height, width, channels); any size.
         latent_dim: Length of the latent vector z.
         num_classes: Number of classes, 2 or more.
-        base: `"gan"` or `"wgan_gp"`: whose losses, penalty and optimizers it trains with.
+        base: `"gan"` or `"wgan_gp"`, whose losses, penalty and optimizers it trains with.
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
-        discriminator_normalization: As for the base, whose default it has where it is None.
-        gradient_penalty_weight: With the base `"wgan_gp"`, as there, in the place of R1's.
-        penalty_share: As for the base, whose default it has where it is None.
+        discriminator_normalization: As for the base; None for the base's default.
+        gradient_penalty_weight: With the base `"wgan_gp"`, as there, in place of R1's.
+        penalty_share: As for the base; None for the base's default.
         **kwargs: As for `GAN`.
 
     Raises:
-        ValueError: An argument is out of range, or does not go with the base.
+        ValueError: An argument is out of range, or does not fit the base.
 
     Example:
 

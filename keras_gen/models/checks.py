@@ -1,4 +1,4 @@
-"""Refusals in the reader's words: what was expected, what was received, what to do."""
+"""Checks of arguments; errors say what was expected, what was received, and what to do."""
 
 import operator
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def probability(name: str, value: float) -> None:
 
 
 def share(name: str, value: float) -> None:
-    """Refuses what is not a part of something: more than 0, to 1."""
+    """Refuses what is not in (0, 1]."""
     if not 0 < value <= 1:
         raise ValueError(f"{name} must be more than 0, and at most 1. Received: {value}")
 
@@ -87,7 +87,7 @@ def network(
     inputs: Sequence[tuple[int, ...]],
     outputs: Sequence[tuple[int, ...]],
 ) -> None:
-    """Refuses a network of one's own whose shapes (without the batch axis) do not fit the model."""
+    """Refuses a user's network whose shapes (without the batch axis) do not fit the model."""
     if not isinstance(value, keras.Model) or not hasattr(value, "inputs"):
         raise ValueError(
             f"{name} must be a keras.Model with defined inputs (Functional or Sequential with an "
@@ -106,7 +106,7 @@ def network(
 
 
 def gives_logits(name: str, value: keras.Model) -> None:
-    """Refuses a network of one's own that ends in a sigmoid, where the loss wants what is before it."""
+    """Refuses a user's network that ends in a sigmoid, where the loss expects logits."""
     last: Any = value
     while isinstance(last, keras.Model):
         last = next(layer for layer in reversed(last.operations) if not isinstance(layer, SHAPING))
@@ -130,7 +130,7 @@ def no_batch_normalization(critic: keras.Model) -> None:
 
 
 def pixel_type(dtype: Any) -> None:
-    """Refuses integers that are not uint8, for there is no telling their range."""
+    """Refuses integers that are not uint8, since their range is unknown."""
     dtype = tf.as_dtype(dtype)
     if dtype != tf.uint8 and not dtype.is_floating:
         raise ValueError(
@@ -189,7 +189,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 
 
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
-    """Refuses what are no latent vectors; returns them as float32."""
+    """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
     z = np.asarray(z)
     if z.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {z.dtype}")
@@ -227,7 +227,7 @@ def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
 def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
     """Refuses a callback that acts on a number which `fit` does not log before it.
 
-    Where a callback leaves it to Keras which direction is better, and Keras could not tell, it is told.
+    Where a callback leaves it to Keras which direction is better, and Keras could not tell, this sets it.
     """
     known = {name: direction(name) for name in [*names, "learning_rate"]}
     for callback in callbacks:

@@ -1,8 +1,8 @@
-"""What the classifiers have in common: the zoo's eyes, which tell how good generated images are.
+"""What the classifiers, which also measure how good generated images are, have in common.
 
     loss = -log p(label | image),  p = softmax(logits),  logits = dense(features(image))
 
-A classifier's features, what its last layer decides by, are also what images are compared by (see
+A classifier's features, the input of its last layer, are also what images are compared by (see
 `keras_gen.metrics`). Training images can be mirrored and shifted at random [1].
 
 References:
@@ -35,10 +35,10 @@ class Classifier(ImageModel):
     Args:
         image_shape: (height, width, channels).
         num_classes: 2 or more.
-        dropout: Part of the features that is dropped in training, from 0 to less than 1.
-        flip: Mirror every other training image. Not for digits and letters.
-        shift: Pixels, 0 or more, that training images are moved by at most, each way.
-        label_smoothing: Probability that a label's class shares with all others, from 0 to less than 1.
+        dropout: Fraction of the features that is dropped in training, from 0 to less than 1.
+        flip: Mirror half of the training images, chosen at random. Not for digits and letters.
+        shift: Maximum shift of training images in each direction, in pixels; 0 or more.
+        label_smoothing: Probability that is spread evenly over all classes, from 0 to less than 1.
         backbone: Your own network in place of the default: images (height, width, channels) ->
             features (d,).
         seed: Integer that determines the initial weights and all noise; random by default.
@@ -184,7 +184,7 @@ class Classifier(ImageModel):
         return self.of_pixels(classify, images, None)
 
     def features(self, images: ArrayLike) -> np.ndarray:
-        """Images -> what the last layer decides by: (n, d), float32.
+        """Images -> the input of the last layer: (n, d), float32.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1].

@@ -28,11 +28,11 @@ class CNNClassifier(Classifier):
         image_shape: (height, width, channels); any size.
         num_classes: 2 or more.
         widths: Filters of the stages, each of which halves the image.
-        hidden_units: Number of features: units of the dense layer above the stages.
-        dropout: Part of the features that is dropped in training, from 0 to less than 1.
-        flip: Mirror every other training image. Not for digits and letters.
-        shift: Pixels, 0 or more, that training images are moved by at most, each way.
-        label_smoothing: Probability that a label's class shares with all others, from 0 to less than 1.
+        hidden_units: Number of features: units of the dense layer after the stages.
+        dropout: Fraction of the features that is dropped in training, from 0 to less than 1.
+        flip: Mirror half of the training images, chosen at random. Not for digits and letters.
+        shift: Maximum shift of training images in each direction, in pixels; 0 or more.
+        label_smoothing: Probability that is spread evenly over all classes, from 0 to less than 1.
         backbone: Your own network in place of the default: images (height, width, channels) ->
             features (d,).
         seed: Integer that determines the initial weights and all noise; random by default.

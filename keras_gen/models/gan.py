@@ -1,4 +1,4 @@
-"""Generative adversarial network: a generator learns to make what a discriminator takes for real.
+"""Generative adversarial network: a generator learns to fool a discriminator.
 
     discriminator:  min over D of E[-log D(x)] + E[-log(1 - D(G(z)))],  z ~ N(0, 1)
     generator:      min over G of E[-log D(G(z))]
@@ -65,21 +65,21 @@ class GAN(GenerativeModel):
     """Generative adversarial network, with convolutional networks by default.
 
     It logs, as means over the epoch: `discriminator_loss` and `generator_loss`; `penalty`, where there is
-    one; `real_accuracy` and `generated_accuracy`, the parts of the real and of the generated images that
-    the discriminator tells right (0.5 is a guess); `diversity`, the mean distance between two generated
-    images over that between two real ones (1 is as varied, 0 is one image again and again); and in
-    training, `discriminator_gradient_norm`, `generator_gradient_norm`, `discriminator_learning_rate` and
+    one; `real_accuracy` and `generated_accuracy`, the fractions of real and of generated images that the
+    discriminator classifies correctly (0.5 is chance); `diversity`, the mean distance between two
+    generated images over that between two real ones (1 is as varied, 0 is one image again and again); and
+    in training, `discriminator_gradient_norm`, `generator_gradient_norm`, `discriminator_learning_rate` and
     `generator_learning_rate`. Losses of layers of your own networks (`add_loss`, regularizers) are in the
-    losses of both. For `compile(metrics=...)`, `y_true` are the batch's real images and `y_pred` as many
-    generated ones, both in [0, 1].
+    losses of both. For `compile(metrics=...)`, `y_true` are the batch's real images and `y_pred` an equal
+    number of generated ones, both in [0, 1].
 
     Args:
         image_shape: (height, width, channels); any size.
         latent_dim: Length of the latent vector z.
         num_classes: Number of classes to condition both networks on; None to ignore labels. See `CGAN`.
-        conditioning: How the discriminator learns the label: `"projection"`, as a direction in the space of
-            its features, or `"concat"`, as more channels of the image, which learns more slowly. For
-            `num_classes` only.
+        conditioning: How the discriminator gets the label: `"projection"`, as a direction in the space of
+            its features, or `"concat"`, as more channels of the image, which learns more slowly. Only
+            with `num_classes`.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`: see `keras_gen.losses`.
         latent_clusters: Number of clusters of latent vectors [8], from which the default generator can
             draw quite different images without hybrids of them; 0 for none. By default 32, and with
@@ -89,24 +89,24 @@ class GAN(GenerativeModel):
         discriminator_widths: Filters of the discriminator's convolutions, each of which halves the image;
             by default 32, 64, 128, 256, 256, ... until the map is at most 4 pixels.
         discriminator_normalization: `"batch"`, `"spectral"` [7] or `"none"`.
-        dropout: Part of the discriminator's features that is dropped in training, from 0 to less than 1.
-        discriminator_steps: Updates of the discriminator for one of the generator, 1 or more; each sees the
+        dropout: Fraction of the discriminator's features dropped in training, from 0 to less than 1.
+        discriminator_steps: Discriminator updates for each generator update, 1 or more; each sees the
             batch's real images and newly generated ones.
-        label_smoothing: Real images are called real with probability 1 - label_smoothing, from 0 to less
-            than 1; generated ones always generated ("one-sided" [4]).
+        label_smoothing: From 0 to less than 1. The target of real images is 1 - label_smoothing; that of
+            generated images stays 0 ("one-sided" [4]).
         real_label_noise: Real images' targets are drawn from [1 - real_label_noise, 1], from 0 to 1.
         generated_label_noise: Generated images' targets are drawn from [0, generated_label_noise].
-        real_label_flips: Part of the real images that is called generated, from 0 to 1.
-        generated_label_flips: Part of the generated images that is called real.
+        real_label_flips: Fraction of the real images that are labelled generated, from 0 to 1.
+        generated_label_flips: Fraction of the generated images that are labelled real.
         instance_noise: Standard deviation of the noise that is added to every image that the discriminator
             sees, for pixels in [0, 1] [5]; 0 or more.
-        instance_noise_steps: Steps along which that noise falls to 0; 0 keeps it.
+        instance_noise_steps: Steps over which that noise falls to 0; 0 keeps it.
         augment: Changes to every image that the discriminator sees, for small data, such as
             `"color,translation,cutout"`: see `keras_gen.layers.DiffAugment`.
         r1_weight: Weight of the penalty on slopes at real images [6], 0 or more. Batch normalization mixes
             an image's slope with those of its batch; R1 helps all the same, as measured in `recipes.py`.
-        penalty_share: Part of each batch that a penalty's mean is estimated from, more than 0 to 1; less
-            is faster.
+        penalty_share: Fraction of each batch that a penalty's mean is estimated from, in (0, 1]; less is
+            faster.
         ema: Momentum of the moving average of the generator's weights, from 0 to less than 1; 0 draws
             with the generator as it is.
         generator: Your own network in place of the default: z (latent_dim,), and with `num_classes`
@@ -417,7 +417,7 @@ class GAN(GenerativeModel):
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """What is logged of the discriminator, and its loss.
 
-        `targets` are, for each real and each generated image, how far it is to be called real.
+        `targets` are those of the real and of the generated images, in [0, 1], where 1 is real.
         """
         # Each kind by itself: with batch normalization, the discriminator must not see them mixed [4].
         real_logits = self.logits(real_images, labels, training)
@@ -514,7 +514,7 @@ class GAN(GenerativeModel):
         return images + 2.0 * self.instance_noise * left * noise  # the range is 2, not 1
 
     def targets(self, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """How far each real and each generated image is to be called real, (n,), always in [0, 1]."""
+        """The targets of the real and of the generated images, each (n,) in [0, 1], where 1 is real."""
         real = self._flipped(tf.fill((n,), 1.0), -self.real_label_noise, self.real_label_flips)
         generated = self._flipped(tf.zeros((n,)), self.generated_label_noise, self.generated_label_flips)
         return real * (1.0 - self.label_smoothing), generated
@@ -565,7 +565,7 @@ class GAN(GenerativeModel):
         return self.to_pixels(self.ema_generator(join(z, labels), training=False))
 
     def to_pixels(self, generated_images: tf.Tensor) -> tf.Tensor:
-        """What a generator draws, in [-1, 1] but for a hair -> float32 images in [0, 1]."""
+        """What a generator draws, in [-1, 1] or slightly beyond -> float32 images in [0, 1]."""
         return tf.clip_by_value(0.5 * tf.cast(generated_images, tf.float32) + 0.5, 0.0, 1.0)
 
     def portable_network(self) -> keras.Model:

@@ -76,7 +76,7 @@ def build_generator(
     widths: Sequence[int],
     build: Builder,
 ) -> keras.Model:
-    """z, and one-hot labels where there are classes -> images in [-1, 1] but for a hair."""
+    """z, and one-hot labels where there are classes -> images in [-1, 1] or slightly beyond."""
     inputs, x = latent_inputs(latent_dim, num_classes, build, LABEL_WEIGHT)
     if clusters:
         x = layers.Concatenate(dtype="float32")([x, chosen_cluster(x, clusters, build)])

@@ -1,4 +1,4 @@
-"""What every model has in common that draws images from latent vectors."""
+"""What all models that draw images from latent vectors have in common."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -71,7 +71,7 @@ class GenerativeModel(ImageModel):
                 rows. `num_samples` must be a multiple of their number: they are repeated in order. Random
                 labels where none are given.
             seed: Integer. The same weights and seed give the same images; without one, each call
-                gives others.
+                gives different ones.
 
         Returns:
             float32 in [0, 1], (num_samples, height, width, channels).
@@ -106,7 +106,7 @@ class GenerativeModel(ImageModel):
             labels: One for each, as for `generate`, where the model is conditional.
 
         Raises:
-            ValueError: They are no latent vectors, or the labels do not fit.
+            ValueError: The shape is not (n, latent_dim), or the labels do not fit.
         """
         z = checks.latents("z", z, self.latent_dim)
         return self.in_chunks(self.images_from_latents, z, self.checked_labels(labels, len(z)))
@@ -114,19 +114,20 @@ class GenerativeModel(ImageModel):
     def interpolate(
         self, z_start: ArrayLike, z_end: ArrayLike, labels: ArrayLike | None = None, num_steps: int = 10
     ) -> np.ndarray:
-        """Images on the great arcs between latent vectors: what lies between two garments.
+        """Images along the great arcs between pairs of latent vectors.
 
         Args:
             z_start: (n, latent_dim); where a model has `encode`, for example `encode(images)`.
             z_end: (n, latent_dim).
-            labels: One for each way, as for `generate`, where the model is conditional.
-            num_steps: Images on each way, both ends included; 2 or more.
+            labels: One for each pair, as for `generate`, where the model is conditional.
+            num_steps: Images along each arc, both ends included; 2 or more.
 
         Returns:
             (n, num_steps, height, width, channels), float32 in [0, 1].
 
         Raises:
-            ValueError: They are no latent vectors, or not as many; or labels do not fit.
+            ValueError: The shape is not (n, latent_dim), the numbers of vectors differ, or the labels do
+                not fit.
         """
         num_steps = checks.integer("num_steps", num_steps, 2)
         z_start, z_end = (
@@ -134,7 +135,8 @@ class GenerativeModel(ImageModel):
         )
         if len(z_start) != len(z_end):
             raise ValueError(
-                f"z_start and z_end must have as many vectors. Received: {len(z_start)} and {len(z_end)}"
+                "z_start and z_end must have the same number of vectors. "
+                f"Received: {len(z_start)} and {len(z_end)}"
             )
         one_hot = self.checked_labels(labels, len(z_start))
         fractions = tf.linspace(0.0, 1.0, num_steps)

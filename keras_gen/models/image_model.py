@@ -29,7 +29,7 @@ class ImageModel(BaseModel):
         image_shape: (height, width, channels).
         num_classes: Number of classes, for a model that uses labels; None for one that ignores them.
         seed: Integer that determines the initial weights and all noise; random by default.
-        class_names: What the classes are called, for pictures and for `--labels`; kept in `.keras`.
+        class_names: What the classes are called, for pictures and for `--labels`; saved in `.keras`.
         **kwargs: `name` and `dtype`, as for any Keras model.
 
     Raises:
@@ -268,7 +268,7 @@ class ImageModel(BaseModel):
         return {"images": tf.TensorSpec((None, *self.image_shape), tf.float32, "images")}
 
     def label_spec(self) -> dict[str, tf.TensorSpec]:
-        """The input that conditional signatures have besides."""
+        """The additional input of conditional signatures."""
         if not self.conditional:
             return {}
         return {"labels": tf.TensorSpec((None,), tf.int32, "labels")}

@@ -1,4 +1,4 @@
-"""A text generator: an LSTM reads a text token by token, and says what comes next.
+"""A text generator: an LSTM reads a text token by token, and predicts the next one.
 
     log p(x) = sum over t of log p(x_t | x_1 ... x_(t-1)),  p = softmax(logits of the LSTM's output)
 
@@ -38,14 +38,14 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
     """Text generator of LSTM layers: a `keras.Sequential`, token ids (n, t) -> logits (n, t, vocabulary).
 
     Args:
-        tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
-        embedding_dim: Numbers that stand for a token, 1 or more.
+        tokenizer: Maps strings to token ids and back, as `load_text(...).tokenizer`; saved with the model.
+        embedding_dim: Length of a token's embedding, 1 or more.
         widths: Units of each LSTM layer.
-        dropout: Part of each layer's units that is dropped in training, for a whole row of tokens [4],
+        dropout: Fraction of each layer's units that is dropped in training, for a whole row of tokens [4],
             from 0 to less than 1.
-        tie_weights: Let the logits' weights be the embedding's [3].
-        per_document: Whether a text is a document, whose beginning the model knows; else a piece of
-            running text.
+        tie_weights: Use the embedding's weights for the logits, too [3].
+        per_document: Whether each text is a whole document with a beginning; otherwise it is a piece
+            of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
         **kwargs: `name` and `dtype`.
 

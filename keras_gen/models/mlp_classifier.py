@@ -1,4 +1,4 @@
-"""Multilayer perceptron: dense layers over an image's pixels, the plainest network that classifies.
+"""Multilayer perceptron: dense layers over an image's pixels, the simplest network that classifies.
 
 Objective and training are in `classifier.py`.
 
@@ -25,10 +25,10 @@ class MLPClassifier(Classifier):
         image_shape: (height, width, channels); any size.
         num_classes: 2 or more.
         widths: Units of the dense layers; the last one's are the features.
-        dropout: Part of the features that is dropped in training, from 0 to less than 1.
-        flip: Mirror every other training image. Not for digits and letters.
-        shift: Pixels, 0 or more, that training images are moved by at most, each way.
-        label_smoothing: Probability that a label's class shares with all others, from 0 to less than 1.
+        dropout: Fraction of the features that is dropped in training, from 0 to less than 1.
+        flip: Mirror half of the training images, chosen at random. Not for digits and letters.
+        shift: Maximum shift of training images in each direction, in pixels; 0 or more.
+        label_smoothing: Probability that is spread evenly over all classes, from 0 to less than 1.
         backbone: Your own network in place of the default: images (height, width, channels) ->
             features (d,).
         seed: Integer that determines the initial weights and all noise; random by default.

@@ -1,4 +1,4 @@
-"""What every model has in common that writes text, a token at a time."""
+"""What all models that write text, a token at a time, have in common."""
 
 import math
 import types
@@ -25,22 +25,22 @@ class TextGenerator(BaseModel):
     `next_token_probabilities`, what is logged, and what a SavedModel offers.
 
     It logs `loss`, the cross-entropy in nats per token; `perplexity`, its exponential; and
-    `bits_per_character`, which compares across tokenizers as long as no piece is unknown. Padding counts
+    `bits_per_character`, comparable across tokenizers as long as no piece is unknown. Padding counts
     in none of them, and `sample_weight` in the loss alone: it is one number for each row, (n,), or for each
     token, (n, t). For `compile(metrics=...)`, `y_true` are the targets (n, t) and `y_pred` the next token's
     probabilities (n, t, vocabulary_size), which `SparseCategoricalAccuracy(name="accuracy")` takes; padding
     has weight 0.
 
     Args:
-        tokenizer: Between strings and token ids, such as `load_text(...).tokenizer`; saved with the model.
-        per_document: Whether a text is a document, whose beginning the model knows; else a piece of
-            running text.
+        tokenizer: Maps strings to token ids and back, as `load_text(...).tokenizer`; saved with the model.
+        per_document: Whether each text is a whole document with a beginning; otherwise it is a piece
+            of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
-        dtype: Numbers to compute with, as for any Keras model.
+        dtype: Precision to compute in, as for any Keras model.
         **kwargs: `name`.
 
     Raises:
-        ValueError: `tokenizer` is none.
+        ValueError: `tokenizer` is not a `Tokenizer`.
     """
 
     loader = "load_text"
@@ -57,7 +57,7 @@ class TextGenerator(BaseModel):
     ):
         if not isinstance(tokenizer, Tokenizer):
             raise ValueError(
-                "tokenizer must be one of keras_gen.tokenizers', such as load_text(...).tokenizer. "
+                "tokenizer must be a keras_gen.tokenizers.Tokenizer, such as load_text(...).tokenizer. "
                 f"Received: {tokenizer!r}"
             )
         super().__init__(**kwargs)
@@ -112,7 +112,7 @@ class TextGenerator(BaseModel):
     ) -> None:
         if class_weight is not None:
             raise ValueError(
-                "class_weight is for labels of images. Weigh rows or tokens of text with sample_weight."
+                "class_weight is for labels of images. Weight rows or tokens of text with sample_weight."
             )
         super()._check_fit(x, y, sample_weight)
 
@@ -125,13 +125,13 @@ class TextGenerator(BaseModel):
         return tf.where(targets == PADDING, 0.0, tf.reshape(nats, tf.shape(targets)))
 
     def count(self, targets: tf.Tensor) -> tf.Tensor:
-        """How many targets are no padding."""
+        """How many targets are not padding."""
         return tf.reduce_sum(tf.cast(targets != PADDING, tf.float32))
 
     def mean_nats(
         self, nats: tf.Tensor, targets: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The mean over all targets that are no padding; 0 where there are none."""
+        """The mean over all targets that are not padding; 0 where there are none."""
         if sample_weight is not None:
             nats *= tf.reshape(sample_weight, (tf.shape(nats)[0], -1))  # (n, 1) or (n, t)
         return tf.math.divide_no_nan(tf.reduce_sum(nats), self.count(targets))
@@ -268,21 +268,21 @@ class TextGenerator(BaseModel):
         Args:
             prompts: A string, or several of any lengths, which are continued together. An empty one
                 begins a document or, where the model learned running text, a line.
-            max_tokens: How many tokens to write at most, 1 or more; less where a text ends.
-            temperature: What logits are divided by, 0 or more: less is likelier text, 0 always the
-                likeliest token.
-            top_k: Choose among so many of the likeliest tokens; 0 for all.
-            top_p: Choose among the likeliest tokens that make up this probability, more than 0 to 1
+            max_tokens: How many tokens to write at most, 1 or more; fewer where a text ends.
+            temperature: What logits are divided by, 0 or more: lower gives likelier text, 0 always
+                the likeliest token.
+            top_k: Choose among this many of the likeliest tokens; 0 for all.
+            top_p: Choose among the likeliest tokens that make up this probability, in (0, 1]
                 (Holtzman et al. 2020, arXiv 1904.09751).
             seed: Integer. The same weights, prompts and seed give the same texts; without one, each call
-                gives others.
+                gives different ones.
             stop: A string, or several: what is written is cut before the first of them.
 
         Returns:
             The prompt and what was written after it; a list of them for several prompts.
 
         Raises:
-            ValueError: A number is out of range, or a prompt is no string.
+            ValueError: A number is out of range, or a prompt is not a string.
 
         Warns:
             UserWarning: A prompt has pieces that the model does not know.
@@ -315,7 +315,7 @@ class TextGenerator(BaseModel):
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> Iterator[str]:
-        """Yields what `generate` would write after the prompt, piece by piece, as soon as it is there."""
+        """Yields what `generate` would write after the prompt, piece by piece, as it is written."""
         self._check_prompts([prompt])
         check_sampling(max_tokens, temperature, top_k, top_p)
         token_ids = self.encode_prompts(tf.constant([prompt]))[0].numpy().tolist()
@@ -350,7 +350,7 @@ class TextGenerator(BaseModel):
         unknown = self.tokenizer.unknown(prompts)
         if unknown:
             pieces = ", ".join(map(repr, unknown))
-            warnings.warn(f"The model does not know {pieces}, and reads over it.", stacklevel=3)
+            warnings.warn(f"The model does not know {pieces}: read as unknown tokens.", stacklevel=3)
 
     # === Reading ===
 
@@ -376,11 +376,11 @@ class TextGenerator(BaseModel):
             texts: A string, or several.
 
         Returns:
-            log p of a text's tokens after the first, where running text is entered; of all tokens and its
-            end, where the model is `per_document`. A float for one string, float32 (n,) for several.
+            log p of a text's tokens after the first, for running text; of all tokens and the end, where the
+            model is `per_document`. A float for one string, float32 (n,) for several.
 
         Raises:
-            ValueError: A text is no string.
+            ValueError: A text is not a string.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
         self._check_prompts(given)

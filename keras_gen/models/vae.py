@@ -62,7 +62,7 @@ class VAE(Autoencoder):
     """Variational autoencoder, conditional with `num_classes`.
 
     It logs `loss` (reconstruction_loss + beta * kl_loss, whatever warm-up and free bits do to the
-    gradient, so that epochs compare), `reconstruction_loss` and `kl_loss` in nats per image, and
+    gradient, so that epochs are comparable), `reconstruction_loss` and `kl_loss` in nats per image, and
     `active_units`. For `compile(metrics=...)`, `y_true` are the images and `y_pred` their reconstructions,
     both in [0, 1].
 
@@ -226,7 +226,7 @@ class VAE(Autoencoder):
             z_mean: (n, latent_dim).
             z_log_var: (n, latent_dim).
             sample_weight: (n,), or None.
-            training: Whether gradients are taken of it, with warm-up and free bits; else it is logged.
+            training: Whether gradients are taken of it, with warm-up and free bits; otherwise it is logged.
 
         Returns:
             Nats, a mean over the batch.
@@ -237,7 +237,7 @@ class VAE(Autoencoder):
         return self.kl_weight() * tf.reduce_sum(tf.maximum(kl, self.free_bits))
 
     def kl_weight(self) -> tf.Tensor | float:
-        """The KL term's weight at this step: `beta`, reached along a straight line."""
+        """The KL term's weight at this step: `beta`, reached linearly."""
         if self.kl_warmup_steps == 0:
             return self.beta
         step = tf.cast(self.optimizer.iterations, tf.float32)

@@ -4,8 +4,8 @@
                 x' = a x + (1 - a) G(z),  a ~ U(0, 1) for each image
     generator:  min over G of -E[D(G(z))]
 
-The critic's loss without the penalty is an estimate of minus the Wasserstein distance, which goes on
-telling how far the two are apart where a discriminator would be sure [1]. The penalty keeps the critic's
+The critic's loss without the penalty is an estimate of minus the Wasserstein distance, which still
+measures how far apart the two are where a discriminator would saturate [1]. The penalty keeps the critic's
 slope near 1 [2]. Differences from the paper: small convolutional networks, Adam with a higher rate and a
 longer memory of squared gradients, one critic step for each of the generator's, a quarter of the batch for
 the penalty, and a moving average of the generator's weights draws the images.
@@ -33,8 +33,8 @@ class WGANGP(GAN):
     """Wasserstein GAN with gradient penalty.
 
     It logs what `GAN` logs. `discriminator_loss` is minus the estimated distance, without the penalty;
-    the accuracies count which side of the middle of its mean scores the critic puts an image on, since
-    a score has no zero of its own.
+    the accuracies are relative to the midpoint of the critic's mean scores of real and of generated
+    images, since scores have no absolute zero.
 
     Args:
         image_shape: (height, width, channels); any size.
@@ -43,10 +43,10 @@ class WGANGP(GAN):
         gradient_penalty_weight: Weight of the penalty on slopes that are not 1; more than 0.
         discriminator_normalization: `"none"` or `"spectral"`. The penalty is on each image's own slope,
             which batch normalization would mix with other images'.
-        penalty_share: Part of each batch that the penalty's mean is estimated from, more than 0 to 1. With
-            all of it the penalty takes a third of a step's time.
-        **kwargs: As for `GAN`. Where time is no object, `discriminator_steps=5, penalty_share=1.0` are
-            the paper's.
+        penalty_share: Fraction of each batch that the penalty's mean is estimated from, in (0, 1]. With 1
+            the penalty takes a third of a step's time.
+        **kwargs: As for `GAN`. The paper has `discriminator_steps=5, penalty_share=1.0`, which take
+            longer.
 
     Raises:
         ValueError: An argument is out of range, or the critic has batch normalization.
@@ -117,6 +117,6 @@ class WGANGP(GAN):
         """Adam without momentum, as in the paper, where beta_2 is 0.9.
 
         At 3e-3 samples are better after four minutes on full Fashion-MNIST, and hardly any better after an
-        hour: the critic comes to guess.
+        hour: the critic ends up guessing.
         """
         return Adam(learning_rate, beta_1=0.0, beta_2=0.99)

@@ -33,7 +33,7 @@ def read_card(folder: str | os.PathLike) -> dict[str, Any]:
     """A preset's card.
 
     Raises:
-        ValueError: There is none, or it is damaged.
+        ValueError: The card is missing or damaged.
     """
     try:
         return parse_card((Path(folder) / "card.json").read_bytes(), folder)

@@ -34,7 +34,7 @@ def save_preset(
         raise ValueError(f"weights must be auto, float16 or float32. Received: {weights!r}")
     directory = Path(directory)
     if directory.exists():
-        raise ValueError(f"{directory} exists already, and a preset replaces nothing. Choose another.")
+        raise ValueError(f"{directory} exists already, and presets overwrite nothing. Choose another path.")
     with written_whole(directory) as draft:
         draft.mkdir()
         path = draft / "model.keras"

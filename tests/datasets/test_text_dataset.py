@@ -199,7 +199,7 @@ def test_says_where_a_file_is_not_in_its_encoding(tmp_path, monkeypatch, block):
 @pytest.mark.parametrize(
     ("text", "message"),
     (
-        ("{", "is no JSON: expected a list of recipes"),
+        ("{", "is not JSON: expected a list of recipes"),
         ('{"title": "x"}', "expected a list of recipes.*Received: dict"),
         ('[{"name": "x"}]', r"Received: 1 objects with \['name'\]"),
         ("[]", r"Received: 0 objects with \[\]"),

@@ -145,7 +145,7 @@ def test_small_arrays_stay_in_float32(tmp_path):
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(model, preset, tmp_path):
-    with pytest.raises(ValueError, match="exists already, and a preset replaces nothing"):
+    with pytest.raises(ValueError, match="exists already, and presets overwrite nothing"):
         model.save_preset(preset)
     with pytest.raises(ValueError, match="weights must be auto, float16 or float32"):
         model.save_preset(tmp_path / "other", weights="int8")
