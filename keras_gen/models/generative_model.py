@@ -82,6 +82,8 @@ class GenerativeModel(ImageModel):
         """
         if num_samples is not None:
             num_samples = checks.integer("num_samples", num_samples, 1)
+        if labels is not None and not self.conditional:
+            self.checked_labels(labels, 1)  # says that it takes none
         if labels is not None:
             labels = self.to_numbers(np.atleast_1d(np.asarray(labels)))
             num_samples = len(labels) if num_samples is None else num_samples
