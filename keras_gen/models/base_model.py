@@ -70,8 +70,10 @@ class BaseModel(keras.Model):
         saved = {key: store[key] for key in store.keys()}  # noqa: SIM118 (an h5py group)
         for name, variables in self._further_state().items():
             for number, variable in enumerate(variables):
-                if f"{name}_{number}" in saved:  # but a metric that was not compiled then
-                    variable.assign(saved[f"{name}_{number}"])
+                key = f"{name}_{number}"
+                if name == "metric" and key not in saved:
+                    continue  # one that `compile` was not given when the file was written
+                variable.assign(saved[key])
         own = {key: value for key, value in saved.items() if not key.startswith(FURTHER_STATE)}
         super().load_own_variables(own)
 

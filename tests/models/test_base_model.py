@@ -2,6 +2,7 @@
 
 import math
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_metrics_are_logged_saved_and_weighted(small, tmp_path):
     top = classifier.evaluate(images, labels, verbose=0, return_dict=True)["top_3"]
     ranks = np.argsort(-classifier.classify(images), axis=1)[:, :3]
     assert top == pytest.approx(np.mean([label in rank for label, rank in zip(labels, ranks, strict=True)]))
+
+
+def test_weights_without_a_random_generator_are_refused(tmp_path):
+    """Else noise would silently start over; a metric that was not there then is no trouble."""
+    model = VAE(**TINY)
+    model.compile()
+    model.save_weights(tmp_path / "all.weights.h5")
+    other = VAE(**TINY)
+    other.compile(metrics=[keras.metrics.MeanSquaredError()])
+    other.load_weights(tmp_path / "all.weights.h5")
+    with h5py.File(tmp_path / "all.weights.h5", "a") as file:
+        del file["vars/random_state_0"]
+    with pytest.raises(ValueError, match="1 objects could not be loaded"):
+        other.load_weights(tmp_path / "all.weights.h5")
 
 
 def test_a_metric_of_a_gan_sees_real_and_generated_images(small):
