@@ -1,11 +1,94 @@
-"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+"""Files: opened where they are what they should be, and written whole or not at all."""
 
 import contextlib
+import glob
 import os
 import shutil
+import socket
+import stat
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+STEM = 40  # characters of a file's name in its draft's, since names have at most 255 bytes
+
+# === Reading ===
+
+
+def open_file(path: str | os.PathLike, most: int | None = None) -> BinaryIO:
+    """Opens a regular file for reading bytes.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have; any number by default.
+
+    Raises:
+        ValueError: It is a directory, a pipe or a device, which might never end; or it is too large.
+        OSError: It does not exist, or may not be read.
+    """
+    # Without waiting for whoever writes to a pipe.
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{printable(path)} must be a file. Received: {kind_of(status.st_mode)}")
+        if most is not None and status.st_size > most:
+            raise ValueError(
+                f"{printable(path)} must have at most {most:,} bytes. Received: {status.st_size:,} bytes"
+            )
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
+    """All of a file: see `open_file`."""
+    with open_file(path, most) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike, most: int | None = None, encoding: str = "utf-8") -> str:
+    """All of a file's text: see `open_file`.
+
+    Raises:
+        ValueError: Also where it is not text of that encoding.
+    """
+    try:
+        return read_bytes(path, most).decode(encoding)
+    except UnicodeDecodeError as error:
+        byte = f"{error.object[error.start]:#04x} at byte {error.start:,}"
+        raise ValueError(f"{printable(path)} must be {encoding} text. Received: {byte}") from None
+
+
+def is_file(path: str | os.PathLike) -> bool:
+    """Whether `open_file` would open it: a regular file that may be read."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # the latter of a name with a NUL
+        return False
+
+
+def kind_of(mode: int) -> str:
+    """What is not a regular file, in words."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path as text that can be printed, also where its name is not UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+# === Writing ===
 
 
 @contextlib.contextmanager
@@ -14,7 +97,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
 
     When the block raises, nothing is left behind and an older `path` stays as it was. A directory
     never replaces one that has anything in it. What was written is on the disk before it gets its name, so
-    that this holds when the machine stops, too.
+    that this holds when the machine stops, too. Drafts of `path` that a killed process left are removed.
 
     Args:
         path: The file or directory to make. Its parents are made too.
@@ -30,8 +113,8 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Keras and Pillow read the format from the suffix, so it stays at the end.
-    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    sweep(path.parent, path)
+    draft = draft_of(path)
     try:
         yield draft
         for written in [draft, *draft.rglob("*")]:
@@ -39,11 +122,42 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         draft.replace(path)
         sync(path.parent)
     except BaseException:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        remove(draft)
         raise
+
+
+def draft_of(path: Path) -> Path:
+    """Where something is written before it gets its name, which says which process writes it."""
+    unique = f"{this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # Keras and Pillow read the format from the suffix, so it stays at the end.
+    return path.with_name(f".{path.stem[:STEM]}.draft-{unique}{path.suffix}")
+
+
+def sweep(folder: Path, path: Path | None = None) -> None:
+    """Removes the drafts in a folder whose process has ended, as where it was killed.
+
+    Args:
+        folder: Where to look; not in the folders in it.
+        path: What they are drafts of; anything by default.
+    """
+    stem, suffix = ("*", "*") if path is None else (glob.escape(path.stem[:STEM]), glob.escape(path.suffix))
+    for draft in folder.glob(f".{stem}.draft-{this_machine()}-*-????????{suffix}"):
+        process = draft.name.rpartition(".draft-")[2].split("-")[1]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            remove(draft)
+
+
+def this_machine() -> str:
+    """Eight digits for this machine, since the numbers of processes are its own."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a directory, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from keras_gen import files
@@ -34,3 +38,51 @@ def test_a_directory_does_not_replace_a_full_one(tmp_path):
         (path / "new").write_text("")
     assert [p.name for p in target.iterdir()] == ["precious"]
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in (
+        (tmp_path / "pipe", "a named pipe"),
+        (tmp_path, "a directory"),
+        ("/dev/zero", "a device"),
+    ):
+        with pytest.raises(ValueError, match=f"must be a file. Received: {kind}"):
+            files.read_bytes(path)
+        assert not files.is_file(path)
+    with pytest.raises(FileNotFoundError):
+        files.read_bytes(tmp_path / "missing")
+
+
+def test_what_is_too_large_is_not_read(tmp_path):
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 2**40)
+    with pytest.raises(ValueError, match=r"at most 1,000 bytes. Received: 1,099,511,627,776 bytes"):
+        files.read_bytes(tmp_path / "sparse", most=1000)
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_bytes("café".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"caf\\xe9.txt must be utf-8 text. Received: 0xe9 at byte 3"):
+        files.read_text(path)
+    assert files.read_text(path, encoding="latin-1") == "café"
+
+
+def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(tmp_path, monkeypatch):
+    target = tmp_path / "a.txt"
+    living = files.draft_of(target)
+    living.write_text("")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    monkeypatch.setattr(os, "getpid", lambda: process.pid)
+    dead, of_another = files.draft_of(target), files.draft_of(tmp_path / "b.txt")
+    monkeypatch.undo()
+    dead.mkdir()
+    (dead / "inner").write_text("")
+    of_another.write_text("")
+    with written_whole(target) as path:
+        path.write_text("all")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name, of_another.name}
+    files.sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name}

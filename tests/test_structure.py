@@ -7,23 +7,36 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "keras_gen"
 
-USED_BY_RUNS = {"models", "recipes", "callbacks", "datasets", "files", "hardware", "loading"}
+USED_BY_RUNS = {
+    "arguments",
+    "callbacks",
+    "datasets",
+    "files",
+    "hardware",
+    "loading",
+    "models",
+    "recipes",
+    "records",
+}
 
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
+    "arguments": set(),
     "files": set(),
-    "losses": set(),
-    "layers": {"devices"},
-    "optimizers": set(),
-    "hardware": set(),
-    "devices": {"hardware"},
-    "images": {"files"},
-    "tensorboard": {"files"},
-    "tokenizers": set(),
-    "datasets": {"files", "tokenizers"},
-    "exporting": {"files"},
-    "presets": {"files", "hardware", "images"},
+    "records": {"arguments", "files"},
+    "losses": {"arguments"},
+    "layers": {"arguments", "devices"},
+    "optimizers": {"arguments"},
+    "hardware": {"arguments"},
+    "devices": {"arguments", "hardware"},
+    "images": {"arguments", "files"},
+    "tensorboard": {"arguments", "files"},
+    "tokenizers": {"arguments"},
+    "datasets": {"arguments", "files", "images", "records", "tokenizers"},
+    "exporting": {"arguments", "files"},
+    "presets": {"arguments", "files", "hardware", "images", "records"},
     "models": {
+        "arguments",
         "datasets",
         "devices",
         "exporting",
@@ -33,13 +46,13 @@ ALLOWED = {
         "presets",
         "tokenizers",
     },
-    "metrics": {"datasets", "images", "tokenizers"},
-    "callbacks": {"datasets", "files", "images", "hardware", "metrics", "tensorboard"},
+    "metrics": {"arguments", "datasets", "files", "images", "tokenizers"},
+    "callbacks": {"arguments", "datasets", "files", "images", "hardware", "metrics", "tensorboard"},
     "distribution": set(),
-    "recipes": set(),
-    "checkpoints": {"callbacks", "files"},
-    "loading": {"checkpoints", "datasets", "models", "presets"},
-    "tracking": {"files", "tensorboard"},
+    "recipes": {"arguments"},
+    "checkpoints": {"arguments", "callbacks", "files", "records"},
+    "loading": {"arguments", "checkpoints", "files", "records", "datasets", "models", "presets"},
+    "tracking": {"arguments", "files", "records", "tensorboard"},
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
     "fitting": {"building", "datasets", "distribution"},
@@ -47,8 +60,19 @@ ALLOWED = {
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
     | {"tensorboard"},
-    "sampling": {"files", "images", "models"},
-    "evaluating": {"building", "datasets", "files", "images", "loading", "metrics", "models", "presets"}
+    "sampling": {"arguments", "files", "images", "models"},
+    "evaluating": {
+        "arguments",
+        "records",
+        "building",
+        "datasets",
+        "files",
+        "images",
+        "loading",
+        "metrics",
+        "models",
+        "presets",
+    }
     | {"tensorboard"},
     "train_options": {"datasets", "models", "recipes", "training"},
     "cli": USED_BY_RUNS

@@ -1,0 +1,286 @@
+"""Arguments are checked against the types of a signature, ranges included; errors say what was received."""
+
+import functools
+import inspect
+import operator
+import reprlib
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+import annotated_types
+import numpy as np
+import pydantic
+from annotated_types import Ge, Gt, Interval, MinLen
+from numpy.typing import ArrayLike
+
+LARGEST_SEED = 2**31 - 1
+
+# Types with ranges, for signatures.
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Seed = Annotated[int, Interval(ge=0, le=LARGEST_SEED)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
+Probability = Annotated[float, Interval(ge=0, le=1)]
+Share = Annotated[float, Interval(gt=0, le=1)]
+ImageShape = Annotated[
+    tuple[Count, Count, Count],
+    annotated_types.doc("(height, width, channels), three integers, each 1 or more"),
+]
+Widths = Annotated[Sequence[Count], MinLen(1), annotated_types.doc("one or more integers, each 1 or more")]
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def checked(function: Function) -> Function:
+    """Checks the arguments of a function or method against the types of its signature, at each call.
+
+    NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
+    as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
+    their ranges, as jsonargparse and documentation want them.
+
+    Raises:
+        ValueError: At a call: an argument is not of its type, or is out of its range.
+        TypeError: At a call: an argument is missing or unknown.
+
+    Example:
+
+    >>> @checked
+    ... def draw(num_samples: Count, seed: Seed | None = None):
+    ...     return num_samples
+    >>> draw(np.int64(2))
+    2
+    >>> draw(2.5)
+    Traceback (most recent call last):
+    ValueError: num_samples must be an integer, 1 or more. Received: 2.5
+    """
+    signature = inspect.signature(function)
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [name for name, parameter in signature.parameters.items() if parameter.kind not in kinds]
+
+    @functools.cache
+    def checks() -> dict[str, Check]:  # at the first call, when all the types are there
+        hints = typing.get_type_hints(function, include_extras=True)
+        return {name: Check(hints[name]) for name in named if name in hints and is_checked(hints[name])}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            name = function.__qualname__.removesuffix(".__init__")
+            names = [name for name in named if name not in ("self", "cls")]
+            values = ", ".join([*map(received, args[len(named) - len(names) :]), *kwargs])
+            raise TypeError(
+                f"{name}: {error}. Expected: {', '.join(names)}. Received: {values or 'nothing'}"
+            ) from None
+        for name, check in checks().items():
+            if name in given.arguments:
+                given.arguments[name] = check(name, given.arguments[name])
+        return function(*given.args, **given.kwargs)
+
+    plain = {name: without_ranges(hint) for name, hint in function.__annotations__.items()}
+    call.__annotations__ = plain
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            parameter.replace(annotation=plain.get(name, parameter.annotation))
+            for name, parameter in signature.parameters.items()
+        ]
+    )
+    return typing.cast(Function, call)
+
+
+def check(name: str, value: Any, hint: Any) -> Any:
+    """`value` as a type has it.
+
+    Args:
+        name: What errors call it.
+        value: Anything.
+        hint: A type, such as `Count` or `Literal["a", "b"]`.
+
+    Raises:
+        ValueError: The value is not of that type.
+
+    Example:
+
+    >>> check("k", 0, Count)
+    Traceback (most recent call last):
+    ValueError: k must be an integer, 1 or more. Received: 0
+    """
+    return Check(hint)(name, value)
+
+
+class Check:
+    """Refuses what is not of a type; gives the value as that type has it."""
+
+    def __init__(self, hint: Any):
+        self.expected = in_words(hint)
+        self.adapter = pydantic.TypeAdapter(strictly(hint), config={"arbitrary_types_allowed": True})
+
+    def __call__(self, name: str, value: Any) -> Any:
+        try:
+            return self.adapter.validate_python(value)
+        except pydantic.ValidationError:
+            raise ValueError(f"{name} must be {self.expected}. Received: {received(value)}") from None
+
+
+# === What a type takes ===
+
+
+def as_integer(value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError("not an integer")
+    try:
+        return operator.index(value)
+    except Exception:
+        raise ValueError("not an integer") from None
+
+
+def as_float(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    if isinstance(value, (bool, np.bool_)) or not is_number:
+        raise ValueError("not a number")
+    try:
+        number = float(value)
+    except Exception:
+        raise ValueError("not a number") from None
+    if not np.isfinite(number):
+        raise ValueError("not a number")
+    return number
+
+
+def as_bool(value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError("neither True nor False")
+    return bool(value)
+
+
+def as_string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a string")
+    return str(value)
+
+
+def as_list(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
+
+
+def is_checked(hint: Any) -> bool:
+    """Whether a type says more than that something can become an array."""
+    return hint is not Any and not set(typing.get_args(ArrayLike)) <= set(typing.get_args(hint))
+
+
+def strictly(hint: Any) -> Any:
+    """A type for pydantic, which by itself would take "3", 3.0 and True for integers."""
+    if hint in LEAVES:
+        return Annotated[hint, pydantic.PlainValidator(LEAVES[hint])]
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
+    if origin in (tuple, list, dict, Sequence):
+        of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
+        return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    return hint
+
+
+def without_ranges(hint: Any) -> Any:
+    """A type as it is without what `Annotated` adds."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return without_ranges(parts[0])
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(without_ranges, parts))
+    if origin in (tuple, list, dict, Sequence):
+        return origin[tuple(map(without_ranges, parts))]
+    return hint
+
+
+# === In words ===
+
+WORDS = {
+    int: "an integer",
+    float: "a finite number",
+    bool: "True or False",
+    str: "a string",
+    type(None): "None",
+}
+
+
+def in_words(hint: Any) -> str:
+    """What a type takes, as errors have it."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return of_range(in_words(parts[0]), hint.__metadata__)
+    if origin in (Union, types.UnionType):
+        return ", or ".join(dict.fromkeys(map(in_words, parts)))
+    if origin is Literal:
+        return ", ".join(map(repr, parts)) if len(parts) == 1 else "one of " + ", ".join(map(repr, parts))
+    if origin in (list, Sequence):
+        return f"a list or tuple, each {in_words(parts[0])}"
+    if origin is tuple:
+        each = list(dict.fromkeys(in_words(part) for part in parts if part is not Ellipsis))
+        number = "a tuple" if Ellipsis in parts else f"a tuple of {len(parts)}"
+        return f"{number}, each {each[0]}" if len(each) == 1 else f"a tuple ({', '.join(each)})"
+    if origin is dict or hint is dict:
+        return "a dictionary"
+    if origin is Callable or hint is Callable:
+        return "a function"
+    if hint in WORDS:
+        return WORDS[hint]
+    name = getattr(origin or hint, "__name__", str(hint)).removesuffix("V2")  # of some of TensorFlow's
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+
+
+BOUNDS = {"ge": "{} or more", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
+
+
+def of_range(words: str, metadata: Sequence[Any]) -> str:
+    """`words`, with the bounds that annotate a type."""
+    bounds: dict[str, Any] = {}
+    for item in metadata:
+        if isinstance(item, annotated_types.DocInfo):
+            return item.documentation
+        for name in BOUNDS:
+            if getattr(item, name, None) is not None:
+                bounds[name] = getattr(item, name)
+    words = words.replace("finite ", "") if bounds else words
+    if bounds.keys() == {"ge", "le"}:
+        return f"{words} from {bounds['ge']} to {bounds['le']}"
+    if bounds.keys() == {"ge", "lt"}:
+        return f"{words} from {bounds['ge']} to less than {bounds['lt']}"
+    return ", ".join(
+        [words, *(text.format(bounds[name]) for name, text in BOUNDS.items() if name in bounds)]
+    )
+
+
+MOST_CHARACTERS = 100
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = MOST_CHARACTERS
+
+
+def received(value: Any) -> str:
+    """A value in a few words, for errors, whatever it is.
+
+    Example:
+
+    >>> received(np.zeros((3, 4))), received("x"), received(np.float32(0.5))
+    ('float64 of shape (3, 4)', "'x'", '0.5')
+    """
+    try:
+        if isinstance(value, np.generic):
+            value = value.item()
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        if dtype is not None and shape is not None and not isinstance(value, type) and shape != ():
+            return f"{getattr(dtype, 'name', dtype)} of shape {tuple(shape)}"
+        text = " ".join(_short.repr(value).split())
+        return text if len(text) <= 2 * MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+    except Exception:
+        return f"a {type(value).__name__}"
