@@ -15,12 +15,12 @@ import pydantic
 from annotated_types import Ge, Gt, Interval, MinLen
 from numpy.typing import ArrayLike
 
-LARGEST_SEED = 2**31 - 1
+LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
 
 # Types with ranges, for signatures.
-Count = Annotated[int, Ge(1)]
-Natural = Annotated[int, Ge(0)]
-Seed = Annotated[int, Interval(ge=0, le=LARGEST_SEED)]
+Count = Annotated[int, Interval(ge=1, le=LARGEST)]
+Natural = Annotated[int, Interval(ge=0, le=LARGEST)]
+Seed = Annotated[int, Interval(ge=0, le=LARGEST)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
@@ -55,7 +55,7 @@ def checked(function: Function) -> Function:
     2
     >>> draw(2.5)
     Traceback (most recent call last):
-    ValueError: num_samples must be an integer, 1 or more. Received: 2.5
+    ValueError: num_samples must be an integer from 1 to 2**31 - 1. Received: 2.5
     """
     signature = inspect.signature(function)
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -108,7 +108,7 @@ def check(name: str, value: Any, hint: Any) -> Any:
 
     >>> check("k", 0, Count)
     Traceback (most recent call last):
-    ValueError: k must be an integer, 1 or more. Received: 0
+    ValueError: k must be an integer from 1 to 2**31 - 1. Received: 0
     """
     return Check(hint)(name, value)
 
@@ -141,13 +141,13 @@ def as_integer(value: Any) -> int:
 
 def as_float(value: Any) -> float:
     is_number = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
-    if isinstance(value, (bool, np.bool_)) or not is_number:
+    if isinstance(value, (bool, np.bool_)) or np.iscomplexobj(value) or not is_number:
         raise ValueError("not a number")
     try:
         number = float(value)
     except Exception:
         raise ValueError("not a number") from None
-    if not np.isfinite(number):
+    if not abs(number) <= float(np.finfo(np.float32).max):  # what layers and optimizers compute in
         raise ValueError("not a number")
     return number
 
@@ -250,8 +250,9 @@ def of_range(words: str, metadata: Sequence[Any]) -> str:
             return item.documentation
         for name in BOUNDS:
             if getattr(item, name, None) is not None:
-                bounds[name] = getattr(item, name)
-    words = words.replace("finite ", "") if bounds else words
+                bound = getattr(item, name)
+                bounds[name] = "2**31 - 1" if bound == LARGEST else bound
+    words = words if len(bounds) < 2 else words.replace("finite ", "")
     if bounds.keys() == {"ge", "le"}:
         return f"{words} from {bounds['ge']} to {bounds['le']}"
     if bounds.keys() == {"ge", "lt"}:
