@@ -131,25 +131,27 @@ class Check:
 
 
 def as_integer(value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)):
-        raise ValueError("not an integer")
-    try:
-        return operator.index(value)
-    except Exception:
-        raise ValueError("not an integer") from None
+    return number_of(value, "iu", operator.index)
 
 
 def as_float(value: Any) -> float:
-    is_number = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
-    if isinstance(value, (bool, np.bool_)) or np.iscomplexobj(value) or not is_number:
-        raise ValueError("not a number")
-    try:
-        number = float(value)
-    except Exception:
-        raise ValueError("not a number") from None
+    number = number_of(value, "iuf", float)
     if not abs(number) <= float(np.finfo(np.float32).max):  # what layers and optimizers compute in
-        raise ValueError("not a number")
+        raise ValueError("not finite")
     return number
+
+
+def number_of(value: Any, kinds: str, convert: Callable) -> Any:
+    """A number of Python's from its own, or from an array without axes of one of NumPy's kinds of type."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return convert(value)
+        array = np.asarray(value)
+        if array.shape == () and array.dtype.kind in kinds:
+            return convert(array.item())
+    except Exception:  # whatever the value's own methods raise
+        raise ValueError("not a number") from None
+    raise ValueError("not a number")
 
 
 def as_bool(value: Any) -> bool:
