@@ -1,5 +1,6 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
+import difflib
 import functools
 import inspect
 import operator
@@ -58,8 +59,7 @@ def checked(function: Function) -> Function:
     ValueError: num_samples must be an integer from 1 to 2**31 - 1. Received: 2.5
     """
     signature = inspect.signature(function)
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = [name for name, parameter in signature.parameters.items() if parameter.kind not in kinds]
+    named = named_parameters(function)
 
     @functools.cache
     def checks() -> dict[str, Check]:  # at the first call, when all the types are there
@@ -71,12 +71,7 @@ def checked(function: Function) -> Function:
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError as error:
-            name = function.__qualname__.removesuffix(".__init__")
-            names = [name for name in named if name not in ("self", "cls")]
-            values = ", ".join([*map(received, args[len(named) - len(names) :]), *kwargs])
-            raise TypeError(
-                f"{name}: {error}. Expected: {', '.join(names)}. Received: {values or 'nothing'}"
-            ) from None
+            raise misfit(function, args, kwargs, error) from None
         for name, check in checks().items():
             if name in given.arguments:
                 given.arguments[name] = check(name, given.arguments[name])
@@ -91,6 +86,44 @@ def checked(function: Function) -> Function:
         ]
     )
     return typing.cast(Function, call)
+
+
+def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeError) -> TypeError:
+    """The error of a call that lacks an argument, or has one that the function does not know."""
+    name, of_object = (
+        function.__qualname__,
+        1 if named_parameters(function)[:1] in (["self"], ["cls"]) else 0,
+    )
+    known = named_parameters(function)[of_object:]
+    if function.__name__ == "__init__" and args:  # which a subclass may have been given the arguments of
+        name, known = type(args[0]).__name__, constructor_parameters(type(args[0]))
+    guesses = [guess for given in kwargs for guess in difflib.get_close_matches(given, known, 1)]
+    hint = f" Did you mean {guesses[0]!r}?" if guesses and guesses[0] not in kwargs else ""
+    values = ", ".join(
+        [*map(received, args[of_object:]), *(f"{k}={received(v)}" for k, v in kwargs.items())]
+    )
+    return TypeError(
+        f"{name}: {error}.{hint} Expected: {', '.join(known)}. Received: {values or 'nothing'}"
+    )
+
+
+def named_parameters(function: Callable) -> list[str]:
+    """The names of a function's parameters, but for `*args` and `**kwargs`."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind not in several]
+
+
+def constructor_parameters(cls: type) -> list[str]:
+    """What a class's constructor takes, also what it hands on to those of its bases as `**kwargs`."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            names.update(dict.fromkeys(named_parameters(vars(base)["__init__"])[1:]))
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    return list(names)
 
 
 def check(name: str, value: Any, hint: Any) -> Any:

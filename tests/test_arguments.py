@@ -110,8 +110,27 @@ def test_a_checked_function_refuses_converts_and_shows_plain_types():
     with pytest.raises(ValueError, match=r"^num_samples must be an integer from 1 .* Received: 1.5$"):
         draw(1.5)
     assert inspect.signature(draw).parameters["seed"].annotation == int | None
-    with pytest.raises(TypeError, match="missing a required argument: 'num_samples'.*Received: seed"):
+    with pytest.raises(TypeError, match="missing a required argument: 'num_samples'.*Received: seed=1"):
         draw(seed=1)
+
+
+def test_an_unknown_argument_is_answered_with_those_of_the_class_and_its_bases():
+    class Base:
+        @checked
+        def __init__(self, seed: int = 0):
+            pass
+
+    class Model(Base):
+        @checked
+        def __init__(self, latent_dim: int = 1, **kwargs: Any):
+            super().__init__(**kwargs)
+
+    with pytest.raises(TypeError) as refusal:
+        Model(latent_dims=3)
+    assert str(refusal.value) == (
+        "Model: got an unexpected keyword argument 'latent_dims'. Did you mean 'latent_dim'? "
+        "Expected: latent_dim, seed. Received: latent_dims=3"
+    )
 
 
 def test_what_was_received_is_short_whatever_it_is():
