@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.arguments import received
+
 # Layers that leave the values as they are.
 SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
 
@@ -42,6 +44,21 @@ def integer(name: str, value: Any, minimum: int) -> int:
         raise ValueError(f"{name} must be an integer. Received: {value!r}") from None
     at_least(name, number, minimum)
     return number
+
+
+def precision(dtype: Any) -> keras.DTypePolicy:
+    """Keras' policy of a floating-point type; None for its global one."""
+    try:
+        policy = keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
+        types = [tf.as_dtype(name) for name in (policy.compute_dtype, policy.variable_dtype)]
+    except Exception:  # whatever Keras raises
+        types = []
+    if not types or not all(kind.is_floating for kind in types):
+        raise ValueError(
+            "dtype must be a floating-point type or policy of Keras', such as 'float32' or "
+            f"'mixed_bfloat16', or None. Received: {received(dtype)}"
+        )
+    return policy
 
 
 def more_than(name: str, value: float, bound: float) -> None:

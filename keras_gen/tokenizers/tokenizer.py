@@ -9,10 +9,14 @@ import tensorflow as tf
 from annotated_types import Interval
 
 from keras_gen.arguments import LARGEST, Count, checked, received
+from keras_gen.memory import refuse_beyond_memory
 
 PADDING, UNKNOWN, END = 0, 1, 2  # the ids that stand for no piece of text
 # What the three decode to: nothing, Unicode's sign for what is not known, nothing.
 SPECIAL = ("", "\N{REPLACEMENT CHARACTER}", "")
+
+BYTES_PER_CHARACTER = 64  # while a text is cut into pieces
+LONG = 2**20  # characters of a text that may be too long for the memory
 
 VocabularySize = Annotated[int, Interval(ge=len(SPECIAL) + 2, le=LARGEST)]
 
@@ -174,11 +178,13 @@ def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
         texts: Anything to iterate over.
 
     Raises:
-        ValueError: One is not a string, or has a lone surrogate, half of a character in UTF-16.
+        ValueError: One is not a string, has a lone surrogate, half of a character in UTF-16, or is too long
+            for the memory.
     """
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"{name} must be strings. Received: {received(text)} at position {number}")
+        refuse_too_long(len(text))
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -189,12 +195,21 @@ def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
         yield str(text)
 
 
+def refuse_too_long(num_characters: int) -> None:
+    """Raises a ValueError where a text cannot be cut into pieces in memory."""
+    if num_characters > LONG:
+        text = f"a text of {num_characters:,} characters"
+        refuse_beyond_memory(BYTES_PER_CHARACTER * num_characters, text, "Pass it in parts.")
+
+
 def string_tensor(texts: Any) -> tf.Tensor:
     """Strings (n,) as a tensor.
 
     Raises:
-        ValueError: These are not strings (n,).
+        ValueError: These are not strings (n,), or they are too long for the memory.
     """
+    if isinstance(texts, (list, tuple)):
+        refuse_too_long(sum(len(text) for text in texts if isinstance(text, (str, bytes))))
     try:
         found = tf.convert_to_tensor(texts, tf.string)
     except Exception:  # whatever TensorFlow raises
