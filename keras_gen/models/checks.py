@@ -76,6 +76,21 @@ def integer(name: str, value: Any, minimum: int) -> int:
     return number
 
 
+def precision(dtype: Any) -> keras.DTypePolicy:
+    """Keras' policy of a floating-point type; None for its global one."""
+    try:
+        policy = keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
+        types = [tf.as_dtype(name) for name in (policy.compute_dtype, policy.variable_dtype)]
+    except Exception:  # whatever Keras raises
+        types = []
+    if not types or not all(kind.is_floating for kind in types):
+        raise ValueError(
+            "dtype must be a floating-point type or policy of Keras', such as 'float32' or "
+            f"'mixed_bfloat16', or None. Received: {received(dtype)}"
+        )
+    return policy
+
+
 def more_than(name: str, value: float, bound: float) -> None:
     """Refuses a number that is not above a bound."""
     if not value > bound:
