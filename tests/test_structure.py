@@ -22,6 +22,7 @@ USED_BY_RUNS = {
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
     "arguments": set(),
+    "arrays": {"arguments"},
     "files": set(),
     "records": {"arguments", "files"},
     "losses": {"arguments"},
@@ -37,6 +38,7 @@ ALLOWED = {
     "presets": {"arguments", "files", "hardware", "images", "records"},
     "models": {
         "arguments",
+        "arrays",
         "datasets",
         "devices",
         "exporting",
@@ -46,8 +48,17 @@ ALLOWED = {
         "presets",
         "tokenizers",
     },
-    "metrics": {"arguments", "datasets", "files", "images", "tokenizers"},
-    "callbacks": {"arguments", "datasets", "files", "images", "hardware", "metrics", "tensorboard"},
+    "metrics": {"arguments", "arrays", "datasets", "files", "images", "tokenizers"},
+    "callbacks": {
+        "arguments",
+        "arrays",
+        "datasets",
+        "files",
+        "images",
+        "hardware",
+        "metrics",
+        "tensorboard",
+    },
     "distribution": set(),
     "recipes": {"arguments"},
     "checkpoints": {"arguments", "callbacks", "files", "records"},

@@ -94,7 +94,7 @@ def test_the_hash_is_of_the_weights():
 
 
 def test_refuses_what_is_no_extractor(tmp_path):
-    with pytest.raises(ValueError, match="fashion_mnist, inception_v3, or an existing .keras file"):
+    with pytest.raises(ValueError, match="fashion_mnist, inception_v3, an existing .keras file"):
         load_extractor("resnet")
     vectors = keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"one input \(height, width, channels\)"):
