@@ -1,5 +1,7 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
+import dataclasses
+import difflib
 import functools
 import inspect
 import operator
@@ -15,12 +17,12 @@ import pydantic
 from annotated_types import Ge, Gt, Interval, MinLen
 from numpy.typing import ArrayLike
 
-LARGEST_SEED = 2**31 - 1
+LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
 
 # Types with ranges, for signatures.
-Count = Annotated[int, Ge(1)]
-Natural = Annotated[int, Ge(0)]
-Seed = Annotated[int, Interval(ge=0, le=LARGEST_SEED)]
+Count = Annotated[int, Interval(ge=1, le=LARGEST)]
+Natural = Annotated[int, Interval(ge=0, le=LARGEST)]
+Seed = Annotated[int, Interval(ge=0, le=LARGEST)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
@@ -55,11 +57,10 @@ def checked(function: Function) -> Function:
     2
     >>> draw(2.5)
     Traceback (most recent call last):
-    ValueError: num_samples must be an integer, 1 or more. Received: 2.5
+    ValueError: num_samples must be an integer from 1 to 2**31 - 1. Received: 2.5
     """
     signature = inspect.signature(function)
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = [name for name, parameter in signature.parameters.items() if parameter.kind not in kinds]
+    named = named_parameters(function)
 
     @functools.cache
     def checks() -> dict[str, Check]:  # at the first call, when all the types are there
@@ -71,12 +72,7 @@ def checked(function: Function) -> Function:
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError as error:
-            name = function.__qualname__.removesuffix(".__init__")
-            names = [name for name in named if name not in ("self", "cls")]
-            values = ", ".join([*map(received, args[len(named) - len(names) :]), *kwargs])
-            raise TypeError(
-                f"{name}: {error}. Expected: {', '.join(names)}. Received: {values or 'nothing'}"
-            ) from None
+            raise misfit(function, args, kwargs, error) from None
         for name, check in checks().items():
             if name in given.arguments:
                 given.arguments[name] = check(name, given.arguments[name])
@@ -91,6 +87,44 @@ def checked(function: Function) -> Function:
         ]
     )
     return typing.cast(Function, call)
+
+
+def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeError) -> TypeError:
+    """The error of a call that lacks an argument, or has one that the function does not know."""
+    name, of_object = (
+        function.__qualname__,
+        1 if named_parameters(function)[:1] in (["self"], ["cls"]) else 0,
+    )
+    known = named_parameters(function)[of_object:]
+    if function.__name__ == "__init__" and args:  # which a subclass may have been given the arguments of
+        name, known = type(args[0]).__name__, constructor_parameters(type(args[0]))
+    guesses = [guess for given in kwargs for guess in difflib.get_close_matches(given, known, 1)]
+    hint = f" Did you mean {guesses[0]!r}?" if guesses and guesses[0] not in kwargs else ""
+    values = ", ".join(
+        [*map(received, args[of_object:]), *(f"{k}={received(v)}" for k, v in kwargs.items())]
+    )
+    return TypeError(
+        f"{name}: {error}.{hint} Expected: {', '.join(known)}. Received: {values or 'nothing'}"
+    )
+
+
+def named_parameters(function: Callable) -> list[str]:
+    """The names of a function's parameters, but for `*args` and `**kwargs`."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind not in several]
+
+
+def constructor_parameters(cls: type) -> list[str]:
+    """What a class's constructor takes, also what it hands on to those of its bases as `**kwargs`."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            names.update(dict.fromkeys(named_parameters(vars(base)["__init__"])[1:]))
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    return list(names)
 
 
 def check(name: str, value: Any, hint: Any) -> Any:
@@ -108,7 +142,7 @@ def check(name: str, value: Any, hint: Any) -> Any:
 
     >>> check("k", 0, Count)
     Traceback (most recent call last):
-    ValueError: k must be an integer, 1 or more. Received: 0
+    ValueError: k must be an integer from 1 to 2**31 - 1. Received: 0
     """
     return Check(hint)(name, value)
 
@@ -131,25 +165,27 @@ class Check:
 
 
 def as_integer(value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)):
-        raise ValueError("not an integer")
-    try:
-        return operator.index(value)
-    except Exception:
-        raise ValueError("not an integer") from None
+    return number_of(value, "iu", operator.index)
 
 
 def as_float(value: Any) -> float:
-    is_number = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
-    if isinstance(value, (bool, np.bool_)) or not is_number:
-        raise ValueError("not a number")
-    try:
-        number = float(value)
-    except Exception:
-        raise ValueError("not a number") from None
-    if not np.isfinite(number):
-        raise ValueError("not a number")
+    number = number_of(value, "iuf", float)
+    if not abs(number) <= float(np.finfo(np.float32).max):  # what layers and optimizers compute in
+        raise ValueError("not finite")
     return number
+
+
+def number_of(value: Any, kinds: str, convert: Callable) -> Any:
+    """A number of Python's from its own, or from an array without axes of one of NumPy's kinds of type."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return convert(value)
+        array = np.asarray(value)
+        if array.shape == () and array.dtype.kind in kinds:
+            return convert(array.item())
+    except Exception:  # whatever the value's own methods raise
+        raise ValueError("not a number") from None
+    raise ValueError("not a number")
 
 
 def as_bool(value: Any) -> bool:
@@ -183,6 +219,8 @@ def strictly(hint: Any) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
+    if dataclasses.is_dataclass(hint):  # of which pydantic would make one, from a dictionary
+        return pydantic.InstanceOf[hint]  # type: ignore[misc]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
     if origin in (tuple, list, dict, Sequence):
@@ -250,8 +288,9 @@ def of_range(words: str, metadata: Sequence[Any]) -> str:
             return item.documentation
         for name in BOUNDS:
             if getattr(item, name, None) is not None:
-                bounds[name] = getattr(item, name)
-    words = words.replace("finite ", "") if bounds else words
+                bound = getattr(item, name)
+                bounds[name] = "2**31 - 1" if bound == LARGEST else bound
+    words = words if len(bounds) < 2 else words.replace("finite ", "")
     if bounds.keys() == {"ge", "le"}:
         return f"{words} from {bounds['ge']} to {bounds['le']}"
     if bounds.keys() == {"ge", "lt"}:

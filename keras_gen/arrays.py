@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import psutil
 
 from keras_gen.arguments import received
-
-GIB = 2**30
 
 
 def numbers(name: str, value: Any, *shape: int | str, finite: bool = True) -> np.ndarray:
@@ -57,7 +54,8 @@ def pixels(name: str, value: Any) -> np.ndarray:
             f"Received: {described(value, array)}"
         )
     if array.dtype.kind == "f":
-        low, high = float(array.min()), float(array.max())  # NaN is the minimum of whatever it is among
+        with np.errstate(invalid="ignore"):  # NaN is the minimum of whatever it is among
+            low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 1):
             among = f"from {low:g} to {high:g}" if np.isfinite([low, high]).all() else "NaN or infinity"
             raise ValueError(f"{name} must be uint8, or floating point in [0, 1]. Received: {among}")
@@ -106,6 +104,8 @@ def labels(name: str, value: Any, count: int, num_classes: int | None = None) ->
 
 def as_array(value: Any) -> Any:
     """What NumPy makes of a value, or None; bfloat16, which NumPy does not know, becomes float32."""
+    if np.ma.is_masked(value):  # NumPy would take what is behind the mask
+        return None
     try:
         array = np.asarray(value)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
@@ -116,13 +116,3 @@ def as_array(value: Any) -> Any:
 def described(value: Any, array: np.ndarray | None) -> str:
     """What was received, as an array where it is one."""
     return received(value if array is None or array.dtype == object or not array.ndim else array)
-
-
-def check_memory(what: str, num_bytes: int) -> None:
-    """Raises a ValueError where something would not fit into the memory that is free."""
-    free = psutil.virtual_memory().available
-    if num_bytes > free:
-        raise ValueError(
-            f"{what} must fit into memory, of which {free / GIB:,.1f} GiB are free. "
-            f"Received: {num_bytes / GIB:,.1f} GiB"
-        )

@@ -56,17 +56,18 @@ def test_right_values_become_pythons_own(hint, value, expected):
 @pytest.mark.parametrize(
     ("hint", "value", "message"),
     [
-        (Count, 0, "an integer, 1 or more. Received: 0"),
-        (Count, 2.0, "an integer, 1 or more. Received: 2.0"),
-        (Count, "3", "an integer, 1 or more. Received: '3'"),
-        (Count, True, "an integer, 1 or more. Received: True"),
-        (Count, np.ones(2), "an integer, 1 or more. Received: float64 of shape (2,)"),
-        (Seed, 2**31, "an integer from 0 to 2147483647. Received: 2147483648"),
-        (Seed | None, -1, "an integer from 0 to 2147483647, or None. Received: -1"),
-        (Positive, float("inf"), "a number, more than 0. Received: inf"),
-        (Positive, "1.5", "a number, more than 0. Received: '1.5'"),
-        (NonNegative, float("nan"), "a number, 0 or more. Received: nan"),
-        (NonNegative, 10**400, "a number, 0 or more. Received: 1000"),
+        (Count, 0, "an integer from 1 to 2**31 - 1. Received: 0"),
+        (Count, 2.0, "an integer from 1 to 2**31 - 1. Received: 2.0"),
+        (Count, "3", "an integer from 1 to 2**31 - 1. Received: '3'"),
+        (Count, True, "an integer from 1 to 2**31 - 1. Received: True"),
+        (Count, np.ones(2), "an integer from 1 to 2**31 - 1. Received: float64 of shape (2,)"),
+        (Seed, 2**31, "an integer from 0 to 2**31 - 1. Received: 2147483648"),
+        (Seed | None, -1, "an integer from 0 to 2**31 - 1, or None. Received: -1"),
+        (Positive, float("inf"), "a finite number, more than 0. Received: inf"),
+        (Positive, "1.5", "a finite number, more than 0. Received: '1.5'"),
+        (NonNegative, float("nan"), "a finite number, 0 or more. Received: nan"),
+        (NonNegative, 10**400, "a finite number, 0 or more. Received: 1000"),
+        (NonNegative, 1e39, "a finite number, 0 or more. Received: 1e+39"),
         (float, 1j, "a finite number. Received: 1j"),
         (Fraction, 1, "a number from 0 to less than 1. Received: 1"),
         (Probability, 1.5, "a number from 0 to 1. Received: 1.5"),
@@ -102,11 +103,30 @@ def test_a_checked_function_refuses_converts_and_shows_plain_types():
         return num_samples, seed, z, more
 
     assert draw(np.int64(2), z="anything", other=1) == (2, None, "anything", {"other": 1})
-    with pytest.raises(ValueError, match=r"^num_samples must be an integer, 1 or more. Received: 1.5$"):
+    with pytest.raises(ValueError, match=r"^num_samples must be an integer from 1 .* Received: 1.5$"):
         draw(1.5)
     assert inspect.signature(draw).parameters["seed"].annotation == int | None
-    with pytest.raises(TypeError, match="missing a required argument: 'num_samples'.*Received: seed"):
+    with pytest.raises(TypeError, match="missing a required argument: 'num_samples'.*Received: seed=1"):
         draw(seed=1)
+
+
+def test_an_unknown_argument_is_answered_with_those_of_the_class_and_its_bases():
+    class Base:
+        @checked
+        def __init__(self, seed: int = 0):
+            pass
+
+    class Model(Base):
+        @checked
+        def __init__(self, latent_dim: int = 1, **kwargs: Any):
+            super().__init__(**kwargs)
+
+    with pytest.raises(TypeError) as refusal:
+        Model(latent_dims=3)
+    assert str(refusal.value) == (
+        "Model: got an unexpected keyword argument 'latent_dims'. Did you mean 'latent_dim'? "
+        "Expected: latent_dim, seed. Received: latent_dims=3"
+    )
 
 
 def test_what_was_received_is_short_whatever_it_is():

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_gen.arguments import Count, Seed, checked, received
-from keras_gen.arrays import check_memory
 from keras_gen.datasets import ImageDataset, TextDataset
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics.classification import label_accuracy
 from keras_gen.metrics.extractors import check_extractor, default_extractor
 from keras_gen.metrics.likelihood import bits_per_dim, dequantized, reconstruction_error
@@ -87,7 +87,8 @@ def evaluate(
     start = time.monotonic()
     wanted = min(MOST_IMAGES, data.num_test) if num is None else num
     if hasattr(model, "generate"):
-        check_memory(f"num={wanted:,} generated images", 4 * wanted * math.prod(model.image_shape))
+        num_bytes = 4 * wanted * math.prod(model.image_shape)
+        refuse_beyond_memory(num_bytes, f"num={wanted:,}", "Measure fewer images.")
     x, y = data.test_images(wanted)
     labels = y if model.conditional else None
     results: list[Result] = []

@@ -103,7 +103,7 @@ def distance(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
     """`gaussian_frechet_distance` of sound arrays; not finite where they are too large."""
-    if not np.isfinite([np.sum(covariance), np.sum(other_covariance)]).all():
+    if not (np.isfinite(covariance).all() and np.isfinite(other_covariance).all()):
         return np.inf
     # tr((A B)^(1/2)) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2).
     values, vectors = np.linalg.eigh(covariance)

@@ -1,0 +1,45 @@
+"""What would not fit into memory is refused before it is tried: the system would end the process."""
+
+from pathlib import Path
+
+import psutil
+
+# What a container may have and has, where it is one.
+CONTAINERS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def available_bytes() -> int:
+    """The memory that is left on this machine, or in this container."""
+    available = psutil.virtual_memory().available
+    for limit, usage in CONTAINERS:
+        try:
+            left = int(Path(limit).read_text()) - int(Path(usage).read_text())
+        except (OSError, ValueError):  # ValueError of "max", which is no limit
+            continue
+        available = min(available, max(0, left))
+    return available
+
+
+def refuse_beyond_memory(num_bytes: int, what: str, remedy: str) -> None:
+    """Raises a ValueError where something would take more memory than is left.
+
+    Args:
+        num_bytes: What it would take.
+        what: What was received, such as `num_samples=10**12`.
+        remedy: What to do, as the error ends.
+
+    Example:
+
+    >>> refuse_beyond_memory(10**18, "num_samples=10**12", "Draw fewer at a time.")
+    Traceback (most recent call last):
+    ValueError: Received: num_samples=10**12, which takes 1,000,000,000.0 GB, and ... GB are left. ...
+    """
+    left = available_bytes()
+    if num_bytes > left:
+        raise ValueError(
+            f"Received: {what}, which takes {num_bytes / 1e9:,.1f} GB, and {left / 1e9:,.1f} GB are left. "
+            f"{remedy}"
+        )
