@@ -62,7 +62,7 @@ def pixels(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def images(name: str, value: Any, shape: Sequence[int] | None = None) -> np.ndarray:
+def images(name: str, value: Any, shape: Sequence[int] | None = None, grey: bool = False) -> np.ndarray:
     """`value` as images (n, height, width, channels), uint8 or floating point in [0, 1].
 
     Args:
@@ -70,12 +70,15 @@ def images(name: str, value: Any, shape: Sequence[int] | None = None) -> np.ndar
         value: Anything.
         shape: (height, width, channels), where it must be that. (n, height, width) will then do for one
             channel.
+        grey: Whether (n, height, width) will do, for one channel, where `shape` is not known.
 
     Raises:
         ValueError: It is of another type or shape, empty, or out of range.
     """
     array = as_array(value)
-    if array is not None and shape is not None and shape[2] == 1 and array.shape[1:] == tuple(shape[:2]):
+    if shape is not None:
+        grey = array is not None and shape[2] == 1 and array.shape[1:] == tuple(shape[:2])
+    if array is not None and array.ndim == 3 and grey:
         array = array[..., np.newaxis]
     wanted = array is not None and array.ndim == 4 and shape in (None, array.shape[1:])
     if array is None or not wanted:

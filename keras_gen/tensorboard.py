@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_gen.files import written_whole
+from keras_gen.files import printable, written_whole
 
 # TensorBoard's runs, sub-directories of the logs: a training and a validation curve share a chart.
 TRAIN = "train"
@@ -62,11 +62,19 @@ def summary_writer(log_dir: str | os.PathLike, run: str) -> Any:
 
     TensorBoard's reader in Python follows one growing file in a directory alone. The writer is closed
     when nobody holds it any longer.
+
+    Raises:
+        ValueError: The directory is a file or below one, or may not be written to.
     """
     folder = os.path.abspath(os.path.join(log_dir, run))
     writer = _open_writers.get(folder)
     if writer is None:
-        writer = _open_writers[folder] = tf.summary.create_file_writer(folder)
+        try:
+            writer = _open_writers[folder] = tf.summary.create_file_writer(folder)
+        except tf.errors.OpError:
+            raise ValueError(
+                f"log_dir must be a directory that can be written to. Received: {printable(folder)!r}"
+            ) from None
     return writer
 
 

@@ -52,6 +52,7 @@ ALLOWED = {
     },
     "metrics": {"arguments", "arrays", "datasets", "files", "images", "memory", "tokenizers"},
     "callbacks": {
+        "memory",
         "arguments",
         "arrays",
         "datasets",
