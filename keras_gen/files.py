@@ -96,11 +96,11 @@ def writable_folder(name: str, path: str | os.PathLike) -> Path:
     """
     folder, text = Path(path), os.fspath(path)
     try:
-        existing = next(
-            place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
-        )
+        text.encode()  # TensorFlow and TensorBoard read no others
+        places = [folder.absolute(), *folder.absolute().parents]
+        existing = next(place for place in places if place.exists())
         usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    except OSError:  # of a name that is too long
+    except (OSError, UnicodeEncodeError):  # the former of a name that is too long
         usable = False
     if not (text and "\0" not in text and usable):
         raise ValueError(

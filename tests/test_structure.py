@@ -27,7 +27,7 @@ ALLOWED = {
     "memory": set(),
     "records": {"arguments", "files"},
     "losses": {"arguments"},
-    "layers": {"arguments", "devices"},
+    "layers": {"arguments", "devices", "memory"},
     "optimizers": {"arguments"},
     "hardware": {"arguments"},
     "devices": {"arguments", "hardware"},

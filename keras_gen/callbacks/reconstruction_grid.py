@@ -44,11 +44,12 @@ class ReconstructionGrid(PictureCallback):
     ):
         super().__init__(log_dir, "reconstructions", **kwargs)
         self.x = arrays.images("x", x, grey=True)
-        self.labels = None if labels is None else arrays.as_array(labels)
-        if labels is not None and len(np.atleast_1d(self.labels)) != len(self.x):
+        array: Any = arrays.as_array(labels)
+        if labels is not None and (array is None or len(np.atleast_1d(array)) != len(self.x)):
             raise ValueError(
                 f"labels must be {len(self.x)}, one for each image. Received: {received(labels)}"
             )
+        self.labels = None if labels is None else array
         self.columns = min(columns, len(self.x))
 
     def check_model(self) -> None:
