@@ -14,6 +14,7 @@ from keras_gen.files import written_whole
 
 GAP = 2  # pixels between the images of a grid
 SMALLEST_TILE = 56
+LONGEST_NAME = 40  # characters that are shown
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -32,6 +33,17 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def in_colour(images: np.ndarray) -> np.ndarray:
+    """The channels that are shown: one, or three."""
+    return images[..., : 3 if images.shape[-1] >= 3 else 1]
+
+
+def in_one_line(name: str) -> str:
+    """A name as a picture or a table can show it."""
+    line = " ".join(name.encode(errors="backslashreplace").decode().split())
+    return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}..."
+
+
 def grid(
     images: np.ndarray,
     columns: int | None = None,
@@ -41,7 +53,8 @@ def grid(
     """Lays images out in rows, on white.
 
     Args:
-        images: (n, height, width, channels), float in [0, 1] or uint8; 1 or 3 channels.
+        images: (n, height, width, channels), float in [0, 1] or uint8. Of more channels than 3 the first
+            three are shown, of 2 the first.
         columns: Images in a row; by default as many as make the grid about square.
         row_names: What to write at the left of each row.
         smallest_tile: Pixels, 1 or more; smaller images are enlarged, by whole factors, to at least this.
@@ -54,7 +67,7 @@ def grid(
     >>> grid(np.zeros((4, 64, 64, 1)), columns=2).shape
     (134, 134, 3)
     """
-    images = to_uint8(images)
+    images = in_colour(to_uint8(images))
     n, height, width, _ = images.shape
     columns = min(n, columns or int(np.ceil(np.sqrt(n))))
     rows = -(-n // columns)
@@ -73,6 +86,7 @@ def grid(
 
 def _margin(names: Sequence[str], rows: int, height: int, total_height: int) -> np.ndarray:
     """The strip at the left of a grid that names its rows."""
+    names = [in_one_line(name) for name in names]
     font = PIL.ImageFont.load_default(max(14, height // 3))
     width = 8 + max(int(np.ceil(font.getlength(name))) for name in names)
     strip = PIL.Image.new("RGB", (width, total_height), "white")
