@@ -111,7 +111,7 @@ def test_refusals_name_what_is_expected(tmp_path):
     for call, message in (
         (
             lambda: load_dataset("fashion"),
-            "'fashion' does not exist.*expected fashion_mnist_12k, fashion_mnist",
+            "'fashion' does not exist: expected one of fashion_mnist_12k, .*mean 'fashion_mnist'",
         ),
         (lambda: load_dataset(tmp_path / "no.npz"), "does not exist"),
         (
@@ -119,13 +119,22 @@ def test_refusals_name_what_is_expected(tmp_path):
             "does not hold mnist: expected train-images",
         ),
         (lambda: load_dataset("mnist", data_dir=tmp_path / "no"), "must be an existing folder"),
-        (lambda: load_dataset(batch_size=0), "batch_size must be at least 1"),
-        (lambda: load_dataset(image_size=(8, 8)), "image_size is for folders"),
-        (lambda: load_dataset(data_dir=tmp_path), "is embedded"),
+        (lambda: load_dataset(batch_size=0), "batch_size must be an integer from 1 to"),
+        (
+            lambda: load_dataset(image_size=(8, 8)),
+            "image_size is for celeba, a folder of images: leave it out",
+        ),
+        (
+            lambda: load_dataset(data_dir=tmp_path),
+            "data_dir is for fashion_mnist, mnist, cifar10, celeba: leave it out",
+        ),
         (lambda: load_dataset(tmp_path, channels=2), "channels must be 1"),
         (lambda: load_dataset(tmp_path, test_fraction=1.0), "between 0 and 1"),
         (lambda: load_dataset(tmp_path, background="#12345678"), "background must be a colour"),
-        (lambda: load_dataset(background="black"), "background is for folders"),
+        (
+            lambda: load_dataset(background="black"),
+            "background is for celeba, a folder of images: leave it out. Received: 'black' with",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             call()
