@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen.arguments import Count, Natural, check, checked
+from keras_gen.datasets.broken_images import broken_images_named
 
 TEST_FRACTION = 0.1  # of the images, where their source has no test part
 
@@ -73,6 +74,7 @@ class ImageDataset:
         return self.num_train // self.batch_size
 
     @checked
+    @broken_images_named()
     def test_images(self, most: Count | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """The first `most` test images (all by default), and their labels where there are any.
 
@@ -92,9 +94,10 @@ class ImageDataset:
         Raises:
             ValueError: `most` is below 1.
         """
-        batches = iter(self.train_once())
-        while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
-            yield self._arrays(chunk)
+        with broken_images_named():
+            batches = iter(self.train_once())
+            while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
+                yield self._arrays(chunk)
 
     def _arrays(self, batches: Iterable) -> tuple[np.ndarray, np.ndarray | None]:
         if self.class_names is None:

@@ -14,6 +14,7 @@ import PIL.Image
 import PIL.ImageOps
 import tensorflow as tf
 
+from keras_gen.datasets.broken_images import BrokenImageError
 from keras_gen.datasets.image_dataset import Loader
 from keras_gen.files import open_file, printable
 
@@ -38,6 +39,8 @@ TURNS = {
 def inspect_image(path: Path) -> tuple[int, int, int] | str:
     """(height, width, channels) of an image that decodes to its last byte, else what is wrong with it."""
     try:
+        with open_image(path) as image:
+            image.verify()  # the sums of a PNG's parts, which decoding leaves out
         with open_image(path) as image:
             width, height = image.size
             turn = turn_of(image)
@@ -128,7 +131,7 @@ def upper_eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
 def what_is_wrong(path: str | Path, error: Exception) -> str:
     """Why an image does not decode, in a few words."""
     if isinstance(error, PIL.UnidentifiedImageError):
-        return f"none of {', '.join(FORMATS)}"
+        return f"not an image of the formats {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     words = " ".join(str(error).split()).removeprefix(f"{printable(path)} ")
@@ -184,13 +187,15 @@ class ImageReader:
                 return decode_image(name, self.image_shape, self.background), candidate
             except Exception as error:
                 self.note_broken(candidate, what_is_wrong(name, error))
-        raise ValueError("None of the images decodes any more: were they moved or deleted?")
+        raise BrokenImageError("None of the images decodes any more: were they moved or deleted?")
 
     def note_broken(self, number: int, why: str) -> None:
         """Raises, or warns once, of an image that decoded when it was inspected."""
         about = f"{printable(self.names[number])} has changed since the data was loaded ({why})"
         if not self.skip_broken:
-            raise ValueError(f"{about}. Put it back, or leave out broken images with skip_broken=True.")
+            raise BrokenImageError(
+                f"{about}. Put it back, or leave out broken images with skip_broken=True."
+            )
         if number not in self.broken:
             self.broken.add(number)
             warnings.warn(f"{about}: another image stands in for it.", stacklevel=2)

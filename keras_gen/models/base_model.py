@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import devices, exporting
+from keras_gen.datasets.broken_images import broken_images_named
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
 from keras_gen.optimizers import Adam
@@ -199,6 +200,7 @@ class BaseModel(keras.Model):
             config = {**config, "jit_compile": None, "steps_per_execution": None}
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    @broken_images_named()
     def fit(  # type: ignore[override]
         self,
         x: Any = None,
@@ -289,6 +291,7 @@ class BaseModel(keras.Model):
         finally:
             self._is_fitting = False
 
+    @broken_images_named()
     def evaluate(  # type: ignore[override]
         self,
         x: Any = None,
