@@ -63,7 +63,9 @@ def as_array(name: str, value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
     except Exception:  # as of lists of several lengths, or whatever the value's own methods raise
-        raise ValueError(f"{name} must be an array. Received: {received(value)}") from None
+        raise ValueError(
+            f"{name} must be an array, or lists of equal lengths. Received: {received(value)}"
+        ) from None
 
 
 @checked
@@ -189,9 +191,13 @@ def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -
     Raises:
         ValueError: A picture has another shape or type, or the path is a directory's.
     """
-    frames = [as_image("pictures", picture) for picture in as_array("pictures", pictures)]
-    if not frames:
-        raise ValueError("pictures must be one or more. Received: none")
+    array = as_array("pictures", pictures)
+    if array.ndim < 3 or not len(array):
+        raise ValueError(
+            "pictures must be one or more, each uint8 of shape (height, width, 3). "
+            f"Received: {received(pictures)}"
+        )
+    frames = [as_image("pictures", picture) for picture in array]
     with written_whole(file_path(path)) as draft:
         frames[0].save(
             draft,

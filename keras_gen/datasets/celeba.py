@@ -108,8 +108,8 @@ def read_column(table: Path, column: str, meanings: dict[str, int]) -> dict[str,
     header, rows = read_table(table)
     names = [name.strip() for name in header[1:]]
     if column not in names:
-        known = printable(", ".join(names)[:1000]) or "some"
-        raise ValueError(f"{printable(table)} has no column {received(column)}: expected one of {known}.")
+        known = f"one of {printable(', '.join(names)[:1000])}" if names else "a table with a row of names"
+        raise ValueError(f"{printable(table)} has no column {received(column)}: expected {known}.")
     if names.count(column) > 1:
         raise ValueError(f"{printable(table)} has several columns {received(column)}: expected one.")
     number = 1 + names.index(column)
@@ -129,7 +129,7 @@ def read_column(table: Path, column: str, meanings: dict[str, int]) -> dict[str,
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a table, the first column of which has the names of files."""
     try:
-        text = read_text(path, MOST_BYTES, "utf-8-sig")
+        text = read_text(path, MOST_BYTES).removeprefix("\ufeff")  # which spreadsheets begin with
     except OSError as error:
         raise ValueError(
             f"{printable(path)} must be a file that can be read. Received: {error.strerror}"
@@ -147,7 +147,8 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
             rows = rows[1:]
         # The authors' header does not name the column of files, and their partition has no header.
         has_header = len(rows) > 1 and len(rows[0]) < len(rows[1])
-        rows.insert(0, ["image_id", *(rows.pop(0) if has_header else ["partition"])])
+        if rows:
+            rows.insert(0, ["image_id", *(rows.pop(0) if has_header else ["partition"])])
     return (rows[0], rows[1:]) if rows else ([], [])
 
 

@@ -176,7 +176,8 @@ def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
     if not files:
         raise ValueError(
             f"{printable(folder)} has no images: expected {', '.join(SUFFIXES)} files in it or in its "
-            f"sub-folders (which are then the classes). Received: {len(by_class)} sub-folders without"
+            "sub-folders (which are then the classes). "
+            f"Received: {len(visible_entries(folder))} of other kinds"
         )
     empty = [printable(place.name) for place in by_class if place not in classes]
     if classes and empty:

@@ -246,8 +246,15 @@ def idx_files(folder: Path) -> Arrays | None:
     ]
     if None in paths:
         return None
-    x_train, y_train, x_test, y_test = (formats.read_idx(path) for path in paths)  # type: ignore[arg-type]
-    return x_train, y_train, x_test, y_test
+    return (*read_idx_pair(*paths[:2]), *read_idx_pair(*paths[2:]))  # type: ignore[arg-type]
+
+
+def read_idx_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of an MNIST's files, one of which an error names."""
+    x = checked_images(printable(images), formats.read_idx(images))
+    y = checked_labels(printable(labels), formats.read_idx(labels), len(x))
+    checked_class_names(printable(labels), CLASS_NAMES["mnist"], y)
+    return x, y
 
 
 def cifar10_files(folder: Path) -> Arrays | None:
@@ -405,7 +412,7 @@ def checked_class_names(
     most = len(class_names) if class_names else max(MOST_CLASSES, sum(map(len, labels)))
     least, largest = min(int(part.min()) for part in labels), max(int(part.max()) for part in labels)
     if least < 0 or largest >= most:
-        why = "" if class_names else ", no more classes than images"
+        why = "" if class_names else f", of at most {MOST_CLASSES:,} classes or one for each image"
         raise ValueError(
             f"{name}: labels must be from 0 to {most - 1}{why}. Received: from {least} to {largest}"
         )
