@@ -201,7 +201,10 @@ def as_string(value: Any) -> str:
 
 
 def as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
+        raise ValueError("not a list")
+    return value
 
 
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}

@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -200,9 +201,16 @@ def num_held_out(num_images: int, test_fraction: float) -> int:
     return min(max(1, round(num_images * test_fraction)), max(1, num_images - 1))
 
 
+def is_given(value: Any, default: Any) -> bool:
+    """Whether an option is another than its default, but for the rounding of a 32-bit number."""
+    if isinstance(value, float):
+        return not math.isclose(value, default, rel_tol=1e-6)
+    return value != default
+
+
 def refuse_test_fraction(name: str, test_fraction: float) -> None:
     """Raises a ValueError where something is to be held out of images that have a test part."""
-    if test_fraction != TEST_FRACTION:
+    if is_given(test_fraction, TEST_FRACTION):
         raise ValueError(
             f"test_fraction is for images without a test part, and {name} has one: leave it out. "
             f"Received: {test_fraction}"

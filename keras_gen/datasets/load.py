@@ -22,6 +22,7 @@ from keras_gen.datasets.image_dataset import (
     ImageDataset,
     array_loader,
     build_dataset,
+    is_given,
     num_held_out,
     refuse_test_fraction,
 )
@@ -168,7 +169,7 @@ def refuse_unused(name: str, options: dict[str, Any]) -> None:
     """Raises a ValueError for an option that was given and that makes no difference."""
     used, parameters = options_used_by(name), inspect.signature(load_dataset).parameters
     for option, value in options.items():
-        if option not in used and value != parameters[option].default:
+        if option not in used and is_given(value, parameters[option].default):
             users = [source for source, names in USED_BY.items() if option in names]
             raise ValueError(
                 f"{option} is for {', '.join(users)}: leave it out. "
