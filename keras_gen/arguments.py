@@ -219,10 +219,19 @@ def as_instance(kind: Any, value: Any) -> Any:
 
 
 def as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
+        raise ValueError("not a list")
+    return value
 
 
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
+
+
+def as_instance(cls: Any, value: Any) -> Any:
+    if not isinstance(value, cls):
+        raise ValueError("of another class")
+    return value
 
 
 def is_checked(hint: Any) -> bool:
@@ -247,6 +256,8 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    if dataclasses.is_dataclass(hint):  # which pydantic would make of what it is given
+        return Annotated[Any, pydantic.AfterValidator(functools.partial(as_instance, hint))]
     return hint
 
 

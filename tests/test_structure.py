@@ -31,7 +31,7 @@ ALLOWED = {
     "optimizers": {"arguments"},
     "hardware": {"arguments"},
     "devices": {"arguments", "hardware"},
-    "images": {"arguments", "files"},
+    "images": {"arguments", "files", "memory"},
     "tensorboard": {"arguments", "files"},
     "tokenizers": {"arguments", "memory"},
     "datasets": {"arguments", "files", "images", "memory", "records", "tokenizers"},
