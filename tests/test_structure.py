@@ -50,7 +50,8 @@ ALLOWED = {
     },
     "metrics": {"arguments", "datasets", "files", "images", "memory", "tokenizers"},
     "callbacks": {"arguments", "datasets", "files", "images", "hardware", "metrics", "tensorboard"},
-    "distribution": set(),
+    "distribution": {"records"},
+    "locks": {"files"},
     "recipes": {"arguments"},
     "checkpoints": {"arguments", "callbacks", "files", "records"},
     "loading": {"arguments", "checkpoints", "files", "records", "datasets", "models", "presets"},
@@ -60,8 +61,8 @@ ALLOWED = {
     "fitting": {"building", "datasets", "distribution"},
     "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
-    | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
-    | {"tensorboard"},
+    | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
+    | {"presets", "tensorboard", "watching"},
     "sampling": {"arguments", "files", "images", "models"},
     "evaluating": {
         "arguments",

@@ -438,23 +438,6 @@ def test_killed_at_any_moment_resumes_bit_for_bit(small_data, tmp_path, seconds)
     assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
 
 
-def test_load_model_says_what_is_wrong(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a.txt").write_text("")
-    (tmp_path / "half.keras").write_bytes(b"PK\x03\x04 half a file")
-    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
-        archive.writestr("other.txt", "something else")
-    for source, message in (
-        (tmp_path / "none.keras", "does not exist: expected a run directory, a .keras file or a preset"),
-        (tmp_path / "empty", "neither model.keras nor a checkpoint"),
-        (tmp_path / "a.txt", "Expected a run directory, a .keras file or a preset"),
-        (tmp_path / "half.keras", r"it is damaged or incomplete \(16 bytes, [^()]+\)\.$"),
-        (tmp_path / "other.keras", "could not be loaded: it is damaged, or is not a keras_gen model"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            load_model(source)
-
-
 def test_resume_refuses_what_is_no_run(tmp_path):
     with pytest.raises(ValueError, match="not a run directory: expected the config.json"):
         resume(tmp_path)
