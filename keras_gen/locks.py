@@ -23,7 +23,7 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         ValueError: Another process has the run, or the directory cannot be made or written to.
     """
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    made = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     lock = filelock.FileLock(directory / LOCK, timeout=SECONDS)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -49,3 +49,24 @@ def locked(directory: Path) -> Iterator[None]:
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def check_is_new(directory: Path, is_locked: bool = False) -> None:
+    """Raises a ValueError where there is something in the directory of a new run.
+
+    Args:
+        directory: The run directory.
+        is_locked: Whether this process has it. Until then, one with a lock is left to `locked` to judge.
+    """
+    try:
+        names = set(os.listdir(directory)) if os.path.lexists(directory) else set()
+    except OSError as error:
+        raise ValueError(
+            f"Expected a new directory for the run. Received: {printable(directory)} ({error.strerror})"
+        ) from None
+    if names - {LOCK} and (is_locked or LOCK not in names):
+        raise ValueError(
+            f"{printable(directory)} is not empty: expected a new directory, so that no run is "
+            f"overwritten. Choose another, delete it, or continue the run with: keras-gen resume "
+            f"{printable(directory)}"
+        )

@@ -30,6 +30,7 @@ class RunFacts(Record):
     own_networks: list[str] = []
     id: str | None = None
     keras_gen: str | None = None
+    num_train: int | None = None
 
 
 class RunConfig(Record):

@@ -59,7 +59,7 @@ ALLOWED = {
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
     "fitting": {"building", "datasets", "distribution"},
-    "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
+    "planning": {"arguments", "building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
     | {"presets", "tensorboard", "watching"},
