@@ -62,7 +62,8 @@ ALLOWED = {
         "metrics",
         "tensorboard",
     },
-    "distribution": set(),
+    "distribution": {"records"},
+    "locks": {"files"},
     "recipes": {"arguments"},
     "checkpoints": {"arguments", "callbacks", "files", "records"},
     "loading": {"arguments", "checkpoints", "files", "records", "datasets", "models", "presets"},
@@ -70,10 +71,10 @@ ALLOWED = {
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
     "fitting": {"building", "datasets", "distribution"},
-    "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
+    "planning": {"arguments", "building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
-    | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
-    | {"tensorboard"},
+    | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
+    | {"presets", "tensorboard", "watching"},
     "sampling": {"arguments", "files", "images", "models"},
     "evaluating": {
         "arguments",
