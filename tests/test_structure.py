@@ -62,7 +62,9 @@ ALLOWED = {
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
     | {"tensorboard"},
-    "sampling": {"arguments", "files", "images", "models"},
+    "parsing": {"arguments"},
+    "reporting": {"parsing"},
+    "sampling": {"arguments", "files", "images", "memory", "models", "parsing"},
     "evaluating": {
         "arguments",
         "records",
@@ -73,12 +75,14 @@ ALLOWED = {
         "loading",
         "metrics",
         "models",
+        "parsing",
         "presets",
     }
     | {"tensorboard"},
-    "train_options": {"datasets", "models", "recipes", "training"},
+    "train_options": {"arguments", "datasets", "models", "parsing", "recipes", "records", "training"},
     "cli": USED_BY_RUNS
-    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
+    | {"building", "evaluating", "exporting", "parsing", "presets", "reporting", "sampling"}
+    | {"train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",
