@@ -91,7 +91,7 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             gpus = tf.config.list_physical_devices("GPU")
-        except BaseException:
+        except Exception:
             os.dup2(stderr, 2)
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace"))
@@ -211,7 +211,7 @@ def build_parser() -> Parser:
     )
 
     added = command("list", list_names, "list the models, the data sets or the presets")
-    added.add_argument("what", type=Option("Listed"), metavar="{models,datasets,presets}")
+    added.add_argument("what", type=Option("Listed"), metavar="WHAT", help="models, datasets or presets")
 
     added = command("hardware", hardware, "describe this machine")
     added.add_argument("--json", action="store_true", help="as JSON")
@@ -333,17 +333,18 @@ def check_place(what: str, path: Path) -> None:
     """Raises a ValueError where a file cannot be written, before anything is computed for it."""
     if path.is_dir():
         raise ValueError(f"{what} must be a file. Received: {path}, which is a directory")
-    check_folder(what, path.absolute().parent)
+    check_folder(what, path.parent)
 
 
 def check_folder(what: str, folder: Path) -> None:
     """Raises a ValueError where nothing can be written into a folder, which need not be there yet."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise ValueError(f"{what} must be in a directory. Received: {folder}, and {there} is a file")
+        where = "must be a directory" if what == "DIR" else "must be in a directory"
+        raise ValueError(f"{what} {where}. Received: {folder}, where {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(
-            f"{what} must be where you may write. Received: {folder}, and {there} is read-only"
+            f"{what} must be where you may write. Received: {folder}, where {there} is read-only"
         )
 
 
@@ -389,11 +390,13 @@ def sample_text(model: "TextGenerator", arguments: argparse.Namespace, out: Path
 
 def refuse(arguments: argparse.Namespace, names: tuple[str, ...], whom_they_are_for: str) -> None:
     """Raises a ValueError where one of the options was given."""
+    from keras_gen.arguments import received
+
     for name in names:
         value = getattr(arguments, name)
         if value is not None:
             option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} is for {whom_they_are_for}. Received: {option} {value}")
+            raise ValueError(f"{option} is for {whom_they_are_for}. Received: {option} {received(value)}")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

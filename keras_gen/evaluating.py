@@ -21,6 +21,7 @@ from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
 from keras_gen.parsing import did_you_mean
 from keras_gen.presets import find_preset, list_presets
+from keras_gen.presets.loading import load_keras_file
 
 EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
 BATCH = 16  # small: a data set with fewer training images than this is refused
@@ -111,8 +112,10 @@ def check_extractor(source: Any) -> None:
 
 def find_extractor(source: Any) -> FeatureExtractor:
     """`load_extractor`, of a run directory or a preset too."""
-    if find_preset(source) is None and not Path(source).is_dir():
+    if not isinstance(source, (str, os.PathLike)) or source in EXTRACTORS:
         return load_extractor(source)
+    if find_preset(source) is None and not Path(source).is_dir():
+        return load_extractor(load_keras_file(Path(source)), name=Path(source).stem)
     return load_extractor(load_model(source), name=Path(source).name)
 
 

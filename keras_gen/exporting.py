@@ -50,8 +50,8 @@ def refuse_existing(path: Path) -> None:
     """Raises a ValueError where something is there already, also a link that leads nowhere."""
     if os.path.lexists(path):
         raise ValueError(
-            f"filepath must be new, since exports overwrite nothing. Received: {printable(path)}, which "
-            "exists already. Choose another path."
+            f"{printable(path)} exists already, and exports overwrite nothing: choose another path. "
+            f"Received: {received(os.fspath(path))}"
         )
 
 
@@ -64,7 +64,8 @@ def export_next_version(model: Any, directory: str | os.PathLike, format: str) -
     directory = named_path("directory", directory)
     if directory.exists() and not directory.is_dir():
         raise ValueError(
-            f"The directory of the versions must be a directory. Received: {printable(directory)}, a file"
+            f"{printable(directory)} is a file: expected a directory for the versions. "
+            f"Received: {received(os.fspath(directory))}"
         )
     newest = max(map(version_of, directory.iterdir()), default=0) if directory.exists() else 0
     if newest >= LARGEST_VERSION:

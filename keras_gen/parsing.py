@@ -21,12 +21,12 @@ class Parser(argparse.ArgumentParser):
     commands: tuple[str, ...] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self.commands and not (args and args[0].startswith("-")):
+        if self.commands:
             if not args:
                 self.error(
                     f"a command is missing: expected one of {', '.join(self.commands)}. Received: nothing"
                 )
-            if args[0] not in self.commands:
+            if args[0] not in (*self.commands, *self._option_string_actions):
                 self.error(one_of("COMMAND", args[0], self.commands))
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -38,8 +38,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"^argument (\S+):(?= must)", r"\1", message).removeprefix("argument ")
-        if message.endswith(("expected one argument", "expected at least one argument")):
-            message += " (one that begins with a dash is written --OPTION=VALUE)"
+        message = re.sub("^the following arguments are required: (.*)", r"\1 must be given", message)
+        if message.endswith(": expected one argument"):
+            name = message.partition(":")[0]
+            message = f"{name} must have a value; one that begins with a dash is written {name}=VALUE"
         self.exit(2, f"keras-gen: {one_line(message)} (see {self.prog} --help)\n")
 
 
@@ -72,7 +74,9 @@ class Option:
         from keras_gen.arguments import check, received
 
         if text == "" and not self.may_be_empty:
-            raise argparse.ArgumentTypeError(f"must be {self.expected}, and not empty. Received: ''")
+            raise argparse.ArgumentTypeError(
+                f"must be {self.expected}, and not empty (is a shell variable unset?). Received: ''"
+            )
         for value in readings(text):
             try:
                 return check("", value, self.hint)
@@ -88,11 +92,16 @@ def readings(text: str) -> Iterator[Any]:
     if text.lower() in WORDS:
         yield WORDS[text.lower()]
     yield text
-    for read in (int, float, json.loads, lambda text: json.loads(f"[{text.strip('()[], ')}]")):
+    for read in (int, float, json.loads, listed):
         try:
             yield read(text)
         except (ValueError, RecursionError):
             continue
+
+
+def listed(text: str) -> list[Any]:
+    """`4,8` or `(4,8)` -> [4, 8]"""
+    return json.loads(f"[{text.removeprefix('(').removesuffix(')')}]")
 
 
 # === Types ===
@@ -146,8 +155,10 @@ def did_you_mean(text: str, names: Iterable[Any]) -> str:
     >>> did_you_mean("trian", ["train", "resume"])
     '. Did you mean train?'
     """
-    known = {str(name).lower(): str(name) for name in names}
-    near = difflib.get_close_matches(text.lower(), known, 1)
+    known = {str(name).lower().lstrip("-"): str(name) for name in names}
+    text = text.lower().lstrip("-")
+    near = [name for name in known if len(text) > 2 and name.startswith(text)]
+    near = near or difflib.get_close_matches(text, known, 1)
     return f". Did you mean {known[near[0]]}?" if near else ""
 
 

@@ -93,11 +93,11 @@ def guarded(command: Callable[[], int | None]) -> int:
                 traceback.print_exc()
                 message = "this is probably a bug in keras_gen: please report it with the lines above."
             say_error(message)
-            with contextlib.suppress(AttributeError, OSError):
-                sys.stdout.flush()
-                return 1
-            drop_output()
+            drop_unwritten()
             return 1
+        except SystemExit:
+            drop_unwritten()
+            raise
 
 
 def say_error(message: str) -> None:
@@ -106,6 +106,15 @@ def say_error(message: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"keras-gen: {text}\n")
         sys.stderr.flush()
+
+
+def drop_unwritten() -> None:
+    """Drops what stdout cannot take, as on a full disk."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        drop_output()
 
 
 def drop_output() -> None:
@@ -132,14 +141,25 @@ def explanation(error: BaseException) -> str | None:
     if isinstance(error, UnicodeEncodeError) and error.encoding == getattr(sys.stdout, "encoding", None):
         return (
             f"standard output is {error.encoding}, which has no {error.object[error.start]!r}: set "
-            "PYTHONIOENCODING=utf-8, or write into a file with --out."
+            "PYTHONIOENCODING=utf-8."
         )
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return of_system(error)
-    if type(error).__name__ in OF_THE_MACHINE and type(error).__module__.startswith("tensorflow."):
-        first, *_ = str(error).strip().splitlines() or [""]
-        return f"TensorFlow could not go on, for want of memory, disk space or a file. Received: {first}"
+    if type(error).__module__.startswith("tensorflow."):
+        return of_tensorflow(error)
     return None
+
+
+def of_tensorflow(error: BaseException) -> str | None:
+    """An error of TensorFlow that comes from the machine."""
+    said = str(error)
+    first, *_ = said.strip().splitlines() or [""]
+    for number, remedy in REMEDIES.items():
+        if os.strerror(number) in said:
+            return f"TensorFlow: {os.strerror(number)}: {remedy}. Received: {first}"
+    if type(error).__name__ not in OF_THE_MACHINE:
+        return None
+    return f"TensorFlow could not go on, for want of memory, disk space or a file. Received: {first}"
 
 
 def of_system(error: OSError) -> str:
@@ -147,7 +167,10 @@ def of_system(error: OSError) -> str:
     names = [
         os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
     ]
-    where = f"{names[-1]}: " if names else ""
+    name = names[-1] if names else ""
+    if ".draft-" in name:  # of a file that was to be written there
+        name = os.path.dirname(name)
+    where = f"{name}: " if name else ""
     assert error.errno is not None
     return f"{where}{error.strerror or os.strerror(error.errno)}: {REMEDIES[error.errno]}."
 

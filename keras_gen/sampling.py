@@ -17,7 +17,8 @@ GIF_SECONDS_PER_FRAME = 0.06
 GIF_TILE = 224  # pixels
 NUM_IMAGES = 64  # where nobody says how many
 NAMES_SHOWN = 20  # of classes, in an error
-COPIES = 4  # of all images in memory at once: float32 from the model, and on the way to pixels of 8 bits
+AT_ONCE = 1000  # images that are written together
+COPIES = 3  # of all images in memory: float32 from the model, whole and in parts, and as pixels of 8 bits
 
 
 def write_images(
@@ -57,8 +58,16 @@ def write_images(
     if out.suffix == ".png":
         images.write_png(out, images.grid(generated))
         return
-    with written_whole(out) as draft:
-        np.save(draft, images.to_uint8(generated))
+    write_npy(out, generated)
+
+
+def write_npy(path: Path, generated: np.ndarray) -> None:
+    """Writes images as uint8, some at a time: `np.save` would hide what the system says of a full disk."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": generated.shape}
+    with written_whole(path) as draft, draft.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(generated), AT_ONCE):
+            file.write(images.to_uint8(generated[start : start + AT_ONCE]).tobytes())
 
 
 def memory_needed(model: models.GenerativeModel, suffix: str, num: int) -> int:

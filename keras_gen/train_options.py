@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import docstring_parser
 import jsonargparse
 
 from keras_gen import datasets, models, training
-from keras_gen.arguments import check
+from keras_gen.arguments import check, received
 from keras_gen.parsing import Option, Parser, did_you_mean, of_text
 from keras_gen.recipes import RECIPES
 from keras_gen.records import Record, read_record
@@ -49,12 +50,17 @@ def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
     values = {name: value for group in groups for name, value in group.defaults.items()}
     hints = {name: hint for group in groups for name, hint in group.hints.items()}
     for path in given.pop("config", ()):
-        values |= read_config(Path(path), recipe, hints)
+        read = read_config(Path(path), recipe, hints)
+        for name, value in read.items():
+            if value == "" and name != "mlflow" and values[name] != "":
+                raise ValueError(f"{path}: {name} must not be empty. Received: ''")
+        values |= read
     values |= given
     of_training, of_data, of_model = ({name: values[name] for name in group.defaults} for group in groups)
     return of_training, of_data, of_model
 
 
+@functools.cache
 def options_of(recipe: str) -> list[Options]:
     """The options of `train`, of the loader and of the class of a recipe."""
     chosen = RECIPES[recipe]
@@ -156,14 +162,14 @@ def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any
     """
     record = read_record(path, Record, "Give the config.json of a run, as keras-gen train writes it.")
     values = dict(record.model_extra or {})
-    facts = values.pop(FACTS, None)
-    facts = facts if isinstance(facts, dict) else {}
-    training.refuse_own_networks(facts.get("own_networks") or ())
+    facts = check(f"{path}: run", values.pop(FACTS, {}), dict[str, Any])
+    training.refuse_own_networks(
+        check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str])
+    )
     for name in values:
         if name not in hints:
             raise ValueError(
-                f"{path} must hold options of {recipe}, and {name!r} is none (the file is of "
-                f"{facts.get('recipe', 'another kind')}){did_you_mean(name, hints)}. "
-                f"Received: {name!r}"
+                f"{path} must hold options of {recipe}. Received: {received(name)}, in a file of "
+                f"{received(facts.get('recipe', 'no model'))}{did_you_mean(name, hints)}"
             )
     return {name: check(f"{path}: {name}", value, of_text(hints[name])) for name, value in values.items()}
