@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import docstring_parser
-import jsonargparse
 
 from keras_gen import datasets, models, training
 from keras_gen.arguments import check, received
@@ -68,28 +67,33 @@ def options_of(recipe: str) -> list[Options]:
     loader = getattr(datasets, model.loader)
     of_training = inspect.signature(training.train).parameters.values()
     left_out = {"recipe", *training.NOT_RECORDED}
-    # What constructors hand on as **kwargs is found by jsonargparse.
-    known = jsonargparse.ArgumentParser()
-    of_model = known.add_class_arguments(
-        model, skip={*training.not_hyperparameters(recipe)}, instantiate=False
-    )
-    class_defaults = {name: known.get_defaults()[name] for name in of_model}
+    not_options = {*training.not_hyperparameters(recipe), *model.fixed_arguments}
+    of_model = {
+        name: default for name, default in constructor_defaults(model).items() if name not in not_options
+    }
     return [
         described(
             "training", [training.train], {p.name: p.default for p in of_training if p.name not in left_out}
         ),
         described("data", [loader], {**datasets.loader_options(model.loader), **chosen.data_options}),
-        described("model", constructors(model), {**class_defaults, **chosen.hyperparameters}),
+        described("model", constructors(model), {**of_model, **chosen.hyperparameters}),
     ]
 
 
 def constructors(model: type) -> list[Any]:
     """A class and its bases that have a constructor of their own, the bases first."""
-    return [base for base in reversed(model.__mro__) if "__init__" in vars(base) and of_ours(base)]
+    ours = [base for base in model.__mro__ if issubclass(base, models.BaseModel)]
+    return [base for base in reversed(ours) if "__init__" in vars(base)]
 
 
-def of_ours(base: type) -> bool:
-    return issubclass(base, models.BaseModel)
+def constructor_defaults(model: type) -> dict[str, Any]:
+    """What a class's constructor takes, with what it hands on to those of its bases, and the defaults."""
+    defaults: dict[str, Any] = {}
+    for base in reversed(constructors(model)):
+        for parameter in inspect.signature(base.__init__).parameters.values():
+            if parameter.name != "self" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                defaults.setdefault(parameter.name, parameter.default)
+    return defaults
 
 
 def described(title: str, owners: Sequence[Callable], defaults: dict[str, Any]) -> Options:

@@ -300,6 +300,18 @@ def test_every_option_of_training_refuses_what_is_never_right(recipe, capsys):
     assert tried > 100
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_model_takes_all_of_its_options(recipe):
+    """Also where a class hands on to its bases what it does not fix itself: see `fixed_arguments`."""
+    *_, of_model = train_options.options_of(recipe)
+    chosen = RECIPES[recipe]
+    model = getattr(kg, chosen.model)
+    given = {**of_model.defaults, **chosen.smoke}
+    if "tokenizer" in model.from_data:
+        given["tokenizer"] = CharacterTokenizer("ab")
+    assert set(of_model.defaults) <= set(model(**given).get_config())
+
+
 def test_the_defaults_of_every_model_are_taken_back():
     """As from the config.json of a run."""
     for recipe in RECIPES:

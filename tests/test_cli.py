@@ -35,7 +35,7 @@ import sys
 sys.argv[0] = "bin/keras-gen"
 from keras_gen import cli
 cli.build_parser().format_help()
-assert not {"tensorflow", "keras", "numpy", "jsonargparse"} & set(sys.modules)
+assert not {"tensorflow", "keras", "numpy", "pydantic"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
