@@ -44,7 +44,7 @@ def checked(function: Function) -> Function:
 
     NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
     as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
-    their ranges, as jsonargparse and documentation want them.
+    their ranges, as documentation wants them.
 
     Raises:
         ValueError: At a call: an argument is not of its type, or is out of its range.

@@ -75,7 +75,9 @@ ALLOWED = {
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
     | {"presets", "tensorboard", "watching"},
-    "sampling": {"arguments", "files", "images", "models"},
+    "parsing": {"arguments"},
+    "reporting": {"parsing"},
+    "sampling": {"arguments", "files", "images", "memory", "models", "parsing"},
     "evaluating": {
         "arguments",
         "records",
@@ -86,12 +88,14 @@ ALLOWED = {
         "loading",
         "metrics",
         "models",
+        "parsing",
         "presets",
     }
     | {"tensorboard"},
-    "train_options": {"datasets", "models", "recipes", "training"},
+    "train_options": {"arguments", "datasets", "models", "parsing", "recipes", "records", "training"},
     "cli": USED_BY_RUNS
-    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
+    | {"building", "evaluating", "exporting", "parsing", "presets", "reporting", "sampling"}
+    | {"train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",
