@@ -148,7 +148,9 @@ class Kind:
     drawn: Any = None
 
     def optional(self) -> "Kind":
-        """The same, where None is allowed, too."""
+        """The same, where None is allowed, too. Of labels, it is the model that says whether it is."""
+        if self.name.startswith("labels"):
+            return self
         return dataclasses.replace(self, fits=lambda value, model: value is None or self.fits(value, model))
 
     def expressions(self) -> tuple[str, ...]:
@@ -1216,6 +1218,37 @@ KINDS["model"] = Kind(
     is_a(kg.BaseModel),
     ("build('lstm')", "build('vae')", "'vae_fashion_mnist'"),
     KINDS["text"].drawn,
+)
+KINDS["inputs and labels"] = Kind(
+    "inputs and labels",
+    lambda value, model: (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and (are_images if hasattr(model, "reconstruct") else are_latents)(value[0], model)
+        and are_labels(value[1])
+        and len(value[0]) == len(value[1])
+    ),
+    (
+        "[x, labels]",
+        "[z, labels]",
+        "[x]",
+        "x",
+        "z",
+        "[z]",
+        "[labels, x]",
+        "[x, labels[:3]]",
+        "[z, labels[:3]]",
+        "[x, labels + 20]",
+        "[z, labels + 20]",
+        "[x, labels - 1]",
+        "[z, labels - 1]",
+        "[z * nan, labels]",
+        "[x, None]",
+        "[x, labels, labels]",
+        "{'x': x, 'y': labels}",
+        "dataset([(x.astype('int64'), labels)])",
+    ),
+    drawn_scalars,
 )
 KINDS["option"] = Kind(
     "option",

@@ -125,7 +125,7 @@ class Call:
     def given(self, changed: Mapping[str, str]) -> dict[str, str]:
         """The arguments' expressions, some of them changed."""
         given = {**self.arguments, **changed}
-        if "y" in self.arguments and is_data(changed.get("x", "")):  # which has targets and batches itself
+        if is_data(changed.get("x", "")):  # which has targets and batches itself
             given = {name: value for name, value in given.items() if name not in ("y", "batch_size")}
         return given
 
@@ -171,6 +171,8 @@ KIND_BY_NAME = {
     "discriminator": "network",
     "network": "network",
     "dtype": "dtype",
+    "loss_weights": "nothing",
+    "stop": "stop",
     "card": "dictionary",
     "picture": "picture",
     "tokenizer": "tokenizer",
@@ -186,13 +188,17 @@ KIND_BY_NAME = {
 }
 
 
+# Of those annotated as `Any`.
+MAY_BE_NONE = ("validation_data", "callbacks", "sample_weight", "class_weight", "dtype", "extractor")
+
+
 def kind_of(name: str, annotation: Any, by_name: Mapping[str, str] = types.MappingProxyType({})) -> Kind:
     """The kind of a parameter, from its name, or else from its annotation."""
     optional = type(None) in typing.get_args(annotation)
     known = {**KIND_BY_NAME, **by_name}
     if name in known:
         kind = KINDS[known[name]]
-        return kind.optional() if optional and kind.name not in ("labels", "labels to generate") else kind
+        return kind.optional() if optional or name in MAY_BE_NONE else kind
     kind = kind_of_annotation(annotation)
     if kind is None:
         raise KeyError(
@@ -203,6 +209,8 @@ def kind_of(name: str, annotation: Any, by_name: Mapping[str, str] = types.Mappi
 
 
 def kind_of_annotation(annotation: Any) -> Kind | None:
+    if annotation in (None, type(None)):
+        return KINDS["nothing"]
     origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return kind_of_annotation(inside[0])
@@ -322,77 +330,54 @@ def constructor(recipe: str) -> Call:
     model_class = getattr(kg, RECIPES[recipe].model)
     parameters = {**annotations_of(model_class), "name": str | None, "dtype": Any}
     kinds = {name: kind_of(name, annotation) for name, annotation in parameters.items()}
-    for name in ("name", "dtype"):
-        kinds[name] = kinds[name].optional()
     return Call(f"{recipe}: constructor", "build", {"recipe": repr(recipe)}, kinds, recipe, right_model)
 
 
 def verb(recipe: str, name: str) -> Call:
+    """A public method of the recipe's model."""
     model = getattr(kg, RECIPES[recipe].model)
-    text = model.loader == "load_text"
-    conditional = RECIPES[recipe].uses_labels and issubclass(model, kg.GenerativeModel)
-    uses_labels = RECIPES[recipe].uses_labels
-    parameters = annotations_of(getattr(model, name))
-    by_name: dict[str, str] = {
-        "stop": "stop",
-        "verbose": "verbosity",
-        "loss": "nothing",
-        "loss_weights": "nothing",
-    }
-    valid: dict[str, str] = {"verbose": "0"} if "verbose" in parameters and name != "export" else {}
-    if name == "export":
-        del by_name["verbose"]
+    annotations = annotations_of(getattr(model, name))
     if name in ("fit", "evaluate", "predict"):
-        by_name["x"] = "training tokens" if text else "training images"
-        by_name["y"] = "token ids" if text else "labels" if uses_labels else "anything"
-        by_name["steps"] = "integer"
-        parameters |= {"batch_size": int | None, "steps": int | None} if name == "predict" else {}
-        valid |= {"x": "x", "batch_size": "2"}
-        if name != "predict":
-            valid |= {"y": "y"}
-        elif conditional:
-            valid |= {"x": "dataset([(x, y)])"}
-            del valid["batch_size"]
-        if name != "fit":
-            parameters.pop("kwargs", None)
-    elif name == "generate" and not text:
-        by_name["labels"] = "labels to generate"
-        valid |= {"num_samples": "4", "seed": "0"}
+        by_name, valid = kinds_of_data(recipe, name)
+        if name == "predict":  # Keras' own, which has no annotations
+            annotations |= {"batch_size": int | None, "steps": int | None}
     else:
-        for parameter in parameters:
-            if parameter in FIRST_CHOICE:
-                valid[parameter] = FIRST_CHOICE[parameter]
-        if "labels" in parameters and conditional:
-            valid["labels"] = "labels"
-        if "max_tokens" in parameters:
-            valid |= {"max_tokens": "5"}
-        if "seed" in parameters:
-            valid |= {"seed": "0"}
-    kinds = {
-        key: KINDS["integer"].optional()
-        if key in ("steps", "batch_size") and name == "predict"
-        else kind_of(key, annotation, by_name)
-        for key, annotation in parameters.items()
-    }
-    for key in (
-        "validation_data",
-        "callbacks",
-        "metrics",
-        "weighted_metrics",
-        "sample_weight",
-        "class_weight",
-    ):
-        if key in kinds:
-            kinds[key] = kinds[key].optional()
-    owner = f"build({recipe!r})" if name in CHANGE_THE_MODEL else f"sample({recipe!r})"
-    return Call(
-        f"{recipe}: {name}", f"{owner}.{name}", valid, kinds, recipe, RIGHT.get(name, right_numbers)
-    )
+        by_name = {"labels": "labels to generate"} if name == "generate" else {}
+        valid = {each: VALID[each] for each in annotations if each in VALID}
+        if not is_conditional(recipe):
+            valid.pop("labels", None)
+    kinds = {each: kind_of(each, annotation, by_name) for each, annotation in annotations.items()}
+    owner = "build" if name == "compile" else "sample"  # the others do not change it for good
+    right = RIGHT.get(name, right_numbers)
+    return Call(f"{recipe}: {name}", f"{owner}({recipe!r}).{name}", valid, kinds, recipe, right)
 
 
-CHANGE_THE_MODEL = ("compile",)
-FIRST_CHOICE = {
+def is_conditional(recipe: str) -> bool:
+    """Whether labels are an input of the networks."""
+    what = RECIPES[recipe]
+    return what.uses_labels and issubclass(getattr(kg, what.model), kg.GenerativeModel)
+
+
+def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The kinds of x and y of `fit`, `evaluate` and `predict`; and valid arguments."""
+    model = getattr(kg, RECIPES[recipe].model)
+    kinds = {"x": "training images", "y": "labels" if RECIPES[recipe].uses_labels else "anything"}
+    valid = {"x": "x", "y": "y", "batch_size": "2", "verbose": "0"}
+    if model.loader == "load_text":
+        kinds = {"x": "training tokens", "y": "token ids"}
+    if name == "predict":
+        del valid["y"]
+        if issubclass(model, kg.GenerativeModel) and not hasattr(model, "reconstruct"):
+            kinds["x"], valid["x"] = "latents", "z"
+        if is_conditional(recipe):
+            kinds["x"], valid["x"] = "inputs and labels", f"[{valid['x']}, labels]"
+    return {**kinds, "verbose": "verbosity"}, valid
+
+
+# Arguments of methods, as far as they are needed, or make it faster.
+VALID = {
     "images": "images",
+    "labels": "labels",
     "z": "z",
     "z_start": "z",
     "z_end": "z[::-1]",
@@ -400,6 +385,9 @@ FIRST_CHOICE = {
     "prompt": "'The'",
     "texts": "['The fox', 'dog']",
     "token_ids": "tokens",
+    "num_samples": "4",
+    "max_tokens": "5",
+    "seed": "0",
     "filepath": "'exported'",
     "directory": "'preset'",
 }
