@@ -9,6 +9,7 @@ TypeError that keras_gen itself raises, of one line that says "Received", or in 
 in little memory, without a warning, and without a file that is left where it was refused.
 """
 
+import atexit
 import collections
 import contextlib
 import dataclasses
@@ -31,6 +32,7 @@ import threading
 import time
 import types
 import warnings
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +43,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import hypothesis
 import keras
 import numpy as np
+import PIL.Image
 import psutil
 from hostile_values import (
     SENTENCE,
@@ -67,6 +70,7 @@ from public_calls import (
 )
 
 import keras_gen as kg
+from keras_gen import training
 from keras_gen.recipes import RECIPES
 
 SECONDS = 20  # that one input may take
@@ -98,6 +102,7 @@ class Outcome:
     """What became of one input; `complaint` is None where it was met as it should be."""
 
     call: str
+    arguments: str
     kind: str
     repeat: str
     complaint: str | None
@@ -215,7 +220,9 @@ def attempt(call: Call, changed: Mapping[str, str]) -> Outcome:
             complaint = f"warned: {strange[0][:300]!r}"
         forget_spoiled(call)
     kinds = " and ".join(call.kinds[name].name for name in changed)
-    return Outcome(call.name, kinds, call.repeat(changed), complaint, seconds, result)
+    return Outcome(
+        call.name, " and ".join(changed), kinds, call.repeat(changed), complaint, seconds, result
+    )
 
 
 def is_strange(warning: warnings.WarningMessage) -> bool:
@@ -227,12 +234,10 @@ def is_strange(warning: warnings.WarningMessage) -> bool:
 def fits_the_call(call: Call, changed: Mapping[str, str]) -> bool:
     """Whether values are what their arguments are declared to be."""
     names = call.names()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return all(fits(call, name, value_of(value, **names)) for name, value in changed.items())
-        except Exception:  # a value that cannot even be looked at
-            return False
+    try:
+        return all(fits(call, name, value_of(value, **names)) for name, value in changed.items())
+    except Exception:  # a value that cannot even be looked at
+        return False
 
 
 def fits(call: Call, name: str, value: Any) -> bool:
@@ -283,11 +288,13 @@ def is_batch(batch: Any, model: Any) -> bool:
 
 @contextlib.contextmanager
 def folder() -> Iterator[set[str]]:
-    """The working folder is a new one, which has a file and what loaders may read; gives what there is."""
+    """The working folder is a new one, with files to read, good and bad ones; gives what there is."""
     old = os.getcwd()
     with tempfile.TemporaryDirectory() as outer:
         inner = Path(outer, "work")
-        shutil.copytree(things_to_read(), inner)
+        shutil.copytree(files_to_read(), inner)
+        for name in ("pipe", "pipe.npz", "pipe.keras", "pipe.txt"):
+            os.mkfifo(inner / name)
         os.chdir(inner)
         try:
             yield {str(path) for path in Path("..").rglob("*")}
@@ -296,22 +303,37 @@ def folder() -> Iterator[set[str]]:
 
 
 @functools.cache
-def things_to_read() -> Path:
-    """A folder of pictures, a model, and a file that is neither."""
-    import atexit
-
-    import PIL.Image
-
+def files_to_read() -> Path:
+    """A folder with what the loaders take, and with what looks as if they did: see `FILES`."""
     place = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    (place / "afile").write_text("neither a model nor a picture")
+    for recipe, name in (("mlp_classifier", "model"), ("vae", "vae"), ("cvae", "cvae"), ("lstm", "lstm")):
+        sample(recipe).save(place / f"{name}.keras")
+    (place / "text.txt").write_text(SENTENCE * 30)
     for number in range(12):
         part = place / "pictures" / "ab"[number % 2]
         part.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(images[number % N, ..., 0]).save(part / f"{number}.png")
-    for recipe, name in (("mlp_classifier", "model"), ("vae", "vae"), ("cvae", "cvae"), ("lstm", "lstm")):
-        sample(recipe).save(place / f"{name}.keras")
-    (place / "text.txt").write_text(SENTENCE * 30)
+    (place / "afile").write_text("neither a model nor a picture")
+    (place / "empty").mkdir()
+    for name in ("empty.npz", "empty.keras", "empty.txt"):
+        (place / name).touch()
+    (place / "torn.keras").write_bytes((place / "vae.keras").read_bytes()[:5000])
+    (place / "latin.txt").write_bytes("\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1") * 3000)
+    np.savez(place / "strings.npz", images=np.full((40, 8, 8), "a"))
+    np.savez(place / "scalar.npz", images=np.uint8(3))
+    np.savez(place / "short.npz", images=np.repeat(images, 10, axis=0), labels=np.zeros(3, int))
+    np.savez(place / "nan.npz", images=np.full((2000, 8, 8), np.nan, "float32"))
+    header = (
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000, 3600, 3600), }".ljust(117) + b"\n"
+    )
+    with zipfile.ZipFile(place / "claims.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    training.train(
+        "mlp_classifier", data=str(place / "pictures"), epochs=1, batch_size=2, out=str(place / "done")
+    )
+    (place / "run").mkdir()
+    (place / "run" / "config.json").write_text("[]")
     return place
 
 

@@ -21,6 +21,7 @@ import numbers
 import os
 import pathlib  # noqa: F401 (for expressions)
 import types
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -130,7 +131,9 @@ NAMESPACE = {**globals()}
 
 def value_of(expression: str, **names: Any) -> Any:
     """A new value each time, since generators are used up and arrays may be changed."""
-    return eval(expression, {**NAMESPACE, **names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, of casts
+        return eval(expression, {**NAMESPACE, **names})
 
 
 # === Kinds of arguments ===
@@ -292,6 +295,30 @@ PATHS = (
     "'\\ud800'",
     "' '",
     "'\\n'",
+)
+
+
+# Which `bad_input.py` puts into the working folder.
+FILES = (
+    "'pipe'",
+    "'pipe.npz'",
+    "'pipe.keras'",
+    "'pipe.txt'",
+    "'empty'",
+    "'empty.npz'",
+    "'empty.keras'",
+    "'empty.txt'",
+    "'torn.keras'",
+    "'latin.txt'",
+    "'strings.npz'",
+    "'scalar.npz'",
+    "'short.npz'",
+    "'nan.npz'",
+    "'claims.npz'",
+    "'run'",
+    "'pictures'",
+    "'model.keras'",
+    "'text.txt'",
 )
 
 
@@ -750,7 +777,7 @@ KINDS = {
                 "tokens[None]",
                 "-tokens",
                 "tokens + 10**6",
-                "tokens + 2**40",
+                "tokens.astype(int) + 2**40",
                 "last(tokens, -1)",
                 "last(tokens, tokenizer.vocabulary_size)",
                 "tokens.astype(float)",
@@ -1039,7 +1066,7 @@ def choice(allowed: Sequence[Any]) -> Kind:
         *TEXTS,
         *(repr(str(value).upper()) for value in allowed),
         f"{list(allowed)!r}",
-        f"{allowed[0]!r} + ' '",
+        repr(f"{allowed[0]} "),
     )
 
     def fits(value: Any, model: Any = None) -> bool:
@@ -1149,6 +1176,7 @@ KINDS["source"] = Kind(
         "'file:///etc/passwd'",
         "'ftp://127.0.0.1/x'",
         "'http://127.0.0.1:9/x'",
+        *FILES,
         *KINDS["path"].extremes,
     ),
     KINDS["path"].drawn,
@@ -1200,6 +1228,7 @@ KINDS["many texts"] = Kind(
         "['a'] * 3",
         "{'ab' * 300}",
         "iter(['ab' * 300])",
+        *FILES,
         *KINDS["path"].extremes,
     ),
     KINDS["text"].drawn,
@@ -1253,7 +1282,7 @@ KINDS["inputs and labels"] = Kind(
 KINDS["option"] = Kind(
     "option",
     lambda value, model: True,
-    tuple(map(repr, OPTIONS)),
+    (*map(repr, OPTIONS), *FILES),
     (
         integers.map(str)
         | st.floats().map(str)

@@ -524,7 +524,12 @@ def callback(name: str, recipe: str = "vae", **arguments: str) -> Call:
     found = getattr(kg.callbacks, name)
     parameters = annotations_of(found)
     by_name = {"x": "images", "labels": "any labels", "prompts": "texts"}
-    kinds = {key: kind_of(key, annotation, by_name) for key, annotation in parameters.items()}
+    of_base = ("name", "folder")  # which a subclass sets
+    kinds = {
+        key: kind_of(key, annotation, by_name)
+        for key, annotation in parameters.items()
+        if key not in of_base
+    }
     for key in ("image_dir", "text_dir"):
         if key in kinds:
             kinds[key] = KINDS["path"].optional()
@@ -635,7 +640,7 @@ def other_calls() -> list[Call]:
             "kg.metrics.SetMetrics",
             {"extractor": "extractor", "real_images": "images", "metrics": "set metrics"},
             extractor="build('mlp_classifier')",
-            real_images="images",
+            real_images="np.repeat(images, 8, axis=0)",
             metrics="['recall']",
         ),
         plain("kg.metrics.FrechetDistance", num_features="3"),
@@ -692,7 +697,7 @@ def other_calls() -> list[Call]:
         plain("tokenizer.encode", texts="['The']"),
         plain("tokenizer.decode", token_ids="tokens"),
         plain("tokenizer.unknown", texts="['The']"),
-        plain("training.resume", {"directory": "source"}, directory="'run'"),
+        plain("training.resume", {"directory": "source"}, directory="'done'"),
         *[
             plain(
                 "training.train",
@@ -792,7 +797,10 @@ def commands() -> list[Command]:
     found = []
     for recipe, what in RECIPES.items():
         options = options_of(train_parser(recipe)[0], ("--run", "--mlflow"))
-        smoke = {name: json.dumps(value) for name, value in what.smoke.items()}
+        smoke = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in what.smoke.items()
+        }
         text = getattr(kg, what.model).loader == "load_text"
         data = (
             {"data": "text.txt", "sequence_length": "24"}

@@ -12,6 +12,7 @@ from bad_input import (
     try_numpy,
     try_valid,
 )
+from hostile_values import value_of
 from public_calls import distinct_recipes
 
 OUTCOMES: list[Outcome] = []
@@ -28,6 +29,16 @@ def check(outcomes: list[Outcome]) -> None:
     OUTCOMES.extend(outcomes)
     complaints = describe(outcomes)
     assert not complaints, f"{complaints.count(chr(10)) // 2 + 1} of {len(outcomes)} inputs:\n{complaints}"
+
+
+@pytest.mark.parametrize(
+    "name", [call.name for call in all_calls().values() if call.recipe in (None, "cvae", "lstm")]
+)
+def test_every_expression_has_a_value(name):
+    call = all_calls()[name]
+    for kind in call.kinds.values():
+        for expression in kind.expressions():
+            value_of(expression, **call.names())
 
 
 FAST = [
