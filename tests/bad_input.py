@@ -123,12 +123,16 @@ def limits() -> Iterator[None]:
 
     old = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    faulthandler.dump_traceback_later(
+        3 * SECONDS, exit=True
+    )  # what hangs outside of Python hears no signal
     space = resource.getrlimit(resource.RLIMIT_AS)
     most = psutil.Process().memory_info().vms + 4 * MEGABYTES * 10**6
     resource.setrlimit(resource.RLIMIT_AS, (most, space[1]))
     try:
         yield
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
         resource.setrlimit(resource.RLIMIT_AS, space)

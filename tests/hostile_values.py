@@ -1279,6 +1279,14 @@ KINDS["inputs and labels"] = Kind(
     ),
     drawn_scalars,
 )
+KINDS["tensor"] = Kind(
+    "tensor",
+    lambda value, model: (
+        (array := as_array(value)) is not None and array.dtype == np.float32 and array.ndim > 0
+    ),
+    FEATURES,
+    drawn_arrays((32, 3)),
+)
 KINDS["option"] = Kind(
     "option",
     lambda value, model: True,

@@ -555,7 +555,7 @@ def plain(
     parameters = {
         name: annotation
         for name, annotation in annotations_of(function).items()
-        if annotation is not inspect.Parameter.empty or name in kinds
+        if name in kinds or not (annotation is inspect.Parameter.empty or "tensorflow" in str(annotation))
     }
     found = {name: kind_of(name, annotation, kinds) for name, annotation in parameters.items()}
     return Call(code.removeprefix("kg."), code, arguments, found, None, right)
@@ -563,6 +563,17 @@ def plain(
 
 def right_run(result: Any, given: dict[str, Any]) -> str | None:
     return None if (Path(result) / "model.keras").exists() else "no model.keras"
+
+
+# The functions of tensors, and their arguments.
+LOSSES = {
+    "gaussian_kl": ("z_mean", "z_log_var"),
+    "gaussian_log_prob": ("x", "mean", "log_var"),
+    "bernoulli_log_prob": ("images", "logits"),
+    "mean_over_batch": ("values",),
+    "diversity": ("generated_images", "real_images"),
+    "non_saturating": ("logits",),
+}
 
 
 def other_calls() -> list[Call]:
@@ -673,6 +684,14 @@ def other_calls() -> list[Call]:
             num="20",
             extractor="build('mlp_classifier', image_shape=(28, 28, 1))",
         ),
+        *[
+            plain(
+                f"kg.losses.{name}",
+                dict.fromkeys(LOSSES[name], "tensor"),
+                **dict.fromkeys(LOSSES[name], "tf.constant(features, tf.float32)"),
+            )
+            for name in LOSSES
+        ],
         plain("kg.load_dataset().test_images", most="5"),
         plain("kg.layers.child_seed", seed="3", name="'noise'"),
         plain("kg.layers.DiffAugment", policy="'translation'", seed="3"),
