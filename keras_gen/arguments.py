@@ -7,13 +7,13 @@ import operator
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import annotated_types
 import numpy as np
 import pydantic
-from annotated_types import Ge, Gt, Interval, MinLen
+from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
 from numpy.typing import ArrayLike
 
 LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
@@ -31,7 +31,9 @@ ImageShape = Annotated[
     tuple[Count, Count, Count],
     annotated_types.doc("(height, width, channels), three integers, each 1 or more"),
 ]
-Widths = Annotated[Sequence[Count], MinLen(1), annotated_types.doc("one or more integers, each 1 or more")]
+Widths = Annotated[
+    Sequence[Count], MinLen(1), MaxLen(64), annotated_types.doc("1 to 64 integers, each 1 or more")
+]
 
 Function = TypeVar("Function", bound=Callable)
 
@@ -199,6 +201,16 @@ def as_string(value: Any) -> str:
     return str(value)
 
 
+def as_iterable(value: Any) -> Any:
+    if isinstance(value, (str, bytes, Mapping)):
+        raise ValueError("one thing, or pairs of two")
+    try:
+        iter(value)
+    except Exception:  # whatever the value's own method raises
+        raise ValueError("not iterable") from None
+    return value
+
+
 def as_list(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
@@ -220,6 +232,8 @@ def strictly(hint: Any) -> Any:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
+    if origin is Iterable:  # what is in it is only known when it is used up
+        return Annotated[Any, pydantic.PlainValidator(as_iterable)]
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
@@ -233,7 +247,7 @@ def without_ranges(hint: Any) -> Any:
         return without_ranges(parts[0])
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(without_ranges, parts))
-    if origin in (tuple, list, dict, Sequence):
+    if origin in (tuple, list, dict, Iterable, Sequence):
         return origin[tuple(map(without_ranges, parts))]
     return hint
 
@@ -260,6 +274,8 @@ def in_words(hint: Any) -> str:
         return ", ".join(map(repr, parts)) if len(parts) == 1 else "one of " + ", ".join(map(repr, parts))
     if origin in (list, Sequence):
         return f"a list or tuple, each {in_words(parts[0])}"
+    if origin is Iterable:
+        return f"an iterable, each {in_words(parts[0])}"
     if origin is tuple:
         each = list(dict.fromkeys(in_words(part) for part in parts if part is not Ellipsis))
         number = "a tuple" if Ellipsis in parts else f"a tuple of {len(parts)}"
@@ -271,6 +287,8 @@ def in_words(hint: Any) -> str:
     if hint in WORDS:
         return WORDS[hint]
     name = getattr(origin or hint, "__name__", str(hint)).removesuffix("V2")  # of some of TensorFlow's
+    if getattr(hint, "__module__", "").startswith("keras."):
+        name = f"keras.{name}"
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 

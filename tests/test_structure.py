@@ -32,7 +32,7 @@ ALLOWED = {
     "devices": {"arguments", "hardware"},
     "images": {"arguments", "files"},
     "tensorboard": {"arguments", "files"},
-    "tokenizers": {"arguments"},
+    "tokenizers": {"arguments", "memory"},
     "datasets": {"arguments", "files", "images", "memory", "records", "tokenizers"},
     "exporting": {"arguments", "files"},
     "presets": {"arguments", "files", "hardware", "images", "records"},
