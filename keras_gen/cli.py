@@ -309,7 +309,8 @@ def ended(run_to_its_end: "Callable[[], Path]") -> int:
         print(f"Stopped: {stopped}. Continue with: keras-gen resume {stopped.directory}", file=sys.stderr)
         print(stopped.directory)
         return 0 if stopped.signal is None else 128 + stopped.signal  # as shells have it
-    print(f"Samples:     {next((run / 'samples').glob('final.*'))}")
+    for samples in (run / "samples").glob("final.*"):
+        print(f"Samples:     {samples}")
     print(f"TensorBoard: tensorboard --logdir {run / 'logs'}")
     print(run)
     return 0

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_gen import devices, exporting
 from keras_gen.arguments import Count, Fraction, Natural, checked, received
+from keras_gen.datasets.broken_images import broken_images_named
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
 from keras_gen.models.screening import Screen
@@ -285,7 +286,7 @@ class BaseModel(keras.Model):
         screen = Screen(self.check_examples, self.are_right)
         self._is_fitting = True
         try:
-            with screen.raising():
+            with screen.raising(), broken_images_named():
                 return super().fit(
                     screen(x),
                     y,
@@ -354,7 +355,7 @@ class BaseModel(keras.Model):
             callbacks = keras.tree.flatten(callbacks or [])
             checks.callbacks(callbacks)
             self._use_steps_per_execution(callbacks)
-        with screen.raising():
+        with screen.raising(), broken_images_named():
             return super().evaluate(
                 x,
                 y,
