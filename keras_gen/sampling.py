@@ -140,5 +140,5 @@ def texts(
         if number:
             yield f"\n\n----- {number + 1} -----\n"
         yield prompt
-        yield from model.stream(prompt, seed=(seed + number) % (LARGEST + 1), **options)
+        yield from model.stream(prompt, seed=seed + number, **options)
     yield "\n"
