@@ -31,7 +31,7 @@ ALLOWED = {
     "optimizers": {"arguments"},
     "hardware": {"arguments"},
     "devices": {"arguments", "hardware"},
-    "images": {"arguments", "files", "memory"},
+    "images": {"arguments", "arrays", "files", "memory"},
     "tensorboard": {"arguments", "files"},
     "tokenizers": {"arguments", "memory"},
     "datasets": {"arguments", "files", "images", "memory", "records", "tokenizers"},
