@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import annotated_types
 import numpy as np
 import pydantic
-from annotated_types import Ge, Gt, Interval, MinLen
+from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
 from numpy.typing import ArrayLike
 
 LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
@@ -32,7 +32,9 @@ ImageShape = Annotated[
     tuple[Count, Count, Count],
     annotated_types.doc("(height, width, channels), three integers, each 1 or more"),
 ]
-Widths = Annotated[Sequence[Count], MinLen(1), annotated_types.doc("one or more integers, each 1 or more")]
+Widths = Annotated[
+    Sequence[Count], MinLen(1), MaxLen(64), annotated_types.doc("1 to 64 integers, each 1 or more")
+]
 
 Function = TypeVar("Function", bound=Callable)
 
@@ -295,6 +297,8 @@ def in_words(hint: Any) -> str:
     if hint in WORDS:
         return WORDS[hint]
     name = getattr(origin or hint, "__name__", str(hint)).removesuffix("V2")  # of some of TensorFlow's
+    if getattr(hint, "__module__", "").startswith("keras."):
+        name = f"keras.{name}"
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 

@@ -125,17 +125,33 @@ class TextGenerator(BaseModel):
     def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
         return [*super().weight_shapes(x), x.shape]
 
-    def check_data(self, x: Any, y: Any) -> None:
+    def check_examples(self, x: Any, y: Any, sample_weight: Any = None) -> None:
         checks.token_rows(x, y, self.tokenizer.vocabulary_size)
+        if sample_weight is not None:
+            checks.weights(sample_weight, self.weight_shapes(x))
 
-    def _check_fit(
+    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        most = self.tokenizer.vocabulary_size - 1
+        right = tf.reduce_all(tf.shape(x) == tf.shape(y))
+        for token_ids in (x, y):
+            right &= tf.reduce_all((token_ids >= 0) & (token_ids <= tf.cast(most, token_ids.dtype)))
+        if sample_weight is not None:
+            weight = tf.cast(sample_weight, tf.float32)
+            right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
+        return right
+
+    def check_inputs(self, x: Any) -> None:
+        checks.token_rows(x, x, self.tokenizer.vocabulary_size)
+
+    def _check_data(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> None:
         if class_weight is not None:
             raise ValueError(
-                "class_weight is for labels of images. Weight rows or tokens of text with sample_weight."
+                "class_weight is for labels of images: weight rows or tokens of text with sample_weight. "
+                f"Received: class_weight={received(class_weight)}"
             )
-        super()._check_fit(x, y, sample_weight)
+        super()._check_data(x, y, sample_weight)
 
     def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log p of each target, (n, t), 0 for padding."""
