@@ -202,6 +202,13 @@ def as_string(value: Any) -> str:
     return str(value)
 
 
+def as_instance(kind: type, value: Any) -> Any:
+    """One of a dataclass as it is; pydantic would make one of a dictionary."""
+    if not isinstance(value, kind):
+        raise ValueError("of another type")
+    return value
+
+
 def as_iterable(value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)):
         raise ValueError("one thing, or pairs of two")
@@ -250,6 +257,8 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     return hint
 
 
