@@ -588,14 +588,14 @@ class Run:
         watchers += [] if shown is None else [shown]
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
+            if chief and mlflow_run is not None:
+                watchers += stack.enter_context(mlflow_run.started(values))
             if chief:
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)
-            if chief and mlflow_run is not None:
-                watchers += stack.enter_context(mlflow_run.started(values))
             stack.enter_context(keeper.stopping_at_signals())
             stack.enter_context(lost_workers_named(self.directory))
             try:
