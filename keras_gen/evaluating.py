@@ -143,7 +143,7 @@ def epochs_trained(run: Path) -> int:
     rows = read_text(path, encoding="utf-8-sig").splitlines()
     if not rows or not rows[0].startswith("epoch,"):
         raise ValueError(
-            f"{printable(path)} must begin with the column epoch. Received: {received(rows[:1])}. Restore it, "
-            "or delete it."
+            f"{printable(path)} must begin with the column epoch. Received: {received(rows[:1])}. Restore "
+            "it, or delete it."
         )
     return len(rows) - 1

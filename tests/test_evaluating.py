@@ -171,7 +171,6 @@ def test_a_preset(capsys):
     ("arguments", "message"),
     (
         (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
-        (["--num", "0"], "needs 1 or more images"),
         (["--extractor", "resnet"], "Unknown extractor: expected fashion_mnist"),
         (["--data", "nowhere"], "'nowhere' does not exist"),
     ),
