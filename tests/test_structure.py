@@ -73,6 +73,7 @@ ALLOWED = {
         "files",
         "images",
         "loading",
+        "memory",
         "metrics",
         "models",
         "parsing",
