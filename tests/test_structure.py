@@ -86,6 +86,7 @@ ALLOWED = {
         "files",
         "images",
         "loading",
+        "memory",
         "metrics",
         "models",
         "parsing",
