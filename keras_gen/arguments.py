@@ -8,13 +8,13 @@ import operator
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import annotated_types
 import numpy as np
 import pydantic
-from annotated_types import Ge, Gt, Interval, MinLen
+from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
 from numpy.typing import ArrayLike
 
 LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
@@ -32,7 +32,9 @@ ImageShape = Annotated[
     tuple[Count, Count, Count],
     annotated_types.doc("(height, width, channels), three integers, each 1 or more"),
 ]
-Widths = Annotated[Sequence[Count], MinLen(1), annotated_types.doc("one or more integers, each 1 or more")]
+Widths = Annotated[
+    Sequence[Count], MinLen(1), MaxLen(64), annotated_types.doc("1 to 64 integers, each 1 or more")
+]
 
 Function = TypeVar("Function", bound=Callable)
 
@@ -200,6 +202,16 @@ def as_string(value: Any) -> str:
     return str(value)
 
 
+def as_iterable(value: Any) -> Any:
+    if isinstance(value, (str, bytes, Mapping)):
+        raise ValueError("one thing, or pairs of two")
+    try:
+        iter(value)
+    except Exception:  # whatever the value's own method raises
+        raise ValueError("not iterable") from None
+    return value
+
+
 def as_instance(kind: Any, value: Any) -> Any:
     if not isinstance(value, kind):
         raise ValueError("not an instance")
@@ -207,10 +219,19 @@ def as_instance(kind: Any, value: Any) -> Any:
 
 
 def as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
+        raise ValueError("not a list")
+    return value
 
 
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
+
+
+def as_instance(cls: Any, value: Any) -> Any:
+    if not isinstance(value, cls):
+        raise ValueError("of another class")
+    return value
 
 
 def is_checked(hint: Any) -> bool:
@@ -230,9 +251,13 @@ def strictly(hint: Any) -> Any:
         return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
+    if origin is Iterable:  # what is in it is only known when it is used up
+        return Annotated[Any, pydantic.PlainValidator(as_iterable)]
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    if dataclasses.is_dataclass(hint):  # which pydantic would make of what it is given
+        return Annotated[Any, pydantic.AfterValidator(functools.partial(as_instance, hint))]
     return hint
 
 
@@ -243,7 +268,7 @@ def without_ranges(hint: Any) -> Any:
         return without_ranges(parts[0])
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(without_ranges, parts))
-    if origin in (tuple, list, dict, Sequence):
+    if origin in (tuple, list, dict, Iterable, Sequence):
         return origin[tuple(map(without_ranges, parts))]
     return hint
 
@@ -270,6 +295,8 @@ def in_words(hint: Any) -> str:
         return ", ".join(map(repr, parts)) if len(parts) == 1 else "one of " + ", ".join(map(repr, parts))
     if origin in (list, Sequence):
         return f"a list or tuple, each {in_words(parts[0])}"
+    if origin is Iterable:
+        return f"an iterable, each {in_words(parts[0])}"
     if origin is tuple:
         each = list(dict.fromkeys(in_words(part) for part in parts if part is not Ellipsis))
         number = "a tuple" if Ellipsis in parts else f"a tuple of {len(parts)}"
@@ -281,6 +308,8 @@ def in_words(hint: Any) -> str:
     if hint in WORDS:
         return WORDS[hint]
     name = getattr(origin or hint, "__name__", str(hint)).removesuffix("V2")  # of some of TensorFlow's
+    if getattr(hint, "__module__", "").startswith("keras."):
+        name = f"keras.{name}"
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 

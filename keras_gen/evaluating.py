@@ -13,7 +13,7 @@ from typing import Any
 from keras_gen import images, models, tensorboard
 from keras_gen.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
-from keras_gen.datasets.names import DATASETS
+from keras_gen.datasets.names import options_used_by
 from keras_gen.files import written_whole
 from keras_gen.loading import data_of, load_model
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
@@ -71,11 +71,8 @@ def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
     if data is None or known.get("data") in (data, str(Path(data).resolve())):
         return known
     options = {**known, "data": data}
-    of_pictures = data == "celeba" or (data not in DATASETS and Path(data).is_dir())
-    dropped = ["data_dir"]
-    dropped += [] if of_pictures else ["image_size", "channels"]
-    dropped += ["background"] if data == "celeba" or not of_pictures else []
-    dropped += [] if data == "celeba" else ["label"]
+    unused = set(loader_options("load_dataset")) - set(options_used_by(data))
+    dropped = {"data_dir", "test_fraction", *unused}
     return {name: value for name, value in options.items() if name not in dropped}
 
 

@@ -122,8 +122,20 @@ def make_folder(name: str, path: Path) -> None:
 
 
 def printable(path: str | os.PathLike) -> str:
-    """A path as text that can be printed, also where its name is not UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """A path as text of one line, also where its name is not UTF-8 or has control characters.
+
+    Example:
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    return "".join(letter if letter.isprintable() else escaped(letter) for letter in os.fsdecode(path))
+
+
+def escaped(letter: str) -> str:
+    code = ord(letter)
+    is_byte = 0xDC80 <= code <= 0xDCFF  # which Python puts for one that is not UTF-8
+    return f"\\x{code - 0xDC00:02x}" if is_byte else letter.encode("unicode_escape").decode()
 
 
 # === Writing ===

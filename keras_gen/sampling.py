@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_gen import images, models
+from keras_gen.arguments import LARGEST
 from keras_gen.files import written_whole
 
 GIF_FRAMES_PER_STEP = 12
@@ -94,12 +95,13 @@ def texts(
         model: What writes.
         prompt: The text to continue.
         num: How many texts.
-        seed: Determines them; the first is that of `model.generate(prompt, seed=seed)`.
+        seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`, and after the
+            largest seed comes 0.
         **options: `max_tokens`, `temperature`, `top_k`, `top_p`.
     """
     for number in range(1 if num is None else num):
         if number:
             yield f"\n\n----- {number + 1} -----\n"
         yield prompt
-        yield from model.stream(prompt, seed=seed + number, **options)
+        yield from model.stream(prompt, seed=(seed + number) % (LARGEST + 1), **options)
     yield "\n"

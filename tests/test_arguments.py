@@ -1,6 +1,6 @@
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -43,6 +43,8 @@ PATH = str | os.PathLike
         (Widths, (4, np.int64(2)), (4, 2)),
         (Sequence[str], ["a"], ["a"]),
         (Sequence[str] | str, "a", "a"),
+        (Iterable[str], {"a"}, {"a"}),
+        (PATH | Iterable[str], "a", "a"),
         (PATH, "\udce9", "\udce9"),
         (Literal["a", "b"], "b", "b"),
         (dict[str, Any], {"a": object}, {"a": object}),
@@ -56,6 +58,11 @@ def test_right_values_become_pythons_own(hint, value, expected):
 @pytest.mark.parametrize(
     ("hint", "value", "message"),
     [
+        (
+            ImageShape,
+            {8, 9, 1},
+            "(height, width, channels), three integers, each 1 or more. Received: {1, 8, 9}",
+        ),
         (Count, 0, "an integer from 1 to 2**31 - 1. Received: 0"),
         (Count, 2.0, "an integer from 1 to 2**31 - 1. Received: 2.0"),
         (Count, "3", "an integer from 1 to 2**31 - 1. Received: '3'"),
@@ -79,13 +86,15 @@ def test_right_values_become_pythons_own(hint, value, expected):
         ),
         (ImageShape, (8, 8), "(height, width, channels), three integers, each 1 or more. Received: (8, 8)"),
         (ImageShape, 8, "(height, width, channels), three integers, each 1 or more. Received: 8"),
-        (Widths, [], "one or more integers, each 1 or more. Received: []"),
-        (Widths, "12", "one or more integers, each 1 or more. Received: '12'"),
+        (Widths, [], "1 to 64 integers, each 1 or more. Received: []"),
+        (Widths, "12", "1 to 64 integers, each 1 or more. Received: '12'"),
         (bool, 1, "True or False. Received: 1"),
         (str, b"a", "a string. Received: b'a'"),
         (PATH, None, "a string, or a PathLike. Received: None"),
         (Literal["a", "b"], "c", "one of 'a', 'b'. Received: 'c'"),
         (Sequence[str], "abc", "a list or tuple, each a string. Received: 'abc'"),
+        (Iterable[str], "abc", "an iterable, each a string. Received: 'abc'"),
+        (Iterable[str], 5, "an iterable, each a string. Received: 5"),
         (Annotated[int, Ge(2)], 1, "an integer, 2 or more. Received: 1"),
         (Callable[[int], int], 3, "a function. Received: 3"),
         (tf.data.Dataset, [1], "a Dataset. Received: [1]"),

@@ -115,9 +115,10 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         raise ValueError("seen")
 
     monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
-    others = {"skip_broken": False, "test_fraction": 0.1, "batch_size": evaluating.BATCH}
+    trained = {**trained, "skip_broken": False, "test_fraction": 0.1}
     folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
     of_folder = {"data": folder, "image_size": [28, 28], "channels": 1, "background": "black"}
+    of_folder["skip_broken"] = False
     for arguments, expected in (
         ([], trained),
         (["--data", "celeba", "--label", "Male", "--data-dir", "E"], {**trained, **moved}),
@@ -126,7 +127,7 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         (["--data", "mnist"], {"data": "mnist"}),
     ):
         assert cli.main(["evaluate", str(run), *arguments]) == 1
-        assert seen.pop() == {**expected, **others}
+        assert seen.pop() == {**expected, "batch_size": evaluating.BATCH}
 
 
 def test_the_options_of_the_data_are_those_of_its_loaders():

@@ -328,7 +328,7 @@ def test_the_first_error_is_the_one_that_is_raised(small_data, tmp_path, monkeyp
     def refuse(*_):
         raise ValueError("the first error")
 
-    monkeypatch.setattr("keras_gen.models.ImageModel.check_data", refuse)
+    monkeypatch.setattr("keras_gen.models.ImageModel.check_examples", refuse)
     ended = []
 
     def progress(*_):

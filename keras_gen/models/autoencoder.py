@@ -17,7 +17,7 @@ References:
        arXiv 1606.04934.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -26,15 +26,18 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import ArrayLike
 
+from keras_gen.arguments import Count, ImageShape, Seed, Widths, checked
 from keras_gen.losses import (
     bernoulli_log_prob,
     discretized_logistic_log_prob,
     gaussian_log_prob,
     mean_over_batch,
 )
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.models import checks
 from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.image_model import NumClasses
 from keras_gen.models.networks import Builder, build_decoder, build_encoder, join, plain_copy
 
 Likelihood = Literal["bernoulli", "gaussian", "discretized_logistic"]
@@ -85,23 +88,21 @@ class Autoencoder(GenerativeModel):
     (2, 28, 28, 1)
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 16,
-        num_classes: int | None = None,
-        widths: Sequence[int] = (32, 64),
-        hidden_units: int = 256,
+        image_shape: ImageShape = (28, 28, 1),
+        latent_dim: Count = 16,
+        num_classes: NumClasses | None = None,
+        widths: Widths = (32, 64),
+        hidden_units: Count = 256,
         likelihood: Likelihood = "bernoulli",
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         **kwargs: Any,
     ):
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
-        checks.widths(widths)
-        hidden_units = checks.integer("hidden_units", hidden_units, 1)
-        checks.one_of("likelihood", likelihood, tuple(DECODER_OUTPUTS))
         self.widths = tuple(widths)
         self.hidden_units = hidden_units
         self.likelihood = likelihood
@@ -140,6 +141,7 @@ class Autoencoder(GenerativeModel):
     def _make_state(self) -> None:
         """Trackers, and the running mean and covariance of the codes."""
         d = self.latent_dim
+        refuse_beyond_memory(16 * d * d, f"latent_dim={d}", "Choose a smaller one.")
         shared = {"trainable": False, "dtype": "float32", "aggregation": "mean"}
         self.code_mean = self.add_weight((d,), "zeros", name="code_mean", **shared)
         self.code_covariance = self.add_weight(

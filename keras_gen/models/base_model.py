@@ -10,11 +10,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import devices, exporting
+from keras_gen.arguments import Count, Fraction, Natural, checked, received
+from keras_gen.datasets.broken_images import broken_images_named
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
+from keras_gen.models.screening import Screen
 from keras_gen.optimizers import Adam
 from keras_gen.presets import loading, saving
 
+Verbosity = Literal["auto", 0, 1, 2]
+EXPECTED_DATA = {
+    "images": "images as one array (n, height, width, channels)",
+    "text": "token ids as two arrays (n, t), inputs and targets, as load_text gives them",
+}
 FURTHER_STATE = ("random_state_", "metric_")
 STEPS_PER_EXECUTION = 16  # measured fastest
 # Where callbacks live that know that they are called once for several steps.
@@ -79,15 +87,16 @@ class BaseModel(keras.Model):
 
     # === Compiling and fitting ===
 
+    @checked
     def compile(  # type: ignore[override]
         self,
-        optimizer: str | keras.optimizers.Optimizer | None = None,
-        loss: None = None,
-        loss_weights: None = None,
-        metrics: Sequence[Any] | None = None,
-        weighted_metrics: Sequence[Any] | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int | None = None,
+        steps_per_execution: Count | None = None,
         jit_compile: bool | Literal["auto"] | None = None,
         auto_scale_loss: bool = True,
     ) -> None:
@@ -115,10 +124,9 @@ class BaseModel(keras.Model):
             raise ValueError(
                 f"{type(self).__name__} trains with its own loss, which its constructor's arguments set: "
                 "leave out loss and loss_weights. Further terms come from add_loss and from regularizers "
-                f"of your own networks. Received: loss={loss!r}, loss_weights={loss_weights!r}"
+                f"of your own networks. Received: loss={received(loss)}, "
+                f"loss_weights={received(loss_weights)}"
             )
-        if steps_per_execution is not None:
-            checks.integer("steps_per_execution", steps_per_execution, 1)
         self._chosen = {
             "steps_per_execution": steps_per_execution,
             "jit_compile": None if jit_compile == "auto" else jit_compile,
@@ -128,7 +136,7 @@ class BaseModel(keras.Model):
             jit_compile = not run_eagerly and devices.uses_xla(self.learns_from, num_replicas=replicas)
         self._set_metrics(metrics, weighted_metrics)
         super().compile(
-            optimizer=optimizer or self.default_optimizer(),
+            optimizer=checks.optimizer("optimizer", optimizer) or self.default_optimizer(),
             run_eagerly=run_eagerly,
             steps_per_execution=self._resolve_steps_per_execution([], run_eagerly),
             jit_compile=jit_compile,
@@ -147,7 +155,7 @@ class BaseModel(keras.Model):
     def _set_metrics(self, metrics: Sequence[Any] | None, weighted_metrics: Sequence[Any] | None) -> None:
         for name, some in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if some is not None and not isinstance(some, (list, tuple)):
-                raise ValueError(f"{name} must be a list of metrics. Received: {some!r}")
+                raise ValueError(f"{name} must be a list of metrics. Received: {received(some)}")
         taken = {tracker.name for tracker in self.trackers}
         self._user_metrics, self._weighted_metrics = (
             [checks.metric(metric, taken) for metric in some or ()] for some in (metrics, weighted_metrics)
@@ -199,24 +207,25 @@ class BaseModel(keras.Model):
             config = {**config, "jit_compile": None, "steps_per_execution": None}
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    @checked
     def fit(  # type: ignore[override]
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
+        batch_size: Count | None = None,
+        epochs: Natural = 1,
+        verbose: Verbosity = "auto",
         callbacks: Any = None,
-        validation_split: float = 0.0,
+        validation_split: Fraction = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict | None = None,
         sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        initial_epoch: Natural = 0,
+        steps_per_epoch: Count | None = None,
+        validation_steps: Count | None = None,
+        validation_batch_size: Count | None = None,
+        validation_freq: Count | Sequence[Count] = 1,
     ) -> keras.callbacks.History:
         """Trains the model: `keras.Model.fit`, after a check of the data and of the callbacks.
 
@@ -252,11 +261,20 @@ class BaseModel(keras.Model):
                 callback monitors what is not logged.
         """
         callbacks = keras.tree.flatten(callbacks or [])
-        self._check_fit(x, y, sample_weight, class_weight)
+        checks.callbacks(callbacks)
+        checks.class_weight(class_weight)
+        self._check_data(x, y, sample_weight, class_weight)
+        refuse_endless(x, "steps_per_epoch", steps_per_epoch)
         # With validation_data as a tuple, Keras takes its parts for x, y and sample_weight.
-        given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+        given = tuple(validation_data) if isinstance(validation_data, (tuple, list)) else (validation_data,)
         if validation_data is not None:
-            self._check_fit(*(*given, None, None)[:3])
+            if not 1 <= len(given) <= 3:
+                raise ValueError(
+                    "validation_data must be (x, y), (x, y, sample_weight) or a tf.data.Dataset. "
+                    f"Received: {len(given)} parts"
+                )
+            self._check_data(*(*given, None, None)[:3])
+            refuse_endless(given[0], "validation_steps", validation_steps)
             validation_data = with_targets(*given) if len(given) == 3 else validation_data
         x, y, sample_weight = with_targets(x, y, sample_weight)
         names = [metric.name for metric in self.metrics]
@@ -265,38 +283,41 @@ class BaseModel(keras.Model):
         checks.monitors(callbacks, names)
         callbacks.insert(0, EpochSetter(x, validation_data))
         self._use_steps_per_execution(callbacks)
+        screen = Screen(self.check_examples, self.are_right)
         self._is_fitting = True
         try:
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                # Of a data set Keras would warn that it does not shuffle it.
-                shuffle=shuffle and not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)),
-                class_weight=class_weight,
-                sample_weight=sample_weight,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_batch_size=validation_batch_size,
-                validation_freq=validation_freq,
-            )
+            with screen.raising(), broken_images_named():
+                return super().fit(
+                    screen(x),
+                    y,
+                    batch_size=batch_size,
+                    epochs=epochs,
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    validation_split=validation_split,
+                    validation_data=screen(validation_data),
+                    # Of others Keras would warn that it does not shuffle them.
+                    shuffle=shuffle and (is_array(x) or isinstance(x, keras.utils.PyDataset)),
+                    class_weight=class_weight,
+                    sample_weight=sample_weight,
+                    initial_epoch=initial_epoch,
+                    steps_per_epoch=steps_per_epoch,
+                    validation_steps=validation_steps,
+                    validation_batch_size=validation_batch_size,
+                    validation_freq=validation_freq,
+                )
         finally:
             self._is_fitting = False
 
+    @checked
     def evaluate(  # type: ignore[override]
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
+        batch_size: Count | None = None,
+        verbose: Verbosity = "auto",
         sample_weight: Any = None,
-        steps: int | None = None,
+        steps: Count | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
         **kwargs: Any,
@@ -320,22 +341,59 @@ class BaseModel(keras.Model):
         Raises:
             ValueError: As for `fit`.
         """
+        screen = Screen(self.check_examples, self.are_right)
         if "_use_cached_eval_dataset" not in kwargs:  # as `fit` calls it, which has checked the data
-            self._check_fit(x, y, sample_weight)
+            if unknown := kwargs.keys() - {"_use_cached_eval_dataset"}:
+                raise TypeError(
+                    f"evaluate: got an unexpected keyword argument. Received: {sorted(unknown)}"
+                )
+            self._check_data(x, y, sample_weight)
+            refuse_endless(x, "steps", steps)
             x, y, sample_weight = with_targets(x, y, sample_weight)
+            x = screen(x)
         if not self._is_fitting:
-            self._use_steps_per_execution(keras.tree.flatten(callbacks or []))
-        return super().evaluate(
-            x,
-            y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-            **kwargs,
-        )
+            callbacks = keras.tree.flatten(callbacks or [])
+            checks.callbacks(callbacks)
+            self._use_steps_per_execution(callbacks)
+        with screen.raising(), broken_images_named():
+            return super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
+
+    @checked
+    def predict(  # type: ignore[override]
+        self,
+        x: Any,
+        batch_size: Count | None = None,
+        verbose: Verbosity = "auto",
+        steps: Count | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """What `call` gives, batch by batch: `keras.Model.predict`.
+
+        Args:
+            x: What `call` takes, as an array or a `tf.data.Dataset` of batches.
+            batch_size: Examples in a batch where `x` is an array; 32 by default.
+            verbose: 0, 1, 2 or `"auto"`.
+            steps: Batches; by default until the data ends.
+            callbacks: `keras.callbacks.Callback`s.
+
+        Raises:
+            ValueError: `x` is not what `call` takes.
+        """
+        if is_array(x) or isinstance(x, (list, tuple)):
+            self.check_inputs(x)
+        refuse_endless(x, "steps", steps)
+        checks.callbacks(keras.tree.flatten(callbacks or []))
+        return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _use_steps_per_execution(self, callbacks: Sequence[Any]) -> None:
         if not self.compiled:
@@ -345,25 +403,49 @@ class BaseModel(keras.Model):
             self.steps_per_execution: Any = steps
             self.train_function = self.test_function = None  # they are compiled for so many steps
 
-    def _check_fit(
+    def _check_data(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> None:
-        self.check_data(x, y)
+        """Checks arrays to the end, and of a data set the first batch: of a generator it would be lost."""
         if sample_weight is not None or class_weight is not None:
             self.refuse_weights()
         unlabelled = isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple)
-        if class_weight is not None and (unlabelled or (y is None and hasattr(x, "shape"))):
+        if class_weight is not None and (unlabelled or (y is None and is_array(x))):
             raise ValueError("class_weight needs labels: pass fit(images, labels). Received: images alone")
-        if sample_weight is not None and hasattr(x, "shape"):
-            checks.weights(sample_weight, self.weight_shapes(x))
+        if isinstance(x, tf.data.Dataset):
+            batch = next(iter(x.take(1)), None)
+            if batch is None:
+                raise ValueError("Expected at least one batch. Received: a tf.data.Dataset without any")
+            self.check_examples(*keras.utils.unpack_x_y_sample_weight(batch))
+        elif isinstance(x, keras.utils.PyDataset):
+            if not x.num_batches and x.num_batches is not None:
+                raise ValueError("Expected at least one batch. Received: a PyDataset without any")
+            self.check_examples(*keras.utils.unpack_x_y_sample_weight(x[0]))
+        elif is_array(x):
+            self.check_examples(x, y)
+            if sample_weight is not None:
+                checks.weights(sample_weight, self.weight_shapes(x))
+        elif isinstance(x, (str, bytes, list, tuple, dict, set)) or not hasattr(x, "__iter__"):
+            raise ValueError(
+                f"Expected {EXPECTED_DATA[self.learns_from]}, or a tf.data.Dataset of batches. "
+                f"Received: {received(x)}"
+            )
 
     def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
         """The shapes that `sample_weight` may have for these examples."""
         return [(len(x),), (len(x), 1)]
 
-    def check_data(self, x: Any, y: Any) -> None:
-        """Raises a ValueError where `fit` was given what the model cannot learn from."""
+    def check_examples(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        """Raises a ValueError where the model cannot learn from these arrays."""
         raise NotImplementedError
+
+    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        """Whether `check_examples` would let these tensors through, as a graph can tell at no cost."""
+        raise NotImplementedError
+
+    def check_inputs(self, x: Any) -> None:
+        """Raises a ValueError where `call` cannot take these arrays."""
+        self.check_examples(x, None)
 
     def refuse_weights(self) -> None:
         """Raises a ValueError where the model does not use weights of examples."""
@@ -570,6 +652,19 @@ def acts_on_batches(callback: Any) -> bool:
         if method is not None and not module.startswith(KNOWN_CALLBACKS):
             return True
     return False
+
+
+def is_array(x: Any) -> bool:
+    """Whether something is one array, of NumPy, TensorFlow or pandas."""
+    return hasattr(x, "shape") and not isinstance(x, type)
+
+
+def refuse_endless(x: Any, name: str, steps: int | None) -> None:
+    """Raises a ValueError where an epoch would never end."""
+    endless = isinstance(x, tf.data.Dataset) and bool(x.cardinality() == tf.data.INFINITE_CARDINALITY)
+    endless |= isinstance(x, keras.utils.PyDataset) and x.num_batches is None
+    if steps is None and endless:
+        raise ValueError(f"A data set that repeats for ever needs {name}. Received: {name}=None")
 
 
 def with_targets(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

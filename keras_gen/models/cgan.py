@@ -13,14 +13,15 @@ References:
     2. Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv 1802.05637.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Count, ImageShape, Positive, Share, checked
 from keras_gen.models import checks
 from keras_gen.models.gan import GAN
+from keras_gen.models.image_model import NumClasses
 from keras_gen.models.wgan_gp import WGANGP
 
 BASES: dict[str, type[GAN]] = {"gan": GAN, "wgan_gp": WGANGP}
@@ -39,7 +40,7 @@ class CGAN(GAN):
         base: `"gan"` or `"wgan_gp"`, whose losses, penalty and optimizers it trains with.
         loss: With the base `"gan"`, as there; `"non_saturating"` by default.
         discriminator_normalization: As for the base; None for the base's default.
-        gradient_penalty_weight: With the base `"wgan_gp"`, as there, in place of R1's.
+        gradient_penalty_weight: With the base `"wgan_gp"`, as there, in place of R1's; 10 by default.
         penalty_share: As for the base; None for the base's default.
         **kwargs: As for `GAN`.
 
@@ -56,30 +57,31 @@ class CGAN(GAN):
     (3, 28, 28, 1)
     """
 
-    losses_allowed = (*GAN.losses_allowed, *WGANGP.losses_allowed)
-
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 64,
-        num_classes: int = 10,
+        image_shape: ImageShape = (28, 28, 1),
+        latent_dim: Count = 64,
+        num_classes: NumClasses = 10,
         base: Literal["gan", "wgan_gp"] = "gan",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] | None = None,
-        gradient_penalty_weight: float = 10.0,
-        penalty_share: float | None = None,
+        gradient_penalty_weight: Positive = 10.0,
+        penalty_share: Share | None = None,
         **kwargs: Any,
     ):
-        checks.one_of("base", base, tuple(BASES))
-        checks.more_than("gradient_penalty_weight", gradient_penalty_weight, 0)
         wasserstein = base == "wgan_gp"
-        chosen: Any = loss or BASES[base].losses_allowed[0]
-        checks.one_of(f"loss with base={base!r}", chosen, BASES[base].losses_allowed)
+        not_used = {"gradient_penalty_weight": gradient_penalty_weight != 10.0}
+        if wasserstein:
+            not_used = {"loss": loss is not None, "r1_weight": kwargs.get("r1_weight", 0.0) != 0.0}
+        for name, is_given in not_used.items():
+            if is_given:
+                raise ValueError(f"{name} is not used with base={base!r}: leave it out. Received: {name}")
         super().__init__(
             image_shape,
             latent_dim,
             num_classes,
-            loss=chosen,
+            loss=loss or "non_saturating",
             discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
             penalty_share=(0.25 if wasserstein else 1.0) if penalty_share is None else penalty_share,
             **kwargs,
@@ -88,6 +90,7 @@ class CGAN(GAN):
         self.gradient_penalty_weight = gradient_penalty_weight
         if wasserstein:
             checks.no_batch_normalization(self.discriminator)
+            self.loss_name = "wasserstein"
             self.penalty_weight = gradient_penalty_weight
 
     def get_config(self) -> dict:

@@ -1,5 +1,6 @@
 """Checks of arguments; errors say what was expected, what was received, and what to do."""
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +9,47 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.arguments import LARGEST, Natural, NonNegative, check, received
+
 # Layers that leave the values as they are.
 SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
 
 
-def image_shape(value: Sequence[int]) -> None:
-    """Refuses what is not (height, width, channels)."""
-    if len(value) != 3 or min(value) < 1:
+def image_size(shape: Sequence[int]) -> None:
+    """Refuses an image whose numbers TensorFlow could not count."""
+    if math.prod(shape) > LARGEST:
         raise ValueError(
-            f"image_shape must be (height, width, channels), each 1 or more. Received: {value}"
+            f"image_shape must have less than 2**31 numbers in all. Received: image_shape={tuple(shape)}"
         )
+
+
+def class_names(names: Sequence[str] | None, num_classes: int | None) -> None:
+    """Refuses names that are not one for each class, or by which two classes could not be told apart."""
+    if names is None:
+        return
+    if len(names) != num_classes:
+        raise ValueError(
+            f"class_names must be num_classes={num_classes} names. Received: {len(names)}, "
+            f"{received(names)}"
+        )
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise ValueError(f"class_names must differ, and none be empty. Received: {received(list(names))}")
+
+
+def dtype_policy(value: Any) -> Any:
+    """Refuses what is not the name of a floating-point type or policy that the models compute in."""
+    if value is None:
+        return None
+    try:
+        policy = keras.dtype_policies.get(value)
+        if policy.compute_dtype in ("float32", "float16", "bfloat16"):
+            return policy
+    except Exception:  # whatever Keras raises of what it was given
+        pass
+    raise ValueError(
+        "dtype must be None, 'float32', 'float16', 'bfloat16', 'mixed_float16', 'mixed_bfloat16', or a "
+        f"Keras policy of one of these names. Received: {received(value)}"
+    )
 
 
 def at_least(name: str, value: float, minimum: float) -> None:
@@ -42,6 +74,21 @@ def integer(name: str, value: Any, minimum: int) -> int:
         raise ValueError(f"{name} must be an integer. Received: {value!r}") from None
     at_least(name, number, minimum)
     return number
+
+
+def precision(dtype: Any) -> keras.DTypePolicy:
+    """Keras' policy of a floating-point type; None for its global one."""
+    try:
+        policy = keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
+        types = [tf.as_dtype(name) for name in (policy.compute_dtype, policy.variable_dtype)]
+    except Exception:  # whatever Keras raises
+        types = []
+    if not types or not all(kind.is_floating for kind in types):
+        raise ValueError(
+            "dtype must be a floating-point type or policy of Keras', such as 'float32' or "
+            f"'mixed_bfloat16', or None. Received: {received(dtype)}"
+        )
+    return policy
 
 
 def more_than(name: str, value: float, bound: float) -> None:
@@ -139,20 +186,34 @@ def pixel_type(dtype: Any) -> None:
         )
 
 
-def images(x: Any, shape: tuple[int, int, int]) -> None:
-    """Refuses pixels of another type, shape or range than the models take."""
-    x = np.asarray(x)
-    if x.dtype == object:
-        raise ValueError("Images must be one array of numbers. Received: an array of objects")
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Numbers, or strings, as NumPy has them; refuses what is no such array."""
+    expected = f"{name} must be an array of numbers, such as a NumPy array"
+    try:
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise ValueError("values are missing")
+        array = np.asarray(value)
+        if array.dtype.name == "bfloat16":
+            array = array.astype(np.float32)
+        if array.dtype.kind in "biufU":
+            return array.astype(array.dtype.newbyteorder("="), copy=False)
+    except Exception:  # whatever a list of lists, or the value's own methods, raise
+        raise ValueError(f"{expected}. Received: {received(value)}") from None
+    raise ValueError(f"{expected}. Received: {received(value)}, of type {array.dtype}")
+
+
+def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Refuses pixels of another type, shape or range than the models take; returns them as an array."""
+    x = as_array("Images", x)
     pixel_type(x.dtype)
     shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
-    if x.shape[1:] not in shapes:
+    if x.shape[1:] not in shapes or not x.ndim:
         expected = " or ".join(str(("n", *s)).replace("'", "") for s in shapes)
         raise ValueError(f"Images must have shape {expected}. Received: {x.shape}")
     if not len(x):
         raise ValueError("Expected at least one image. Received: none")
     if x.dtype == np.uint8:
-        return
+        return x
     low, high = float(x.min()), float(x.max())  # NaN is the minimum of whatever it is among
     if not np.isfinite([low, high]).all():
         raise ValueError("Images must be finite. Received: NaN or infinity among the pixels")
@@ -161,41 +222,52 @@ def images(x: Any, shape: tuple[int, int, int]) -> None:
             f"Floating-point images must be in [0, 1]. Received: from {low:g} to {high:g}. Divide "
             "by 255, or pass the uint8 images as they are."
         )
+    return x
 
 
-def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> None:
-    """Refuses labels that are missing, of another length or out of range; `how` says how to pass them."""
+def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> np.ndarray:
+    """Refuses labels that are missing, of another length or out of range; returns them as an array.
+
+    `how` says how to pass them.
+    """
     if y is None:
         raise ValueError(
             f"The model is conditional (num_classes={num_classes}) and needs a label for each image: pass "
             f"them {how}. Received: no labels"
         )
-    y = np.asarray(y)
+    y = as_array("Labels", y)
+    expected = f"Labels must be integers (n,) or one-hot (n, {num_classes})"
     if y.dtype.kind not in "biuf":
-        raise ValueError(f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.dtype}")
-    if y.ndim == 0 or len(y) != num_images:
-        received = "a single number" if y.ndim == 0 else len(y)
-        raise ValueError(f"Expected {num_images} labels, one for each image. Received: {received}")
+        raise ValueError(f"{expected}. Received: {received(y)}")
+    if y.ndim == 0 or len(y) != num_images or not len(y):
+        values = "a single number" if y.ndim == 0 else len(y)
+        raise ValueError(f"Expected {num_images} labels, one for each image. Received: {values}")
     if y.ndim == 2 and y.shape[1] == num_classes:
-        if not (y.min() >= 0 and np.allclose(y.sum(axis=1), 1)):
-            raise ValueError("Rows of one-hot labels must be 0 or more and sum to 1. Received: other rows")
-        return
+        wrong = ~((y >= 0).all(axis=1) & np.isclose(y.sum(axis=1), 1))
+        if wrong.any():
+            row = received(y[wrong][0].tolist())
+            raise ValueError(f"Rows of one-hot labels must be 0 or more and sum to 1. Received: {row}")
+        return y
     if y.reshape(len(y), -1).shape[1] != 1:
-        raise ValueError(f"Labels must be integers (n,) or one-hot (n, {num_classes}). Received: {y.shape}")
-    if not (y.min() >= 0 and y.max() < num_classes and (y == np.round(y)).all()):
+        raise ValueError(f"{expected}. Received: {y.shape}")
+    wrong = ~((y >= 0) & (y < num_classes) & (y == np.round(y)))
+    if wrong.any():
         raise ValueError(
-            f"Labels must be integers from 0 to {num_classes - 1}. Received: from {y.min()} to {y.max()}"
+            f"Labels must be integers from 0 to {num_classes - 1}. Received: {received(y[wrong][0])}"
         )
+    return y
 
 
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
-    z = np.asarray(z)
-    if z.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {z.dtype}")
-    if z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
-        raise ValueError(f"{name} must have shape (n, {latent_dim}). Received: {z.shape}")
-    return z.astype(np.float32)
+    z = as_array(name, z)
+    if z.dtype.kind not in "biuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
+        raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
+    with np.errstate(over="ignore"):  # what is infinite then is refused
+        z = z.astype(np.float32)
+    if not np.isfinite(z).all():
+        raise ValueError(f"{name} must be finite. Received: NaN or infinity among the numbers")
+    return z
 
 
 def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
@@ -250,9 +322,44 @@ def direction(name: str) -> str:
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
+def callbacks(given: Sequence[Any]) -> None:
+    """Refuses what is not a callback."""
+    for callback in given:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                "callbacks must be a list of keras.callbacks.Callback objects. "
+                f"Received: {received(callback)}"
+            )
+
+
+def class_weight(given: dict | None) -> None:
+    """Refuses weights of classes that are not finite numbers of 0 or more, by the classes' numbers."""
+    for label, value in (given or {}).items():
+        check("each key of class_weight", label, Natural)
+        check("each value of class_weight", value, NonNegative)
+
+
+def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
+    """A Keras optimizer by its name or as it is, or None; refuses a learning rate that is not one, too."""
+    if value is None:
+        return None
+    try:
+        found = keras.optimizers.get(value)
+        if not isinstance(found, keras.optimizers.Optimizer):
+            raise TypeError(type(found).__name__)
+    except Exception:  # whatever Keras raises of what it was given
+        raise ValueError(
+            f"{name} must be a Keras optimizer, or the name of one, such as 'adam'. "
+            f"Received: {received(value)}"
+        ) from None
+    # Of a schedule, this is its first value.
+    check(f"{name}'s learning rate", keras.ops.convert_to_numpy(found.learning_rate), NonNegative)
+    return found
+
+
 def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
     """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
-    sample_weight = np.asarray(sample_weight)
+    sample_weight = as_array("sample_weight", sample_weight)
     if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
         expected = " or ".join(map(str, dict.fromkeys(shapes)))
         raise ValueError(
@@ -266,26 +373,13 @@ def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
 FIT_LABELS = "as fit(images, labels), or in a tf.data.Dataset of (images, labels)"
 
 
-def image_data(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
-    """Checks arrays to the end, and of a data set the first batch. A generator's would be lost by that."""
-    if isinstance(x, tf.data.Dataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x.take(1)), None))
-        if x is None:
-            raise ValueError("The tf.data.Dataset is empty: expected at least one batch.")
-    elif isinstance(x, keras.utils.PyDataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
-    elif not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        if x is None or isinstance(x, (list, tuple, dict)):
-            raise ValueError(
-                "Expected images as one array (n, height, width, channels) or as a tf.data.Dataset. "
-                f"Received: {type(x).__name__}"
-            )
-        return
-    elif y is not None and len(y) != len(x):
-        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
-    images(x, shape)
+def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
+    """Refuses images, and labels where there are classes, that a model cannot learn from."""
+    x = images(x, shape)
     if num_classes is not None:
         labels(y, num_classes, len(x), FIT_LABELS)
+    elif y is not None and hasattr(y, "__len__") and len(y) != len(x):
+        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:

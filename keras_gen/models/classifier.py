@@ -9,7 +9,6 @@ References:
     1. Shorten & Khoshgoftaar 2019, A survey on Image Data Augmentation for Deep Learning.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,6 +17,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import ArrayLike
 
+from keras_gen.arguments import ImageShape
 from keras_gen.layers import Dropout, child_seed, replica_seed
 from keras_gen.losses import mean_over_batch
 from keras_gen.models import checks
@@ -50,7 +50,7 @@ class Classifier(ImageModel):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        image_shape: ImageShape,
         num_classes: int,
         dropout: float,
         flip: bool,

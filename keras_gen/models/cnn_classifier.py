@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_gen.arguments import ImageShape
 from keras_gen.models import checks
 from keras_gen.models.classifier import Classifier
 from keras_gen.models.networks import Builder
@@ -51,7 +52,7 @@ class CNNClassifier(Classifier):
 
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
+        image_shape: ImageShape = (28, 28, 1),
         num_classes: int = 10,
         widths: Sequence[int] = (32, 64, 128),
         hidden_units: int = 128,

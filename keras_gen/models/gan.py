@@ -19,13 +19,24 @@ References:
     8. Gurumurthy et al. 2017, DeLiGAN: GANs for Diverse and Limited Data, arXiv 1706.02071.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 from keras import layers
 
+from keras_gen.arguments import (
+    Count,
+    Fraction,
+    ImageShape,
+    Natural,
+    NonNegative,
+    Probability,
+    Seed,
+    Share,
+    Widths,
+    checked,
+)
 from keras_gen.layers import DiffAugment, child_seed, example_noise, replica_id, replica_seed
 from keras_gen.losses import (
     ADVERSARIAL_LOSSES,
@@ -37,13 +48,13 @@ from keras_gen.losses import (
 from keras_gen.models import checks
 from keras_gen.models.base_model import sum_of_losses
 from keras_gen.models.gan_networks import (
-    NORMALIZATIONS,
     build_discriminator,
     build_generator,
     default_discriminator_widths,
     default_generator_widths,
 )
 from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.image_model import NumClasses
 from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
 from keras_gen.optimizers import Adam, copy_of, has_schedule
 
@@ -129,70 +140,47 @@ class GAN(GenerativeModel):
     """
 
     uses_sample_weight = False
-    losses_allowed: tuple[str, ...] = ("non_saturating", "minimax", "least_squares", "hinge")
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 64,
-        num_classes: int | None = None,
+        image_shape: ImageShape = (28, 28, 1),
+        latent_dim: Count = 64,
+        num_classes: NumClasses | None = None,
         conditioning: Literal["projection", "concat"] = "projection",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating",
-        latent_clusters: int | None = None,
-        generator_widths: Sequence[int] | None = None,
-        discriminator_widths: Sequence[int] | None = None,
+        latent_clusters: Natural | None = None,
+        generator_widths: Widths | None = None,
+        discriminator_widths: Widths | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
-        dropout: float = 0.0,
-        discriminator_steps: int = 1,
-        label_smoothing: float = 0.0,
-        real_label_noise: float = 0.0,
-        generated_label_noise: float = 0.0,
-        real_label_flips: float = 0.0,
-        generated_label_flips: float = 0.0,
-        instance_noise: float = 0.0,
-        instance_noise_steps: int = 0,
+        dropout: Fraction = 0.0,
+        discriminator_steps: Count = 1,
+        label_smoothing: Fraction = 0.0,
+        real_label_noise: Probability = 0.0,
+        generated_label_noise: Probability = 0.0,
+        real_label_flips: Probability = 0.0,
+        generated_label_flips: Probability = 0.0,
+        instance_noise: NonNegative = 0.0,
+        instance_noise_steps: Natural = 0,
         augment: str = "",
-        r1_weight: float = 0.0,
-        penalty_share: float = 1.0,
-        ema: float = 0.999,
+        r1_weight: NonNegative = 0.0,
+        penalty_share: Share = 1.0,
+        ema: Fraction = 0.999,
         generator: keras.Model | None = None,
         discriminator: keras.Model | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         **kwargs: Any,
     ):
-        checks.one_of("loss", loss, self.losses_allowed)
-        checks.one_of("conditioning", conditioning, ("projection", "concat"))
-        checks.one_of("discriminator_normalization", discriminator_normalization, NORMALIZATIONS)
-        discriminator_steps = checks.integer("discriminator_steps", discriminator_steps, 1)
-        for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing), ("ema", ema)):
-            checks.fraction(name, value)
-        for name, value in (
-            ("real_label_noise", real_label_noise),
-            ("generated_label_noise", generated_label_noise),
-            ("real_label_flips", real_label_flips),
-            ("generated_label_flips", generated_label_flips),
-        ):
-            checks.probability(name, value)
         if latent_clusters is None:
             latent_clusters = 32 if num_classes is None else 0
-        for name, value in (
-            ("instance_noise", instance_noise),
-            ("instance_noise_steps", instance_noise_steps),
-            ("r1_weight", r1_weight),
-            ("latent_clusters", latent_clusters),
-        ):
-            checks.at_least(name, value, 0)
-        checks.share("penalty_share", penalty_share)
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
         self.conditioning = conditioning
-        self.loss_name = loss
+        self.loss_name: str = loss
         self.latent_clusters = latent_clusters
         self.discriminator_widths = tuple(
             discriminator_widths or default_discriminator_widths(self.image_shape)
         )
         self.generator_widths = tuple(generator_widths or default_generator_widths(self.image_shape))
-        checks.widths(self.discriminator_widths)
-        checks.widths(self.generator_widths)
         self.discriminator_normalization = discriminator_normalization
         self.dropout = dropout
         self.discriminator_steps = discriminator_steps
@@ -277,18 +265,19 @@ class GAN(GenerativeModel):
 
     # === Training ===
 
+    @checked
     def compile(  # type: ignore[override]
         self,
-        optimizer: str | keras.optimizers.Optimizer | None = None,
-        discriminator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        optimizer: Any = None,
+        discriminator_optimizer: Any = None,
         *,
-        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
-        loss: None = None,
-        loss_weights: None = None,
-        metrics: Sequence[Any] | None = None,
-        weighted_metrics: Sequence[Any] | None = None,
+        generator_optimizer: Any = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int | None = None,
+        steps_per_execution: Count | None = None,
         jit_compile: bool | Literal["auto"] | None = None,
         auto_scale_loss: bool = True,
     ) -> None:
@@ -315,15 +304,17 @@ class GAN(GenerativeModel):
         """
         if optimizer is not None and generator_optimizer is not None:
             raise ValueError("optimizer and generator_optimizer are the same argument: pass one of them.")
-        first = keras.optimizers.get(optimizer or generator_optimizer or self.default_optimizer())
-        if discriminator_optimizer is None and self.discriminator_steps > 1 and has_schedule(first):
+        optimizer = checks.optimizer("optimizer", optimizer)
+        generator_optimizer = checks.optimizer("generator_optimizer", generator_optimizer)
+        second = checks.optimizer("discriminator_optimizer", discriminator_optimizer)
+        first = optimizer or generator_optimizer or self.default_optimizer()
+        if second is None and self.discriminator_steps > 1 and has_schedule(first):
             raise ValueError(
                 f"A learning-rate schedule counts updates, and the discriminator has "
                 f"{self.discriminator_steps} in each training step: pass it a schedule as many times as "
                 "long, in discriminator_optimizer. Received: one optimizer for both"
             )
-        second = first if discriminator_optimizer is None else keras.optimizers.get(discriminator_optimizer)
-        if second is first:  # an optimizer belongs to one network's weights
+        if second in (None, first):  # an optimizer belongs to one network's weights
             second = copy_of(first)
         super().compile(
             first,
@@ -543,6 +534,12 @@ class GAN(GenerativeModel):
         return mean_over_batch(
             r1_penalty(lambda images: self.logits(images, labels, training=True), real_images)
         )
+
+    def check_inputs(self, x: Any) -> None:
+        z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
+        z = checks.latents("Latent vectors", z, self.latent_dim)
+        if self.conditional:
+            checks.labels(labels, self.num_classes, len(z), "as predict([z, labels])")
 
     # === Verbs ===
 

@@ -13,9 +13,15 @@ import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import Dropout
-from keras_gen.models.networks import Builder, crop, feature_sizes, latent_inputs, upsampled
+from keras_gen.models.networks import (
+    Builder,
+    RandomNormal,
+    crop,
+    feature_sizes,
+    latent_inputs,
+    upsampled,
+)
 
-NORMALIZATIONS = ("none", "batch", "spectral")
 WIDEST = 256  # filters of default networks
 SHARPNESS = 8.0  # standard deviation of the clusters' logits at first: one is chosen nearly always
 CLUSTER_WEIGHT = 2.0  # of the cluster beside the numbers of z: more draws fewer hybrids, less variety
@@ -93,7 +99,7 @@ def chosen_cluster(x: Any, clusters: int, build: Builder) -> Any:
     to another. The softmax makes most of the ways short: a mixture of latent distributions, as in DeLiGAN
     (arXiv 1706.02071), where z itself chooses, and so remains all that an image is drawn from.
     """
-    start = keras.initializers.RandomNormal(stddev=SHARPNESS / math.sqrt(x.shape[1]), seed=build.seed())
+    start = RandomNormal(stddev=SHARPNESS / math.sqrt(x.shape[1]), seed=build.seed())
     choice = layers.Dense(
         clusters, activation="softmax", kernel_initializer=start, dtype="float32", name="cluster"
     )

@@ -1,17 +1,21 @@
 """What all models that draw images from latent vectors have in common."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
 from numpy.typing import ArrayLike
 
+from keras_gen.arguments import LARGEST, Count, ImageShape, Seed, checked
 from keras_gen.layers import child_seed
 from keras_gen.losses import spherical_interpolation
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.models import checks
-from keras_gen.models.image_model import ImageModel
+from keras_gen.models.image_model import ImageModel, NumClasses
 
 
 class GenerativeModel(ImageModel):
@@ -32,15 +36,15 @@ class GenerativeModel(ImageModel):
         ValueError: An argument is out of its range.
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int],
-        latent_dim: int,
-        num_classes: int | None = None,
-        seed: int | None = None,
+        image_shape: ImageShape,
+        latent_dim: Count,
+        num_classes: NumClasses | None = None,
+        seed: Seed | None = None,
         **kwargs: Any,
     ):
-        latent_dim = checks.integer("latent_dim", latent_dim, 1)
         super().__init__(image_shape, num_classes, seed, **kwargs)
         self.latent_dim = latent_dim
         self.seed_generator = keras.random.SeedGenerator(
@@ -60,8 +64,13 @@ class GenerativeModel(ImageModel):
         """Latent vectors (num_samples, latent_dim) of the prior, from an integer seed."""
         return tf.random.stateless_normal((num_samples, self.latent_dim), seed=(seed, 0))
 
+    @checked
     def generate(
-        self, num_samples: int | None = None, *, labels: ArrayLike | None = None, seed: int | None = None
+        self,
+        num_samples: Count | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        seed: Seed | None = None,
     ) -> np.ndarray:
         """Draws new images.
 
@@ -77,24 +86,25 @@ class GenerativeModel(ImageModel):
             float32 in [0, 1], (num_samples, height, width, channels).
 
         Raises:
-            ValueError: `num_samples` is less than 1, or not a multiple of the number of labels; labels are
-                out of range, or given to an unconditional model.
+            ValueError: `num_samples` is less than 1, beyond memory, or not a multiple of the number of
+                labels; labels are out of range, or given to an unconditional model.
         """
-        if num_samples is not None:
-            num_samples = checks.integer("num_samples", num_samples, 1)
-        if labels is not None and not self.conditional:
-            self.checked_labels(labels, 1)  # says that it takes none
         if labels is not None:
-            labels = self.to_numbers(np.atleast_1d(np.asarray(labels)))
+            if not self.conditional:
+                self.checked_labels(labels, 1)  # says that it takes none
+            labels = np.atleast_1d(self.to_numbers(labels))
             num_samples = len(labels) if num_samples is None else num_samples
             if not len(labels) or num_samples % len(labels):
                 raise ValueError(
                     f"num_samples must be a multiple of the number of labels, which are repeated in order, "
                     f"or be left out. Received: num_samples={num_samples} and {len(labels)} labels"
                 )
-            labels = np.concatenate([labels] * (num_samples // len(labels)))
+            labels = checks.labels(labels, self.num_classes, len(labels))
         num_samples = num_samples or 1
-        seed = self.drawn_seed() if seed is None else checks.seed(seed)
+        self.refuse_beyond_memory(num_samples, f"num_samples={num_samples}")
+        if labels is not None:
+            labels = np.concatenate([labels] * (num_samples // len(labels)))
+        seed = self.drawn_seed() if seed is None else seed
         if labels is None and self.conditional:
             labels = tf.random.stateless_uniform((num_samples,), (seed, 1), 0, self.num_classes, tf.int32)
         one_hot = self.checked_labels(labels, num_samples)
@@ -113,8 +123,13 @@ class GenerativeModel(ImageModel):
         z = checks.latents("z", z, self.latent_dim)
         return self.in_chunks(self.images_from_latents, z, self.checked_labels(labels, len(z)))
 
+    @checked
     def interpolate(
-        self, z_start: ArrayLike, z_end: ArrayLike, labels: ArrayLike | None = None, num_steps: int = 10
+        self,
+        z_start: ArrayLike,
+        z_end: ArrayLike,
+        labels: ArrayLike | None = None,
+        num_steps: Annotated[int, Interval(ge=2, le=LARGEST)] = 10,
     ) -> np.ndarray:
         """Images along the great arcs between pairs of latent vectors.
 
@@ -131,7 +146,6 @@ class GenerativeModel(ImageModel):
             ValueError: The shape is not (n, latent_dim), the numbers of vectors differ, or the labels do
                 not fit.
         """
-        num_steps = checks.integer("num_steps", num_steps, 2)
         z_start, z_end = (
             checks.latents(name, z, self.latent_dim) for name, z in (("z_start", z_start), ("z_end", z_end))
         )
@@ -141,12 +155,19 @@ class GenerativeModel(ImageModel):
                 f"Received: {len(z_start)} and {len(z_end)}"
             )
         one_hot = self.checked_labels(labels, len(z_start))
+        self.refuse_beyond_memory(len(z_start) * num_steps, f"num_steps={num_steps}")
         fractions = tf.linspace(0.0, 1.0, num_steps)
         z = spherical_interpolation(z_start, z_end, fractions).numpy()
         if one_hot is not None:
             one_hot = np.repeat(one_hot, num_steps, axis=0)
         images = self.in_chunks(self.images_from_latents, z.reshape(-1, self.latent_dim), one_hot)
         return images.reshape(len(z_start), num_steps, *self.image_shape)
+
+    def refuse_beyond_memory(self, num_images: int, what: str) -> None:
+        """Raises a ValueError where so many images, their latents and labels are more than memory holds."""
+        numbers = math.prod(self.image_shape) + self.latent_dim + (self.num_classes or 0)
+        remedy = "Draw fewer at a time, with a seed for each call."
+        refuse_beyond_memory(4 * num_images * numbers, what, remedy)
 
     # === Export ===
 

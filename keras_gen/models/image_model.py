@@ -2,15 +2,19 @@
 
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
 from numpy.typing import ArrayLike
 
+from keras_gen.arguments import LARGEST, ImageShape, Seed, checked, received
 from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
+
+NumClasses = Annotated[int, Interval(ge=2, le=LARGEST)]
 
 # In one call of a network, so that memory stays bounded whatever is asked for.
 MOST_IMAGES = 256
@@ -30,7 +34,9 @@ class ImageModel(BaseModel):
         num_classes: Number of classes, for a model that uses labels; None for one that ignores them.
         seed: Integer that determines the initial weights and all noise; random by default.
         class_names: What the classes are called, for pictures and for `--labels`; saved in `.keras`.
-        **kwargs: `name` and `dtype`, as for any Keras model.
+        name: As for any Keras model.
+        dtype: Precision to compute in, as for any Keras model.
+        trainable: As for any Keras model.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -38,28 +44,25 @@ class ImageModel(BaseModel):
 
     from_data = ("image_shape", "class_names")
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int],
-        num_classes: int | None = None,
-        seed: int | None = None,
+        image_shape: ImageShape,
+        num_classes: NumClasses | None = None,
+        seed: Seed | None = None,
         class_names: Sequence[str] | None = None,
-        **kwargs: Any,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
     ):
-        checks.image_shape(image_shape)
-        if num_classes is not None:
-            num_classes = checks.integer("num_classes", num_classes, 2)
-        if class_names is not None and len(class_names) != num_classes:
-            raise ValueError(
-                f"class_names must be num_classes={num_classes} names. Received: {class_names}"
-            )
-        super().__init__(**kwargs)
+        checks.class_names(class_names, num_classes)
+        checks.image_size(image_shape)
+        super().__init__(name=name, dtype=checks.dtype_policy(dtype), trainable=trainable)
         self.autocast = False  # the networks cast for themselves; losses need float32 pixels
-        height, width, channels = image_shape
-        self.image_shape = (int(height), int(width), int(channels))
+        self.image_shape = image_shape
         self.num_classes: Any = num_classes  # an integer wherever labels are used
         self.class_names = None if class_names is None else tuple(class_names)
-        self.seed = None if seed is None else checks.seed(seed)
+        self.seed = seed
         self._own_networks: dict[str, keras.Model | None] = {}  # what a subclass was given
         self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
 
@@ -118,8 +121,31 @@ class ImageModel(BaseModel):
             "class_names": data.class_names,
         }
 
-    def check_data(self, x: Any, y: Any) -> None:
-        checks.image_data(x, y, self.image_shape, self.num_classes)
+    def check_examples(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        checks.image_batch(x, y, self.image_shape, self.num_classes)
+        if sample_weight is not None:
+            checks.weights(sample_weight, self.weight_shapes(x))
+
+    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        right = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
+        if x.dtype != tf.uint8:
+            right &= tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
+        if self.num_classes is not None:
+            one_hot = tf.size(y) > tf.shape(x)[0]
+            most = tf.where(one_hot, 1, self.num_classes - 1)
+            right &= tf.reduce_all((y >= 0) & (y <= tf.cast(most, y.dtype)))
+            if y.dtype.is_floating:
+                right &= one_hot | tf.reduce_all(y == tf.round(y))
+        if sample_weight is not None:
+            weight = tf.cast(sample_weight, tf.float32)
+            right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
+        return right
+
+    def check_inputs(self, x: Any) -> None:
+        images, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
+        checks.images(images, self.image_shape)
+        if self.conditional and (labels is not None or not isinstance(x, np.ndarray)):
+            checks.labels(labels, self.num_classes, len(images))
 
     # === Inside train_step and test_step ===
 
@@ -195,23 +221,26 @@ class ImageModel(BaseModel):
             specs += [tf.TensorSpec((), tf.int32)] * len(scalars)
             self._compiled.functions[key] = tf.function(call).get_concrete_function(*specs)
         compiled = self._compiled.functions[key]
-        size = self.chunk_size
-        outputs = [
-            # Only a chunk at a time is copied to the device, and back from it.
-            keras.tree.map_structure(
-                lambda part: part.numpy(),
-                compiled(*[tf.convert_to_tensor(x[start : start + size]) for x in rows], *scalars),
-            )
-            for start in range(0, len(rows[0]), size)
-        ]
-        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+        results: Any = None
+        # Only a chunk at a time is copied to the device, and back from it.
+        for start in range(0, len(rows[0]), self.chunk_size):
+            chunk = slice(start, start + self.chunk_size)
+            outputs = compiled(*[tf.convert_to_tensor(x[chunk]) for x in rows], *scalars)
+            if results is None:
+                results = keras.tree.map_structure(
+                    lambda output: np.empty((len(rows[0]), *output.shape[1:]), output.dtype.as_numpy_dtype),
+                    outputs,
+                )
+            for result, output in zip(*map(keras.tree.flatten, (results, outputs)), strict=True):
+                result[chunk] = output.numpy()
+        return results
 
     def of_pixels(
         self, function: Callable, images: ArrayLike, labels: ArrayLike | None, *others: Any, **options: Any
     ) -> Any:
         """Applies `function(images, one_hot_labels, *others)` to what a user passed, after checking it."""
-        checks.images(images, self.image_shape)
-        images, one_hot = np.asarray(images), self.checked_labels(labels, len(np.asarray(images)))
+        images = checks.images(images, self.image_shape)
+        one_hot = self.checked_labels(labels, len(images))
 
         def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, *others: tf.Tensor, **options: Any) -> Any:
             return function(self.to_images(x), labels, *others, **options)
@@ -225,24 +254,23 @@ class ImageModel(BaseModel):
             if labels is not None:
                 raise ValueError(
                     f"{self.name} is unconditional (num_classes=None) and takes no labels. "
-                    f"Received: labels={labels!r}"
+                    f"Received: labels={received(labels)}"
                 )
             return None
         if labels is not None:
             labels = self.to_numbers(labels)
-        checks.labels(labels, self.num_classes, num_images)
-        return np.asarray(self.to_one_hot(labels))
+        return np.asarray(self.to_one_hot(checks.labels(labels, self.num_classes, num_images)))
 
     def to_numbers(self, labels: ArrayLike) -> np.ndarray:
         """Labels as a user passes them, where names stand for classes, too -> numbers."""
-        labels = np.asarray(labels)
-        if labels.dtype.kind not in "US":
+        labels = checks.as_array("labels", labels)
+        if labels.dtype.kind != "U":
             return labels
         names = list(self.class_names or ())
         for name in labels.ravel().tolist():
             if name not in names:
                 known = f"one of {', '.join(names)}" if names else "numbers, since it has no class names"
-                raise ValueError(f"Labels of this model must be {known}. Received: {name!r}")
+                raise ValueError(f"Labels of this model must be {known}. Received: {received(name)}")
         return np.vectorize(names.index, otypes=[int])(labels)
 
     # === Presets and export ===

@@ -23,12 +23,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_gen.arguments import Count, Fraction, Seed, Widths, checked, received
 from keras_gen.layers import LSTM, Dropout, child_seed
-from keras_gen.models import checks
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.models.base_model import sum_of_losses
-from keras_gen.models.text_generator import TextGenerator
+from keras_gen.models.text_generator import TextGenerator, TokenizerArgument
 from keras_gen.optimizers import Adam
-from keras_gen.tokenizers import Tokenizer
 
 States = list[list[tf.Tensor]]  # output and cell of each LSTM layer, (n, width) each
 
@@ -47,10 +47,12 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
         per_document: Whether each text is a whole document with a beginning; otherwise it is a piece
             of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
-        **kwargs: `name` and `dtype`.
+        dtype: Precision to compute in, as for any Keras model.
+        name: What Keras calls the model.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is of another type or out of range, or the weights would not fit into
+            memory.
 
     Example:
 
@@ -65,22 +67,25 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
     18
     """
 
+    @checked
     def __init__(
         self,
-        tokenizer: Tokenizer,
-        embedding_dim: int = 128,
-        widths: Sequence[int] = (256,),
-        dropout: float = 0.0,
+        tokenizer: TokenizerArgument,
+        embedding_dim: Count = 128,
+        widths: Widths = (256,),
+        dropout: Fraction = 0.0,
         tie_weights: bool = False,
         per_document: bool = False,
-        seed: int | None = None,
+        seed: Seed | None = None,
         dtype: Any = None,
-        **kwargs: Any,
+        name: str | None = None,
     ):
-        checks.at_least("embedding_dim", embedding_dim, 1)
-        checks.widths(widths)
-        checks.fraction("dropout", dropout)
-        super().__init__(tokenizer, per_document, seed, dtype, **kwargs)
+        refuse_beyond_memory(
+            8 * num_weights(tokenizer.vocabulary_size, embedding_dim, widths, tie_weights),
+            f"embedding_dim={embedding_dim}, widths={received(widths)}",
+            "Choose fewer.",
+        )
+        super().__init__(tokenizer, per_document, seed, dtype, name)
         self.embedding_dim = embedding_dim
         self.widths = tuple(widths)
         self.dropout = dropout
@@ -201,6 +206,14 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
             elif isinstance(layer, layers.Dense):
                 x = copied(layers.Dense(layer.units, dtype="float32"), layer.get_weights(), x)
         return keras.Model(inputs, [x, *outputs], name=self.name)
+
+
+def num_weights(vocabulary_size: int, embedding_dim: int, widths: Sequence[int], tie_weights: bool) -> int:
+    """How many numbers the layers learn."""
+    inputs = [embedding_dim, *widths]
+    total = vocabulary_size * embedding_dim
+    total += sum(4 * width * (before + width + 1) for before, width in itertools.pairwise(inputs))
+    return total + (widths[-1] + 1) * (embedding_dim if tie_weights else vocabulary_size)
 
 
 @keras.saving.register_keras_serializable("keras_gen")

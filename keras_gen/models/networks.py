@@ -10,6 +10,26 @@ from keras import layers
 
 from keras_gen.devices import refuse_channels_first
 from keras_gen.layers import BatchNormalization, child_seed
+from keras_gen.memory import refuse_beyond_memory
+
+
+class InMemory:
+    """An initializer's weights are refused where they, their gradient and Adam's moments would not fit."""
+
+    def __call__(self, shape: Any, *args: Any, **kwargs: Any) -> Any:
+        remedy = "Choose smaller widths, latent_dim, num_classes or images."
+        refuse_beyond_memory(16 * math.prod(shape), f"weights of shape {tuple(shape)}", remedy)
+        return super().__call__(shape, *args, **kwargs)  # type: ignore[misc]
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class GlorotUniform(InMemory, keras.initializers.GlorotUniform):
+    """Keras' own, within memory."""
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class RandomNormal(InMemory, keras.initializers.RandomNormal):
+    """Keras' own, within memory."""
 
 
 class Builder:
@@ -30,7 +50,7 @@ class Builder:
         return child_seed(self._seed, f"layer {next(self._numbers)}")
 
     def _options(self, **options: Any) -> dict:
-        initializer = keras.initializers.GlorotUniform(seed=self.seed())
+        initializer = GlorotUniform(seed=self.seed())
         return {"kernel_initializer": initializer, "dtype": self.dtype, **options}
 
     def dense(self, units: int, **options: Any) -> layers.Dense:

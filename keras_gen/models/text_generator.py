@@ -1,20 +1,36 @@
 """What all models that write text, a token at a time, have in common."""
 
+import contextlib
 import math
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import annotated_types
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.arguments import Count, Natural, NonNegative, Seed, Share, checked, received
 from keras_gen.layers import child_seed
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.models import checks
 from keras_gen.models.base_model import BaseModel
-from keras_gen.models.text_sampling import Sampling, check_sampling, cut_at
+from keras_gen.models.text_sampling import NOT_FINITE, Sampling, asserted, cut_at
 from keras_gen.tokenizers import END, PADDING, Tokenizer
+from keras_gen.tokenizers.tokenizer import encodable
+
+MOST_TOKENS = 2**27  # in one call: about ten gigabytes
+FEW_ENOUGH = f"max_tokens must be so few that all texts have at most {MOST_TOKENS:,} tokens together"
+MOST_LOGITS = 2**24  # at once, where there is a choice
+MOST_REASON = 300  # characters of an error of Keras'
+MOST_NAMED = 10  # unknown pieces in a warning
+
+TokenizerArgument = Annotated[
+    Tokenizer,
+    annotated_types.doc("a keras_gen.tokenizers.Tokenizer, such as load_text(...).tokenizer"),
+]
 
 
 class TextGenerator(BaseModel):
@@ -37,34 +53,32 @@ class TextGenerator(BaseModel):
             of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
         dtype: Precision to compute in, as for any Keras model.
-        **kwargs: `name`.
+        name: What Keras calls the model.
 
     Raises:
-        ValueError: `tokenizer` is not a `Tokenizer`.
+        ValueError: `tokenizer` is not a `Tokenizer`, or an argument is of another type or out of range.
     """
 
     loader = "load_text"
     learns_from = "text"
     from_data = ("tokenizer", "per_document")
 
+    @checked
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: TokenizerArgument,
         per_document: bool = False,
-        seed: int | None = None,
+        seed: Seed | None = None,
         dtype: Any = None,
-        **kwargs: Any,
+        name: str | None = None,
     ):
-        if not isinstance(tokenizer, Tokenizer):
-            raise ValueError(
-                "tokenizer must be a keras_gen.tokenizers.Tokenizer, such as load_text(...).tokenizer. "
-                f"Received: {tokenizer!r}"
-            )
-        super().__init__(**kwargs)
+        encodable("name", [] if name is None else [name])
+        policy = checks.precision(dtype)
+        super().__init__(name=name)
         self.tokenizer = tokenizer
         self.per_document = per_document
-        self.seed = None if seed is None else checks.seed(seed)
-        self.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        self.seed = seed
+        self.dtype_policy = policy
         self.seed_generator = keras.random.SeedGenerator(child_seed(seed, "generate"))  # without a seed
         self.character_tracker = keras.metrics.Mean(name="bits_per_character")
         self.trackers = [
@@ -85,9 +99,16 @@ class TextGenerator(BaseModel):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "TextGenerator":
-        tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"], custom_objects)
-        dtype = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**{**config, "tokenizer": tokenizer, "dtype": dtype})
+        try:
+            tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"], custom_objects)
+            dtype = keras.dtype_policies.deserialize(config["dtype"])
+            return cls(**{**config, "tokenizer": tokenizer, "dtype": dtype})
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"The config of a {cls.__name__} must be as its get_config made it. "
+                f"Received: one with another value or name ({type(error).__name__}: {reason[:MOST_REASON]})"
+            ) from None
 
     # === Training ===
 
@@ -104,17 +125,33 @@ class TextGenerator(BaseModel):
     def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
         return [*super().weight_shapes(x), x.shape]
 
-    def check_data(self, x: Any, y: Any) -> None:
+    def check_examples(self, x: Any, y: Any, sample_weight: Any = None) -> None:
         checks.token_rows(x, y, self.tokenizer.vocabulary_size)
+        if sample_weight is not None:
+            checks.weights(sample_weight, self.weight_shapes(x))
 
-    def _check_fit(
+    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        most = self.tokenizer.vocabulary_size - 1
+        right = tf.reduce_all(tf.shape(x) == tf.shape(y))
+        for token_ids in (x, y):
+            right &= tf.reduce_all((token_ids >= 0) & (token_ids <= tf.cast(most, token_ids.dtype)))
+        if sample_weight is not None:
+            weight = tf.cast(sample_weight, tf.float32)
+            right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
+        return right
+
+    def check_inputs(self, x: Any) -> None:
+        checks.token_rows(x, x, self.tokenizer.vocabulary_size)
+
+    def _check_data(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> None:
         if class_weight is not None:
             raise ValueError(
-                "class_weight is for labels of images. Weight rows or tokens of text with sample_weight."
+                "class_weight is for labels of images: weight rows or tokens of text with sample_weight. "
+                f"Received: class_weight={received(class_weight)}"
             )
-        super()._check_fit(x, y, sample_weight)
+        super()._check_data(x, y, sample_weight)
 
     def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log p of each target, (n, t), 0 for padding."""
@@ -202,10 +239,13 @@ class TextGenerator(BaseModel):
     def written(
         self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: Sampling, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Strings (n,) -> ids of what follows each, (n, max_tokens), padded after its end."""
+        """Strings (n,) -> ids of what follows each, (n, t), with padding before and after."""
         token_ids = self.encode_prompts(prompts)
         prompt, lengths = token_ids.to_tensor(), tf.cast(token_ids.row_lengths(), tf.int32)
-        num_steps = tf.reduce_max(lengths) + max_tokens - 1
+        n, longest = tf.shape(prompt)[0], tf.reduce_max(lengths)
+        total = tf.cast(n, tf.int64) * (tf.cast(longest, tf.int64) + tf.cast(max_tokens, tf.int64))
+        max_tokens = asserted(FEW_ENOUGH, total <= MOST_TOKENS, max_tokens)
+        num_steps = longest + max_tokens - 1
 
         def body(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, states: Any, tokens: Any) -> tuple:
             logits, states = self.step(token, states)
@@ -219,18 +259,18 @@ class TextGenerator(BaseModel):
         def go_on(t: tf.Tensor, _: tf.Tensor, ended: tf.Tensor, *__: Any) -> tf.Tensor:
             return (t < num_steps) & ~tf.reduce_all(ended)
 
-        n = tf.shape(prompt)[0]
-        tokens = tf.TensorArray(tf.int32, num_steps, element_shape=(None,))
+        # It grows with what is written, not with what might be.
+        tokens = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=(None,))
         start = (0, prompt[:, 0], tf.zeros((n,), tf.bool), self.empty_states(n), tokens)
         *_, tokens = tf.while_loop(go_on, body, start)
         return self.after_prompts(tf.transpose(tokens.stack()), lengths, max_tokens)
 
     def after_prompts(self, tokens: tf.Tensor, lengths: tf.Tensor, max_tokens: tf.Tensor) -> tf.Tensor:
-        """The tokens (n, t), the first of which is each text's second -> those after the prompts."""
-        places = lengths[:, tf.newaxis] - 1 + tf.range(max_tokens)
-        found = tf.gather(tokens, places, batch_dims=1)
-        over = tf.cumsum(tf.cast(found == END, tf.int32), axis=1) > 0
-        return tf.where(over, PADDING, found)
+        """The tokens (n, t), the first of which is each text's second -> those after the prompts alone."""
+        places = tf.range(tf.shape(tokens)[1]) - (lengths[:, tf.newaxis] - 1)
+        tokens = tf.where((places >= 0) & (places < max_tokens), tokens, PADDING)
+        over = tf.cumsum(tf.cast(tokens == END, tf.int32), axis=1) > 0
+        return tf.where(over, PADDING, tokens)
 
     def continued(
         self,
@@ -242,7 +282,11 @@ class TextGenerator(BaseModel):
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Strings (n,) -> the same with what the model writes after them."""
-        token_ids = self.written(prompts, max_tokens, Sampling(temperature, top_k, top_p), seed)
+        prompts = at_least_one("prompts", prompts)
+        max_tokens = asserted("max_tokens must be 1 or more", max_tokens >= 1, max_tokens)
+        seed = asserted("seed must be 0 or more", seed >= 0, seed)
+        sampling = Sampling(temperature, top_k, top_p).asserted()
+        token_ids = self.written(prompts, max_tokens, sampling, seed)
         return {"texts": tf.strings.join([prompts, self.tokenizer.decode(token_ids)])}
 
     def compiled_function(self, function: Callable, specs: dict[str, tf.TensorSpec]) -> Callable:
@@ -253,14 +297,15 @@ class TextGenerator(BaseModel):
             setattr(self._compiled, name, traced)
         return getattr(self._compiled, name)
 
+    @checked
     def generate(
         self,
         prompts: str | Sequence[str] = "",
-        max_tokens: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
+        max_tokens: Count = 200,
+        temperature: NonNegative = 1.0,
+        top_k: Natural = 0,
+        top_p: Share = 1.0,
+        seed: Seed | None = None,
         stop: str | Sequence[str] = (),
     ) -> Any:
         """Continues each prompt.
@@ -274,65 +319,85 @@ class TextGenerator(BaseModel):
             top_k: Choose among this many of the likeliest tokens; 0 for all.
             top_p: Choose among the likeliest tokens that make up this probability, in (0, 1]
                 (Holtzman et al. 2020, arXiv 1904.09751).
-            seed: Integer. The same weights, prompts and seed give the same texts; without one, each call
-                gives different ones.
+            seed: Integer from 0 to 2**31 - 1. The same weights, prompts and seed give the same texts;
+                without one, each call gives different ones.
             stop: A string, or several: what is written is cut before the first of them.
 
         Returns:
             The prompt and what was written after it; a list of them for several prompts.
 
         Raises:
-            ValueError: A number is out of range, or a prompt is not a string.
+            ValueError: A number is out of range, a prompt is not a string that UTF-8 can encode, a stop is
+                empty, or the texts would not fit into memory.
 
         Warns:
             UserWarning: A prompt has pieces that the model does not know.
         """
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        self._check_prompts(texts)
-        check_sampling(max_tokens, temperature, top_k, top_p)
+        texts = self._checked_texts("prompts", prompts)
+        stops = encodable("stop", as_list(stop))
+        if "" in stops:
+            raise ValueError("stop must be strings of a character or more. Received: ''")
+        longest = max(map(len, texts)) + max_tokens
+        what = f"max_tokens={max_tokens} for {len(texts)} texts"
+        remedy = "Write fewer tokens, or fewer texts at a time."
+        # A step takes some bytes, and each token in it.
+        refuse_beyond_memory(longest * (256 + 80 * len(texts)), what, remedy)
+        if len(texts) * longest > MOST_TOKENS:
+            raise ValueError(f"{FEW_ENOUGH}. Received: {what}")
         write = self.compiled_function(self.continued, self.generation_spec())
-        numbers = (
-            max_tokens,
-            temperature,
-            top_k,
-            top_p,
-            self.drawn_seed() if seed is None else checks.seed(seed),
-        )
-        found = write(tf.constant(texts, tf.string), *numbers)["texts"].numpy()
-        stops = [stop] if isinstance(stop, str) else list(stop)
+        seed = self.drawn_seed() if seed is None else seed
+        with refusals_of_the_graph():
+            found = write(tf.constant(texts), max_tokens, temperature, top_k, top_p, seed)["texts"].numpy()
         results = [
             prompt + cut_at(text.decode()[len(prompt) :], stops)
             for prompt, text in zip(texts, found, strict=True)
         ]
         return results[0] if isinstance(prompts, str) else results
 
+    @checked
     def stream(
         self,
         prompt: str = "",
-        max_tokens: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
+        max_tokens: Count = 200,
+        temperature: NonNegative = 1.0,
+        top_k: Natural = 0,
+        top_p: Share = 1.0,
+        seed: Seed | None = None,
     ) -> Iterator[str]:
-        """Yields what `generate` would write after the prompt, piece by piece, as it is written."""
-        self._check_prompts([prompt])
-        check_sampling(max_tokens, temperature, top_k, top_p)
-        token_ids = self.encode_prompts(tf.constant([prompt]))[0].numpy().tolist()
+        """Yields what `generate` would write after the prompt, piece by piece, as it is written.
+
+        Raises:
+            ValueError: At once, as `generate` does.
+        """
+        self._checked_texts("prompt", prompt)
+        seed = self.drawn_seed() if seed is None else seed
         numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
-        seed = self.drawn_seed() if seed is None else checks.seed(seed)
-        states = self.empty_states(1)
+        return self._pieces(prompt, max_tokens, numbers, seed)
+
+    def _pieces(self, prompt: str, max_tokens: int, numbers: tuple, seed: int) -> Iterator[str]:
+        token, states, given = self._after_prompt(prompt)
         next_token = self._compiled_step()
-        for t in range(len(token_ids) - 1 + max_tokens):
-            token, states = next_token(
-                tf.constant([token_ids[t]]), states, *numbers, tf.constant([seed, t])
-            )
-            if t + 1 < len(token_ids):
-                continue
-            token_ids.append(int(token[0]))
-            if token_ids[-1] == END:
+        for t in range(given - 1, given - 1 + max_tokens):
+            with refusals_of_the_graph():
+                token, states = next_token(token, states, *numbers, tf.constant([seed, t]))
+            if token[0] == END:
                 return
             yield self.tokenizer.decode(token[tf.newaxis]).numpy()[0].decode()
+
+    def _after_prompt(self, prompt: str) -> tuple[tf.Tensor, Any, int]:
+        """The last token of a prompt (1,), the states before it, and how many tokens there are."""
+        token_ids = self.encode_prompts(tf.constant([prompt]))[0]
+        spec = {"token_ids": tf.TensorSpec((None,), tf.int32, "token_ids")}
+        states = self.compiled_function(self.states_after, spec)(token_ids[:-1])
+        return token_ids[-1:], states, len(token_ids)
+
+    def states_after(self, token_ids: tf.Tensor) -> Any:
+        """What the layers remember of one text, after its token ids (t,)."""
+
+        def body(t: tf.Tensor, states: Any) -> tuple:
+            return t + 1, self.step(token_ids[t, tf.newaxis], states)[1]
+
+        return tf.while_loop(lambda t, _: t < tf.size(token_ids), body, (0, self.empty_states(1)))[1]
 
     def _compiled_step(self) -> Callable:
         if not hasattr(self._compiled, "next_token"):
@@ -344,31 +409,47 @@ class TextGenerator(BaseModel):
             self._compiled.next_token = tf.function(next_token)
         return self._compiled.next_token
 
-    def _check_prompts(self, prompts: list[Any]) -> None:
-        if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-            raise ValueError(f"Expected one string or more. Received: {prompts!r}")
-        unknown = self.tokenizer.unknown(prompts)
+    def _checked_texts(self, name: str, texts: str | Sequence[str]) -> list[str]:
+        """A string or several as a list; warns of pieces that the model does not know."""
+        found = list(encodable(name, as_list(texts)))
+        if not found:
+            raise ValueError(f"{name} must be one string or more. Received: {received(texts)}")
+        unknown = self.tokenizer.unknown(found)
         if unknown:
-            pieces = ", ".join(map(repr, unknown))
-            warnings.warn(f"The model does not know {pieces}: read as unknown tokens.", stacklevel=3)
+            pieces = ", ".join(map(repr, unknown[:MOST_NAMED]))
+            more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
+            # Four up is who called the verb: this, the verb, what checks its arguments.
+            warnings.warn(f"The model does not know {pieces}{more}: read as unknown tokens.", stacklevel=4)
+        return found
 
     # === Reading ===
 
     def log_probs(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        texts = at_least_one("texts", texts)
         token_ids = self.tokenizer.encode(texts)
         if self.per_document:
             ends = tf.fill((tf.size(texts), 1), END)
             token_ids = tf.concat([ends, token_ids, ends], axis=1)
         token_ids = token_ids.to_tensor()
-        # A column more, so that there is one for a text without tokens.
-        token_ids = tf.pad(token_ids, ((0, 0), (0, 1)), constant_values=PADDING)
+        # Two columns more, so that there is a step for texts without tokens.
+        token_ids = tf.pad(token_ids, ((0, 0), (0, 2)), constant_values=PADDING)
         return {"log_probs": tf.reduce_sum(self.token_log_probs(token_ids), axis=1)}
 
     def token_log_probs(self, token_ids: Any) -> tf.Tensor:
-        """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding."""
-        token_ids = tf.convert_to_tensor(token_ids, tf.int32)
-        return -self.nats(self(token_ids[:, :-1], training=False), token_ids[:, 1:])
+        """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding.
 
+        Raises:
+            ValueError: These are not integers (n, t), or one is no id of the tokenizer.
+        """
+        rows = self.tokenizer.id_tensor(token_ids)
+        rows = tf.cast(rows.to_tensor() if isinstance(rows, tf.RaggedTensor) else rows, tf.int32)
+        if rows.shape.rank != 2:
+            raise ValueError(f"token_ids must be integers (n, t). Received: {received(token_ids)}")
+        if 0 in (rows.shape[0], rows[:, :-1].shape[1]):
+            return tf.zeros(rows[:, :-1].shape)
+        return 0.0 - self.nats(self(rows[:, :-1], training=False), rows[:, 1:])  # never -0.0
+
+    @checked
     def score(self, texts: str | Sequence[str]) -> Any:
         """The log-probability of texts, in nats.
 
@@ -377,18 +458,25 @@ class TextGenerator(BaseModel):
 
         Returns:
             log p of a text's tokens after the first, for running text; of all tokens and the end, where the
-            model is `per_document`. A float for one string, float32 (n,) for several.
+            model is `per_document`. So of running text without tokens, or with one, it is 0. A float for
+            one string, float32 (n,) for several.
 
         Raises:
-            ValueError: A text is not a string.
+            ValueError: A text is not a string that UTF-8 can encode, or too long for the memory.
         """
-        given = [texts] if isinstance(texts, str) else list(texts)
-        self._check_prompts(given)
+        given = self._checked_texts("texts", texts)
+        longest = int(tf.reduce_max(self.tokenizer.encode(given).row_lengths())) + 2
+        logits = longest * self.tokenizer.vocabulary_size  # of one text
+        refuse_beyond_memory(16 * logits, f"a text of {longest - 2} tokens", "Score it in parts.")
         spec = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
-        found = self.compiled_function(self.log_probs, spec)(tf.constant(given))["log_probs"].numpy()
+        score = self.compiled_function(self.log_probs, spec)
+        at_once = max(1, MOST_LOGITS // logits)
+        parts = [given[start : start + at_once] for start in range(0, len(given), at_once)]
+        found = np.concatenate([score(tf.constant(part))["log_probs"] for part in parts])
         return float(found[0]) if isinstance(texts, str) else found
 
-    def next_token_probabilities(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
+    @checked
+    def next_token_probabilities(self, prompt: str, k: Count = 10) -> list[tuple[str, float]]:
         """The likeliest next tokens and their probabilities, the likeliest first.
 
         Padding and the unknown token, which are never written, are left out.
@@ -396,11 +484,14 @@ class TextGenerator(BaseModel):
         Args:
             prompt: What comes before.
             k: How many, 1 or more.
+
+        Raises:
+            ValueError: The prompt is not a string that UTF-8 can encode, or `k` is out of range.
         """
-        checks.at_least("k", k, 1)
-        self._check_prompts([prompt])
-        logits = self(self.encode_prompts(tf.constant([prompt])).to_tensor(), training=False)[0, -1]
-        written = tf.nn.softmax(tf.cast(logits, tf.float32))[END:]
+        self._checked_texts("prompt", prompt)
+        token, states, _ = self._after_prompt(prompt)
+        logits = self.step(token, states)[0][0]
+        written = tf.nn.softmax(logits)[END:]
         probabilities, places = tf.math.top_k(written, min(k, len(written)))
         token_ids = places[:, tf.newaxis] + END
         pieces = [piece.decode() for piece in self.tokenizer.decode(token_ids).numpy()]
@@ -446,3 +537,25 @@ class Perplexity(keras.metrics.Mean):
 
     def result(self) -> tf.Tensor:
         return tf.exp(super().result())
+
+
+def as_list(texts: str | Sequence[str]) -> Sequence[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def at_least_one(name: str, texts: tf.Tensor) -> tf.Tensor:
+    """Strings (n,), in a graph with an error where there are none."""
+    expected = f"{name} must be one string or more. Received: none"
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(texts) > 0, [expected])]):
+        return tf.identity(texts)
+
+
+@contextlib.contextmanager
+def refusals_of_the_graph() -> Iterator[None]:
+    """What only the graph sees, as a ValueError."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if NOT_FINITE not in str(error):
+            raise
+        raise ValueError(f"{NOT_FINITE}. Received: NaN or infinity among them") from None

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.models import checks
 from keras_gen.tokenizers import PADDING, UNKNOWN
 
-NEVER = -1e9  # the logit of what is not to be written
+NOT_FINITE = "The model's logits are not finite: its weights are damaged, or its training has diverged"
 
 
 @dataclasses.dataclass
@@ -20,11 +19,29 @@ class Sampling:
     top_k: tf.Tensor
     top_p: tf.Tensor
 
+    def asserted(self) -> "Sampling":
+        """The same, where all numbers are in their ranges."""
+        temperature, top_k, top_p = self.temperature, self.top_k, self.top_p
+        is_finite = tf.math.is_finite(temperature)
+        return Sampling(
+            asserted(
+                "temperature must be a finite number, 0 or more",
+                is_finite & (temperature >= 0),
+                temperature,
+            ),
+            asserted("top_k must be 0 or more", top_k >= 0, top_k),
+            # What is more than 0 in a request may be 0 in float32.
+            asserted("top_p must be from 0 to 1", (top_p >= 0) & (top_p <= 1), top_p),
+        )
+
     def choose(self, logits: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Logits (n, v) -> token ids, int32 (n,), by the noise of a key."""
-        never = tf.one_hot([PADDING, UNKNOWN], logits.shape[1], NEVER)
-        logits += tf.reduce_sum(never, axis=0)
+        logits = tf.debugging.check_numerics(logits, NOT_FINITE)
+        special = tf.reduce_max(tf.one_hot([PADDING, UNKNOWN], logits.shape[1]), axis=0)
+        logits = tf.where(special > 0, -np.inf, logits)
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
+        # From the likeliest on, so that no temperature makes of them what float32 does not have.
+        logits -= tf.reduce_max(logits, axis=1, keepdims=True)
         logits /= tf.maximum(self.temperature, 1e-6)
         logits = tf.cond(self.top_k > 0, lambda: self.of_top_k(logits), lambda: logits)
         logits = tf.cond(self.top_p < 1, lambda: self.of_top_p(logits), lambda: logits)
@@ -33,21 +50,22 @@ class Sampling:
 
     def of_top_k(self, logits: tf.Tensor) -> tf.Tensor:
         least = tf.math.top_k(logits, tf.minimum(self.top_k, logits.shape[1])).values[:, -1:]
-        return tf.where(logits < least, NEVER, logits)
+        return tf.where(logits < least, -np.inf, logits)
 
     def of_top_p(self, logits: tf.Tensor) -> tf.Tensor:
         """The likeliest token, and all others before which less than `top_p` has come."""
         ordered = tf.sort(logits, axis=1, direction="DESCENDING")
         before = tf.cumsum(tf.nn.softmax(ordered), axis=1, exclusive=True)
-        least = tf.reduce_min(tf.where(before < self.top_p, ordered, np.inf), axis=1, keepdims=True)
-        return tf.where(logits < least, NEVER, logits)
+        is_first = tf.range(tf.shape(logits)[1]) == 0
+        chosen = tf.where(is_first | (before < self.top_p), ordered, np.inf)
+        least = tf.reduce_min(chosen, axis=1, keepdims=True)
+        return tf.where(logits < least, -np.inf, logits)
 
 
-def check_sampling(max_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    checks.integer("max_tokens", max_tokens, 1)
-    checks.at_least("temperature", temperature, 0)
-    checks.integer("top_k", top_k, 0)
-    checks.share("top_p", top_p)
+def asserted(expected: str, is_met: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """`value`; in a graph, an error where what is expected of it is not met."""
+    with tf.control_dependencies([tf.debugging.Assert(is_met, [f"{expected}. Received:", value])]):
+        return tf.identity(value)
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:

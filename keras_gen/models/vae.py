@@ -15,7 +15,6 @@ References:
     5. Burda et al. 2015, Importance Weighted Autoencoders, arXiv 1509.00519.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,11 +22,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_gen.arguments import Count, ImageShape, Natural, NonNegative, Seed, Widths, checked
 from keras_gen.layers import Sampling, child_seed, example_noise, replica_id
 from keras_gen.losses import gaussian_kl, gaussian_log_prob, mean_over_batch
 from keras_gen.models import checks
 from keras_gen.models.autoencoder import Autoencoder, Likelihood
 from keras_gen.models.generative_model import GenerativeModel
+from keras_gen.models.image_model import NumClasses
 from keras_gen.models.networks import join
 
 LOG_PROB_OF = {
@@ -104,28 +105,23 @@ class VAE(Autoencoder):
     (2, 28, 28, 1)
     """
 
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 16,
-        num_classes: int | None = None,
-        widths: Sequence[int] = (32, 64),
-        hidden_units: int = 256,
+        image_shape: ImageShape = (28, 28, 1),
+        latent_dim: Count = 16,
+        num_classes: NumClasses | None = None,
+        widths: Widths = (32, 64),
+        hidden_units: Count = 256,
         likelihood: Likelihood = "bernoulli",
-        beta: float = 1.0,
-        kl_warmup_steps: int = 0,
-        free_bits: float = 0.0,
+        beta: NonNegative = 1.0,
+        kl_warmup_steps: Natural = 0,
+        free_bits: NonNegative = 0.0,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         **kwargs: Any,
     ):
-        for name, value in (
-            ("beta", beta),
-            ("kl_warmup_steps", kl_warmup_steps),
-            ("free_bits", free_bits),
-        ):
-            checks.at_least(name, value, 0)
         super().__init__(
             image_shape,
             latent_dim,
@@ -260,12 +256,13 @@ class VAE(Autoencoder):
     def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return GenerativeModel.latents(self, num_samples, seed)
 
+    @checked
     def log_prob(
         self,
         images: ArrayLike,
         labels: ArrayLike | None = None,
-        num_samples: int = 64,
-        seed: int = 0,
+        num_samples: Count = 64,
+        seed: Seed = 0,
     ) -> np.ndarray:
         """Importance-weighted lower bound of log p(x), in nats per image [5].
 
@@ -287,18 +284,19 @@ class VAE(Autoencoder):
         Raises:
             ValueError: Images or labels do not fit, or `num_samples` is less than 1.
         """
-        num_samples = checks.integer("num_samples", num_samples, 1)
-        numbers = np.arange(len(np.asarray(images)), dtype=np.int32)
+        images = checks.images(images, self.image_shape)
+        numbers = np.arange(len(images), dtype=np.int32)
         return self.of_pixels(
             self.importance_weighted_bound,
             images,
             labels,
             numbers,
             num_samples=num_samples,
-            seed=checks.seed(seed),
+            seed=seed,
         )
 
-    def elbo(self, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> np.ndarray:
+    @checked
+    def elbo(self, images: ArrayLike, labels: ArrayLike | None = None, seed: Seed = 0) -> np.ndarray:
         """Evidence lower bound of log p(x), in nats per image: `log_prob` with one sample.
 
         Args:

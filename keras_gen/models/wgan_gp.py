@@ -15,16 +15,17 @@ References:
     2. Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Count, ImageShape, Positive, Share, checked, received
 from keras_gen.layers import replica_seed
 from keras_gen.losses import gradient_penalty, mean_over_batch
 from keras_gen.models import checks
 from keras_gen.models.gan import GAN
+from keras_gen.models.image_model import NumClasses
 from keras_gen.optimizers import Adam
 
 
@@ -61,29 +62,32 @@ class WGANGP(GAN):
     True
     """
 
-    losses_allowed = ("wasserstein",)
-
+    @checked
     def __init__(
         self,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 64,
-        num_classes: int | None = None,
-        gradient_penalty_weight: float = 10.0,
+        image_shape: ImageShape = (28, 28, 1),
+        latent_dim: Count = 64,
+        num_classes: NumClasses | None = None,
+        gradient_penalty_weight: Positive = 10.0,
         discriminator_normalization: Literal["none", "spectral"] = "none",
-        penalty_share: float = 0.25,
+        penalty_share: Share = 0.25,
         **kwargs: Any,
     ):
-        checks.more_than("gradient_penalty_weight", gradient_penalty_weight, 0)
+        for name in ("loss", "r1_weight"):
+            if name in kwargs:
+                raise ValueError(
+                    f"{type(self).__name__} takes no {name}: its loss is Wasserstein's, with a gradient "
+                    f"penalty. Received: {name}={received(kwargs[name])}"
+                )
         super().__init__(
             image_shape,
             latent_dim,
             num_classes,
-            loss="wasserstein",  # type: ignore[arg-type]
             discriminator_normalization=discriminator_normalization,
-            r1_weight=0.0,
             penalty_share=penalty_share,
             **kwargs,
         )
+        self.loss_name = "wasserstein"
         checks.no_batch_normalization(self.discriminator)
         self.gradient_penalty_weight = self.penalty_weight = gradient_penalty_weight
 

@@ -14,7 +14,7 @@ class CharacterTokenizer(Tokenizer):
         vocabulary: The characters, each once; 2 or more.
 
     Raises:
-        ValueError: There are fewer than two, or one is there twice.
+        ValueError: There are fewer than two, one is there twice, or one is not one character.
 
     Example:
 

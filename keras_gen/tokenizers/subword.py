@@ -3,6 +3,7 @@
 import base64
 import importlib
 import io
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.tokenizers.tokenizer import SPECIAL, Tokenizer
+from keras_gen.arguments import Count, checked, received
+from keras_gen.tokenizers.tokenizer import SPECIAL, Tokenizer, VocabularySize, each_encodable
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # by which SentencePiece marks a space
 # It is then no character of its own. (With no rule at all, each load of a tokenizer would be logged.)
+LONGEST_LINE = 1000  # characters; SentencePiece leaves out what is longer than 4,192 bytes
 NORMALIZATION = f"{ord(SPACE):X}\t{ord('_'):X}\n"
 
 
@@ -33,7 +36,8 @@ class SubwordTokenizer(Tokenizer):
         model: SentencePiece's own, in base64.
 
     Raises:
-        ValueError: There are fewer than two pieces, or one is there twice.
+        ValueError: There are fewer than two pieces, one is there twice, or the model is no
+            model of SentencePiece's.
         ImportError: tensorflow-text is not installed.
 
     References:
@@ -50,37 +54,53 @@ class SubwordTokenizer(Tokenizer):
     ('the newest', True)
     """
 
+    @checked
     def __init__(self, vocabulary: Sequence[str], model: str):
         super().__init__(vocabulary)
         self._model = model
         text = required("tensorflow_text")
-        self._splitter = text.SentencepieceTokenizer(base64.b64decode(model), out_type=tf.string)
+        try:
+            self._splitter = text.SentencepieceTokenizer(base64.b64decode(model), out_type=tf.string)
+        except (ValueError, tf.errors.OpError):
+            raise ValueError(
+                f"model must be a model of SentencePiece's in base64. Received: {received(model)}"
+            ) from None
+
+    def are_pieces(self, vocabulary: Sequence[str]) -> list[bool]:
+        return [True] * len(vocabulary)  # SentencePiece made them
 
     @classmethod
+    @checked
     def adapted(
-        cls, texts: Iterable[str], vocabulary_size: int | None = None, least_count: int = 1
+        cls, texts: Iterable[str], vocabulary_size: VocabularySize | None = None, least_count: Count = 1
     ) -> "SubwordTokenizer":
         """The tokenizer whose pieces are learned from some texts.
 
         Args:
             texts: Read once, one after another.
-            vocabulary_size: How many ids there are at most, the first three included; 2,000 by default.
+            vocabulary_size: How many ids there are at most, the first three included, 5 or more; 2,000 by
+                default.
             least_count: Without effect, since a piece is learned for being frequent.
 
         Raises:
-            ValueError: The texts have fewer than two different characters, or `vocabulary_size` is too
-                small for their characters.
+            ValueError: The texts are empty, one is not a string, or `vocabulary_size` is too small for
+                their characters.
             ImportError: sentencepiece is not installed.
         """
         size = 2000 if vocabulary_size is None else vocabulary_size
         trainer = required("sentencepiece")
         written = io.BytesIO()
+        refusals: list[Exception] = []
+        found = lines(each_encodable("texts", texts), refusals)
+        first = list(itertools.islice(found, 1))
+        if not first:
+            raise ValueError("texts must have characters to learn from. Received: only empty lines")
         with tempfile.TemporaryDirectory() as folder:
             rules = Path(folder) / "rules.tsv"
             rules.write_text(NORMALIZATION)
             try:
                 trainer.SentencePieceTrainer.train(
-                    sentence_iterator=lines(texts),
+                    sentence_iterator=itertools.chain(first, found),
                     model_writer=written,
                     model_type="bpe",
                     vocab_size=size - len(SPECIAL) + 1,  # its own for what is unknown
@@ -97,8 +117,12 @@ class SubwordTokenizer(Tokenizer):
                     num_threads=1,  # the same pieces on every machine
                 )
             except (RuntimeError, ValueError) as error:
+                if refusals:
+                    raise refusals[0] from None
+                reason = " ".join(str(error).split())
                 raise ValueError(
-                    f"Subwords could not be learned with vocabulary_size={size}: {error}"
+                    "vocabulary_size must be more than the number of different characters in the texts. "
+                    f"Received: {size} ({reason})"
                 ) from None
         processor = trainer.SentencePieceProcessor(model_proto=written.getvalue())
         pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
@@ -113,10 +137,19 @@ class SubwordTokenizer(Tokenizer):
         return {**super().get_config(), "model": self._model}
 
 
-def lines(texts: Iterable[str]) -> Iterator[str]:
-    """The lines of texts, without their ends."""
-    for text in texts:
-        yield from filter(None, text.split("\n"))
+def lines(texts: Iterable[str], refusals: list[Exception]) -> Iterator[str]:
+    """The lines of texts, without their ends; long ones in parts.
+
+    What the texts themselves raise is kept in `refusals`, too: SentencePiece makes it a RuntimeError.
+    """
+    try:
+        for text in texts:
+            for line in text.split("\n"):
+                for start in range(0, len(line), LONGEST_LINE):
+                    yield line[start : start + LONGEST_LINE]
+    except Exception as error:
+        refusals.append(error)
+        raise
 
 
 def required(package: str) -> Any:

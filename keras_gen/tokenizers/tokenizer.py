@@ -1,14 +1,24 @@
 """What every tokenizer has in common: a vocabulary, and the way from strings to ids and back."""
 
 import collections
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
 
+import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
+
+from keras_gen.arguments import LARGEST, Count, checked, received
+from keras_gen.memory import refuse_beyond_memory
 
 PADDING, UNKNOWN, END = 0, 1, 2  # the ids that stand for no piece of text
 # What the three decode to: nothing, Unicode's sign for what is not known, nothing.
 SPECIAL = ("", "\N{REPLACEMENT CHARACTER}", "")
+
+BYTES_PER_CHARACTER = 64  # while a text is cut into pieces
+LONG = 2**20  # characters of a text that may be too long for the memory
+
+VocabularySize = Annotated[int, Interval(ge=len(SPECIAL) + 2, le=LARGEST)]
 
 
 class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
@@ -24,20 +34,29 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         lengths: Characters of each id's piece, int32 (vocabulary_size,).
 
     Raises:
-        ValueError: There are fewer than two, or one is there twice.
+        ValueError: There are fewer than two, one is there twice, or one is not a piece that this tokenizer
+            cuts a text into.
     """
 
-    def __init__(self, vocabulary: Sequence[str]):
+    @checked
+    def __init__(self, vocabulary: str | Sequence[str]):
         super().__init__()
-        vocabulary = tuple(vocabulary)
+        vocabulary = encodable("vocabulary", vocabulary)
         if len(vocabulary) < 2:
             raise ValueError(
                 f"A vocabulary must have 2 pieces or more, since one leaves nothing to learn. "
-                f"Received: {list(vocabulary)}"
+                f"Received: {received(list(vocabulary))}"
             )
         twice = [piece for piece, count in collections.Counter(vocabulary).items() if count > 1]
         if twice:
-            raise ValueError(f"A vocabulary must have each piece once. Received twice: {twice[:5]}")
+            raise ValueError(f"A vocabulary must have each piece once. Received twice: {received(twice)}")
+        whole = self.are_pieces(vocabulary)
+        if not all(whole):
+            odd = vocabulary[whole.index(False)]
+            raise ValueError(
+                f"vocabulary must have pieces that a {type(self).__name__} cuts a text into. "
+                f"Received: {received(odd)}"
+            )
         self.vocabulary = vocabulary
         self._pieces = tf.constant((*SPECIAL, *vocabulary))
         self.lengths = tf.strings.length(self._pieces, "UTF8_CHAR")
@@ -46,27 +65,24 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
 
     @classmethod
+    @checked
     def adapted(
-        cls, texts: Iterable[str], vocabulary_size: int | None = None, least_count: int = 1
+        cls, texts: Iterable[str], vocabulary_size: VocabularySize | None = None, least_count: Count = 1
     ) -> "Tokenizer":
         """The tokenizer that has the commonest pieces of some texts.
 
         Args:
             texts: Read once, one after another.
-            vocabulary_size: How many ids there are at most, the first three included; by default as many
-                as it takes.
-            least_count: Leave out pieces that are rarer.
+            vocabulary_size: How many ids there are at most, the first three included, 5 or more; by
+                default as many as it takes.
+            least_count: Leave out pieces that are rarer; 1 or more.
 
         Raises:
-            ValueError: The texts have fewer than two different pieces, or `vocabulary_size` is less than 5.
+            ValueError: The texts have fewer than two different pieces, one is not a string, or a number is
+                out of range.
         """
-        if vocabulary_size is not None and vocabulary_size < len(SPECIAL) + 2:
-            raise ValueError(
-                f"vocabulary_size must be {len(SPECIAL) + 2} or more: {len(SPECIAL)} ids stand for no "
-                f"piece. Received: {vocabulary_size}"
-            )
         counts: collections.Counter[bytes] = collections.Counter()
-        for text in texts:
+        for text in each_encodable("texts", texts):
             counts.update(cls.split(tf.constant([text])).flat_values.numpy().tolist())
         # The commonest first; of two as common, the first in the alphabet, whatever the order of the texts.
         common = [piece for piece, count in counts.items() if count >= least_count]
@@ -82,25 +98,59 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
     @staticmethod
     def split(texts: tf.Tensor) -> tf.RaggedTensor:
         """`pieces`, where they do not depend on the vocabulary."""
-        raise NotImplementedError
+        raise TypeError(
+            "A tokenizer must say how it cuts a text into pieces, as CharacterTokenizer, WordTokenizer and "
+            "SubwordTokenizer do. Received: the base class, Tokenizer"
+        )
 
     def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Strings (n,) -> the pieces of each, which joined are the string again."""
         return self.split(texts)
 
+    def are_pieces(self, vocabulary: Sequence[str]) -> list[bool]:
+        """Whether each of some strings is one piece of a text."""
+        return (self.split(tf.constant(vocabulary)).row_lengths() == 1).numpy().tolist()
+
     def encode(self, texts: Any) -> tf.RaggedTensor:
-        """Strings (n,) -> the ids of each one's pieces, int32 (n, None)."""
-        pieces = self.pieces(tf.convert_to_tensor(texts, tf.string))
-        return tf.ragged.map_flat_values(self._ids.lookup, pieces)
+        """Strings (n,) -> the ids of each one's pieces, int32 (n, None).
+
+        Raises:
+            ValueError: These are not strings (n,).
+        """
+        return tf.ragged.map_flat_values(self._ids.lookup, self.pieces(string_tensor(texts)))
 
     def decode(self, token_ids: Any) -> tf.Tensor:
-        """Ids (n, m), or ragged -> strings (n,)."""
-        pieces = tf.gather(self._pieces, token_ids)
+        """Ids (n, m), or rows of different lengths -> strings (n,).
+
+        Raises:
+            ValueError: These are not integers, or one is no id of this tokenizer.
+        """
+        pieces = tf.gather(self._pieces, self.id_tensor(token_ids))
         return tf.strings.reduce_join(pieces, axis=-1)
 
+    def id_tensor(self, token_ids: Any) -> tf.Tensor | tf.RaggedTensor:
+        """Ids as a tensor, ragged where rows have different lengths."""
+        expected = f"token_ids must be integers (n, m) from 0 to {self.vocabulary_size - 1}"
+        try:
+            make = tf.ragged.constant if isinstance(token_ids, (list, tuple)) else tf.convert_to_tensor
+            ids = token_ids if isinstance(token_ids, tf.RaggedTensor) else make(token_ids)
+        except Exception:  # whatever TensorFlow raises
+            raise ValueError(f"{expected}. Received: {received(token_ids)}") from None
+        flat = ids.flat_values if isinstance(ids, tf.RaggedTensor) else ids
+        values = flat.numpy() if hasattr(flat, "numpy") else np.zeros(0)  # a graph's are a model's own
+        if ids.shape.rank == 0 or not (flat.dtype.is_integer or flat.shape.num_elements() == 0):
+            raise ValueError(f"{expected}. Received: {received(token_ids)}")
+        if values.size and not 0 <= values.min() <= values.max() < self.vocabulary_size:
+            raise ValueError(f"{expected}. Received: from {values.min()} to {values.max()}")
+        return ids if flat.dtype in (tf.int32, tf.int64) else tf.cast(ids, tf.int64)
+
     def unknown(self, texts: Any) -> list[str]:
-        """The pieces of strings (n,) that the vocabulary does not have, each once, in their order."""
-        pieces = self.pieces(tf.convert_to_tensor(texts, tf.string)).flat_values
+        """The pieces of strings (n,) that the vocabulary does not have, each once, in their order.
+
+        Raises:
+            ValueError: These are not strings (n,).
+        """
+        pieces = self.pieces(string_tensor(texts)).flat_values
         known = self._ids.lookup(pieces) != UNKNOWN
         return list(dict.fromkeys(piece.decode() for piece in tf.boolean_mask(pieces, ~known).numpy()))
 
@@ -109,4 +159,63 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
 
     @classmethod
     def from_config(cls, config: dict) -> "Tokenizer":
-        return cls(**config)
+        try:
+            return cls(**config)
+        except TypeError as error:  # which Keras would bury under the whole config
+            raise ValueError(str(error)) from None
+
+
+def encodable(name: str, texts: Iterable[Any]) -> tuple[str, ...]:
+    """Strings as they are, if UTF-8 can encode all of them."""
+    return tuple(each_encodable(name, texts))
+
+
+def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
+    """Strings, one after another, if UTF-8 can encode them.
+
+    Args:
+        name: What errors call them.
+        texts: Anything to iterate over.
+
+    Raises:
+        ValueError: One is not a string, has a lone surrogate, half of a character in UTF-16, or is too long
+            for the memory.
+    """
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"{name} must be strings. Received: {received(text)} at position {number}")
+        refuse_too_long(len(text))
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{name} must be strings that UTF-8 can encode. Received: the lone surrogate "
+                f"{text[error.start]!r} in the string at position {number}"
+            ) from None
+        yield str(text)
+
+
+def refuse_too_long(num_characters: int) -> None:
+    """Raises a ValueError where a text cannot be cut into pieces in memory."""
+    if num_characters > LONG:
+        text = f"a text of {num_characters:,} characters"
+        refuse_beyond_memory(BYTES_PER_CHARACTER * num_characters, text, "Pass it in parts.")
+
+
+def string_tensor(texts: Any) -> tf.Tensor:
+    """Strings (n,) as a tensor.
+
+    Raises:
+        ValueError: These are not strings (n,), or they are too long for the memory.
+    """
+    if isinstance(texts, (list, tuple)):
+        refuse_too_long(sum(len(text) for text in texts if isinstance(text, (str, bytes))))
+    try:
+        found = tf.convert_to_tensor(texts, tf.string)
+    except Exception:  # whatever TensorFlow raises
+        found = None
+    if found is None or found.shape.rank not in (1, None):
+        raise ValueError(
+            f"texts must be a list of strings, (n,), that UTF-8 can encode. Received: {received(texts)}"
+        )
+    return found

@@ -8,21 +8,20 @@ from keras_gen.tokenizers.tokenizer import Tokenizer
 # A word, or one other character, with the space before it; or what space is left. U+2019 is a printed
 # apostrophe.
 PIECE = r"( ?[\pL\pM\pN_]+(?:['\x{2019}][\pL]+)?| ?[^\s\pL\pM\pN_]|\s+)"
-SEPARATOR = "\0"
+SEPARATOR = b"\xff"  # a byte that UTF-8 does not have
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class WordTokenizer(Tokenizer):
     """Cuts a text into words and punctuation, each with the space before it.
 
-    So the pieces, joined, are the text again, with its line breaks and its indentation; but for the
-    character NUL, which no text should have.
+    So the pieces, joined, are the text again, with its line breaks and its indentation.
 
     Args:
         vocabulary: The pieces, each once; 2 or more.
 
     Raises:
-        ValueError: There are fewer than two, or one is there twice.
+        ValueError: There are fewer than two, one is there twice, or one is not one piece.
 
     Example:
 
@@ -36,6 +35,7 @@ class WordTokenizer(Tokenizer):
 
     @staticmethod
     def split(texts: tf.Tensor) -> tf.RaggedTensor:
-        marked = tf.strings.regex_replace(texts, PIECE, rf"\1{SEPARATOR}")
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")  # replaces what is not UTF-8
+        marked = tf.strings.regex_replace(texts, PIECE, rb"\1" + SEPARATOR)
         pieces = tf.strings.split(marked, SEPARATOR)
         return pieces[:, :-1]  # what follows the last separator is nothing

@@ -117,7 +117,7 @@ def test_served_features(tmp_path, garments):
         ({"dropout": 1.0}, "dropout must be from 0 to less than 1. Received: 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing must be from 0"),
         ({"shift": -1}, "shift must be 0 or more"),
-        ({"num_classes": 1}, "num_classes must be 2 or more"),
+        ({"num_classes": 1}, "num_classes must be an integer from 2"),
         ({"widths": ()}, "the number of widths must be 1 or more"),
         ({"hidden_units": 0}, "hidden_units must be 1 or more"),
         ({"image_shape": (28, 28)}, "image_shape must be"),

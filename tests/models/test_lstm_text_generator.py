@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 import keras_gen as kg
+from keras_gen import memory, sampling
+from keras_gen.models import text_generator
 from keras_gen.tokenizers import END, PADDING, UNKNOWN
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody minds.\n"
@@ -203,6 +205,12 @@ def test_a_document_ends_by_itself(words):
     assert "".join(model.stream("b", seed=1)) in {text[1:] for text in possible if text[0] == "b"}
 
 
+def test_the_command_draws_several_texts_up_to_the_largest_seed(sharpened):
+    pieces = sampling.texts(sharpened, "fox", 2, 2**31 - 1, max_tokens=9)
+    first, second = (sharpened.generate("fox", max_tokens=9, seed=seed) for seed in (2**31 - 1, 0))
+    assert "".join(pieces) == f"{first}\n\n----- 2 -----\n{second}\n"
+
+
 def test_it_stops_where_it_is_told(trained):
     text = trained.generate("The quick", max_tokens=80, temperature=0, stop=["lazy", " over"])
     assert text == "The quick brown fox jumps"
@@ -248,9 +256,24 @@ def test_the_table_of_next_tokens(trained):
 # === Serving ===
 
 
-def test_a_saved_model_takes_and_gives_strings(sharpened, tmp_path):
-    sharpened.export(tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+@pytest.fixture(scope="module")
+def saved(sharpened, tmp_path_factory):
+    """`sharpened`, as a server has it."""
+    path = tmp_path_factory.mktemp("export") / "1"
+    sharpened.export(path)
+    return tf.saved_model.load(str(path))
+
+
+def write(saved, **options) -> list[str]:
+    options = {"prompts": ["The"], "max_tokens": 9, "temperature": 1.0, "top_k": 0, "top_p": 1.0} | options
+    dtypes = {"prompts": tf.string, "temperature": tf.float32, "top_p": tf.float32}
+    options = {"seed": 1} | options
+    inputs = {name: tf.constant(value, dtypes.get(name, tf.int32)) for name, value in options.items()}
+    return saved.signatures["serving_default"](**inputs)["texts"].numpy().tolist()
+
+
+def test_a_saved_model_takes_and_gives_strings(sharpened, saved):
+    served = saved.signatures
     numbers = {"max_tokens": 12, "top_k": 5, "seed": 4}
     inputs = {name: tf.constant(value) for name, value in numbers.items()}
     inputs |= {"temperature": tf.constant(0.7), "top_p": tf.constant(0.9)}
@@ -261,6 +284,57 @@ def test_a_saved_model_takes_and_gives_strings(sharpened, tmp_path):
     )
     scores = served["score"](texts=tf.constant(prompts))["log_probs"]
     np.testing.assert_allclose(scores, sharpened.score(prompts), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        ({"prompts": []}, "prompts must be one string or more. Received: none"),
+        ({"max_tokens": 0}, "max_tokens must be 1 or more. Received:. .0"),
+        ({"max_tokens": -(2**31)}, "max_tokens must be 1 or more. Received:. .-2147483648"),
+        ({"max_tokens": 2**31 - 1}, "at most 134,217,728 tokens together. Received:. .2147483647"),
+        ({"prompts": ["a"] * 200, "max_tokens": 10**6}, "134,217,728 tokens.*Received:. .1000000"),
+        ({"temperature": float("nan")}, "temperature must be a finite number, 0 or more. Received:. .nan"),
+        ({"temperature": float("inf")}, "temperature must be a finite number, 0 or more. Received:. .inf"),
+        ({"temperature": -1.0}, "temperature must be a finite number, 0 or more. Received:. .-1"),
+        ({"top_k": -1}, "top_k must be 0 or more. Received:. .-1"),
+        ({"top_p": float("nan")}, "top_p must be from 0 to 1. Received:. .nan"),
+        ({"top_p": 1.5}, "top_p must be from 0 to 1. Received:. .1.5"),
+        ({"seed": -1}, "seed must be 0 or more. Received:. .-1"),
+    ),
+)
+def test_a_saved_model_says_what_it_does_not_take(saved, options, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        write(saved, **options)
+
+
+def test_extremes_are_well_defined_in_a_saved_model_as_in_python(sharpened, saved):
+    likeliest = write(saved, temperature=0.0)
+    for options in ({"top_p": 1e-50}, {"top_p": 0.0}, {"top_k": 1}, {"temperature": 1e-45}):
+        assert write(saved, **options) == likeliest
+    assert sharpened.generate("The", 9, top_p=1e-50, seed=1).encode() == likeliest[0]
+    assert write(saved, top_k=2**31 - 1) == write(saved)
+    # Never padding, nor what is unknown, however much alike all others are.
+    texts = write(saved, prompts=["The"] * 500, temperature=3e38)
+    assert "\ufffd" not in b"".join(texts).decode() and len(set(texts)) > 400
+    python = sharpened.generate(["The"] * 500, 9, temperature=3e38, seed=1)
+    assert python == [text.decode() for text in texts]
+
+
+def test_bytes_that_are_not_utf_8_stay_as_they_are_in_a_prompt(saved):
+    (text,) = write(saved, prompts=[b"The\xff\xc3"])
+    assert text.startswith(b"The\xff\xc3") and len(text) > 5
+
+
+def test_texts_without_tokens_have_a_score(sharpened, saved, words):
+    served = saved.signatures["score"](texts=tf.constant([""]))["log_probs"]
+    assert served.numpy().tolist() == [0.0] == sharpened.score([""]).tolist()
+    model = build(words)
+    assert model.score("") == pytest.approx(
+        np.log(dict(model.next_token_probabilities("", 99))[""]), abs=0.2
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="texts must be one string or more"):
+        saved.signatures["score"](texts=tf.constant([], tf.string))
 
 
 # === Refusals ===
@@ -298,9 +372,14 @@ def test_subwords_are_saved_and_served(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        ({"embedding_dim": 0}, "embedding_dim must be 1"),
-        ({"widths": ()}, "number of widths must be 1"),
-        ({"dropout": 1.0}, "dropout must be from 0"),
+        ({"embedding_dim": 0}, "embedding_dim must be an integer from 1 .* Received: 0"),
+        ({"embedding_dim": 2**31 - 1}, "embedding_dim=2147483647, widths=.12, 8., which takes .* GB"),
+        ({"widths": ()}, r"widths must be one or more integers, each 1 or more. Received: \(\)"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to less than 1. Received: 1.0"),
+        ({"tie_weights": "no"}, "tie_weights must be True or False. Received: 'no'"),
+        ({"seed": 2**31}, r"seed must be an integer from 0 to 2\*\*31 - 1, or None. Received: 2147483648"),
+        ({"dtype": "int32"}, "dtype must be a floating-point type .* Received: 'int32'"),
+        ({"name": "\ud800"}, "name must be strings that UTF-8 can encode. Received: the lone surrogate"),
     ),
 )
 def test_refuses_impossible_networks(data, arguments, message):
@@ -317,13 +396,13 @@ def test_refuses_bad_input(data):
     model = compiled(data)
     ids = np.ones((20, 5), int)
     for x, y, message in (
-        ([SENTENCE], None, "inputs must be token ids.*load_text.*Received: list"),
+        ([SENTENCE], None, "Expected token ids.*load_text.*Received"),
         (ids, None, "targets must be token ids.*Received: NoneType"),
         (ids / 2, ids, "Received: float64 of shape"),
         (ids[0], ids[0], r"Received: int64 of shape \(5,\)"),
         (ids, ids * 99, "token ids from 0 to 33. Received: from 99 to 99"),
         (ids, ids[:, :4], r"Received: \(20, 5\) and \(20, 4\)"),
-        (data.train.take(0), None, "is empty"),
+        (data.train.take(0), None, "Expected at least one batch. Received"),
     ):
         with pytest.raises(ValueError, match=message):
             model.fit(x, y, verbose=0)
@@ -335,14 +414,93 @@ def test_refuses_bad_input(data):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        ({"max_tokens": 0}, "max_tokens must be 1"),
-        ({"temperature": -1}, "temperature must be 0"),
-        ({"top_k": -1}, "top_k must be 0"),
-        ({"top_p": 0}, "top_p must be more than 0"),
-        ({"prompts": []}, r"one string or more. Received: \[\]"),
-        ({"prompts": ["a", 3]}, "one string or more"),
+        ({"max_tokens": 0}, "max_tokens must be an integer from 1 .* Received: 0"),
+        ({"max_tokens": 2**31 - 1}, "max_tokens=2147483647 for 1 texts, which takes .* GB|134,217,728 tok"),
+        ({"temperature": -1}, "temperature must be a finite number, 0 or more. Received: -1"),
+        ({"temperature": float("inf")}, "temperature must be a finite number, 0 or more. Received: inf"),
+        ({"top_k": -1}, r"top_k must be an integer from 0 to 2\*\*31 - 1. Received: -1"),
+        ({"top_k": 2**31}, r"top_k must be an integer from 0 to 2\*\*31 - 1. Received: 2147483648"),
+        ({"top_p": 0}, "top_p must be a number, more than 0, at most 1. Received: 0"),
+        ({"seed": 2**31}, r"seed must be an integer from 0 to 2\*\*31 - 1, or None. Received: 2147483648"),
+        ({"prompts": []}, r"prompts must be one string or more. Received: \[\]"),
+        ({"prompts": ["a", 3]}, r"prompts must be a string, or a list .* Received: \['a', 3\]"),
+        ({"prompts": ["a", "\ud800"]}, r"lone surrogate '\\ud800' in the string at position 1"),
+        ({"stop": 3}, "stop must be a string, or a list or tuple, each a string. Received: 3"),
+        ({"stop": ["a", ""]}, "stop must be strings of a character or more. Received: ''"),
     ),
 )
 def test_refuses_to_write(sharpened, arguments, message):
     with pytest.raises(ValueError, match=message):
         sharpened.generate(**arguments)
+
+
+def test_a_stream_checks_its_arguments_at_once(sharpened):
+    for arguments in ({"prompt": ["a"]}, {"prompt": "\ud800"}, {"max_tokens": 0}, {"seed": 2**31}):
+        with pytest.raises(ValueError, match=" must be .* Received: "):
+            sharpened.stream(**arguments)
+
+
+def test_other_verbs_refuse_what_is_no_text(sharpened):
+    for refused in (
+        lambda: sharpened.score([]),
+        lambda: sharpened.score(b"a"),
+        lambda: sharpened.next_token_probabilities(["a"]),
+        lambda: sharpened.next_token_probabilities("a", 0),
+        lambda: sharpened.token_log_probs([[99]]),
+        lambda: sharpened.token_log_probs([3, 4]),
+    ):
+        with pytest.raises(ValueError, match=" must be .* Received: "):
+            refused()
+
+
+def test_what_would_not_fit_is_refused_before(sharpened, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
+    with pytest.raises(ValueError, match="max_tokens=9000 for 2 texts, which takes .* Write fewer tokens"):
+        sharpened.generate(["a", "b"], max_tokens=9000)
+    with pytest.raises(ValueError, match="a text of 9000 tokens, which takes .* Score it in parts"):
+        sharpened.score("a" * 9000)
+    with pytest.raises(ValueError, match="a text of 2,000,000 characters, which takes .* Pass it in parts"):
+        sharpened.next_token_probabilities("a" * 2_000_000)
+
+
+def test_scores_are_the_same_in_parts(sharpened, monkeypatch):
+    texts = ["The fox", "", "over the lazy dog"] * 3
+    whole = sharpened.score(texts)
+    monkeypatch.setattr(text_generator, "MOST_LOGITS", 19 * 2 * sharpened.tokenizer.vocabulary_size)
+    np.testing.assert_allclose(sharpened.score(texts), whole, rtol=1e-6)
+
+
+def test_the_warning_of_unknown_pieces_is_short_and_names_the_callers_line(data):
+    with pytest.warns(UserWarning, match="know .* and 980 more: read as") as warned:
+        build(data).generate("".join(map(chr, range(0x3000, 0x3000 + 990))), max_tokens=1, seed=0)
+    assert warned[0].filename == __file__
+
+
+def test_damaged_weights_are_named(data):
+    model = build(data)
+    model.layers[0].set_weights([np.full_like(model.layers[0].get_weights()[0], np.nan)])
+    for write_some in (model.generate, lambda prompt: list(model.stream(prompt))):
+        with pytest.raises(ValueError, match="logits are not finite.*training has diverged.*Received: NaN"):
+            write_some("The")
+
+
+def test_an_edited_file_says_what_is_wrong(data):
+    config = build(data).get_config()
+    for change, message in (
+        ({"tokenizer": None}, "tokenizer must be a keras_gen.tokenizers.Tokenizer.*Received: None"),
+        ({"tokenizer": 5}, "must be as its get_config made it|tokenizer must be"),
+        ({"dtype": 5}, "must be as its get_config made it|dtype must be"),
+        ({"widths": "12"}, "widths must be one or more integers.*Received: '12'"),
+        ({"heads": 8}, "unexpected keyword argument 'heads'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kg.LSTMTextGenerator.from_config({**config, **change})
+    config["tokenizer"]["config"]["vocabulary"] = ["a", 5]
+    with pytest.raises(ValueError, match="vocabulary must be a string, or a list"):
+        kg.LSTMTextGenerator.from_config(config)
+    config["tokenizer"] |= {"class_name": "Foo", "registered_name": "keras_gen>Foo"}
+    with pytest.raises(ValueError, match="as its get_config made it.*Foo"):
+        kg.LSTMTextGenerator.from_config(config)
+    del config["tokenizer"]
+    with pytest.raises(ValueError, match="as its get_config made it.*KeyError: 'tokenizer'"):
+        kg.LSTMTextGenerator.from_config(config)

@@ -140,14 +140,14 @@ def test_own_networks_are_checked_and_saved(tmp_path, garments):
     ("arguments", "message"),
     (
         ({"image_shape": (28, 28)}, "image_shape must be"),
-        ({"latent_dim": 0}, "latent_dim must be 1 or more. Received: 0"),
-        ({"beta": -1.0}, "beta must be 0 or more"),
+        ({"latent_dim": 0}, "latent_dim must be an integer from 1 to .*. Received: 0"),
+        ({"beta": -1.0}, "beta must be a finite number, 0 or more"),
         (
             {"likelihood": "laplace"},
             "one of 'bernoulli', 'gaussian', 'discretized_logistic'. Received: 'laplace'",
         ),
-        ({"widths": ()}, "number of widths"),
-        ({"num_classes": 1}, "num_classes must be 2 or more"),
+        ({"widths": ()}, "widths must be 1 to 64 integers"),
+        ({"num_classes": 1}, "num_classes must be an integer from 2"),
         ({"num_classes": 2, "class_names": ("one",)}, "class_names must be num_classes=2 names"),
     ),
 )

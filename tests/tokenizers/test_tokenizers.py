@@ -4,11 +4,12 @@ import json
 import sys
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_gen.datasets.text_sources import python_docs
-from keras_gen.tokenizers import UNKNOWN, CharacterTokenizer, SubwordTokenizer, WordTokenizer
+from keras_gen.tokenizers import UNKNOWN, CharacterTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 
 both = pytest.mark.parametrize("kind", (CharacterTokenizer, WordTokenizer))
 all_kinds = pytest.mark.parametrize("kind", (CharacterTokenizer, WordTokenizer, SubwordTokenizer))
@@ -19,6 +20,7 @@ ODD = [
     "  two  spaces\n\n\tand a tab\n",
     "isn\u2019t \u201cquoted\u201d na\u00efve \u6f22\u5b57 e\u0301 5_a\u00a0b",
     "a.b,c(d)!?",
+    "\ufeffa\ufffe\v\u2028b",
 ]
 
 
@@ -28,6 +30,21 @@ def test_pieces_joined_are_the_text(kind):
     tokenizer = kind.adapted(texts)
     decoded = tokenizer.decode(tokenizer.encode(texts)).numpy()
     assert [text.decode() for text in decoded] == texts
+
+
+@both
+def test_a_nul_is_a_character_like_others(kind):
+    tokenizer = kind.adapted(["a\0b\0\0"])
+    assert tokenizer.vocabulary == ("\0", "a", "b")
+    assert tokenizer.encode(["\0a"]).to_list() == [[3, 4]]
+
+
+@all_kinds
+def test_bytes_that_are_not_utf_8_are_unknown(kind):
+    tokenizer = kind.adapted(["ab cd " * 20])
+    (token_ids,) = tokenizer.encode([b"ab\xff cd\xc3"]).to_list()
+    assert token_ids.count(UNKNOWN) == 2
+    assert tokenizer.decode([token_ids]).numpy()[0].decode() == "ab\ufffd cd\ufffd"
 
 
 @both
@@ -81,12 +98,66 @@ def test_lengths_are_in_characters():
         (lambda: CharacterTokenizer.adapted(["aaaa"]), "2 pieces or more"),
         (lambda: WordTokenizer.adapted([]), r"2 pieces or more.*Received: \[\]"),
         (lambda: WordTokenizer(["a", "b", "a"]), r"Received twice: \['a'\]"),
-        (lambda: WordTokenizer.adapted(["a b"], 4), "vocabulary_size must be 5 or more.*Received: 4"),
+        (lambda: WordTokenizer(["a", "b c"]), "pieces that a WordTokenizer cuts a text into.*'b c'"),
+        (lambda: CharacterTokenizer(["a", "bc"]), "pieces that a CharacterTokenizer cuts.*'bc'"),
+        (lambda: CharacterTokenizer(["a", ""]), "cuts a text into. Received: ''"),
+        (lambda: CharacterTokenizer(["a", 5]), r"vocabulary must be a string, or a list.*\['a', 5\]"),
+        (lambda: CharacterTokenizer(["a", "\ud800"]), r"UTF-8 can encode.*lone surrogate '\\ud800'"),
+        (lambda: WordTokenizer.adapted("a b"), "texts must be an iterable, each a string.*'a b'"),
+        (lambda: WordTokenizer.adapted(["a", b"b"]), "texts must be strings. Received: b'b' at position 1"),
+        (lambda: SubwordTokenizer.adapted(["ab", "\ud800"]), "surrogate '.ud800' in the string at .* 1"),
+        (lambda: SubwordTokenizer.adapted(["\n"]), "texts must have characters.*only empty lines"),
+        (lambda: SubwordTokenizer(["a", "b"], "junk"), "model of SentencePiece's in base64.*'junk'"),
+        (lambda: WordTokenizer.adapted(["a b"], 4), "vocabulary_size must be an integer from 5.*: 4"),
+        (lambda: WordTokenizer.adapted(["a b"], 9, 1.5), "least_count must be an integer.*: 1.5"),
+        (lambda: WordTokenizer.from_config({"words": []}), "missing a required.*Received: words"),
     ),
 )
 def test_refuses_what_is_no_vocabulary(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_base_is_no_tokenizer():
+    with pytest.raises(TypeError, match="as CharacterTokenizer.*Received: the base class"):
+        Tokenizer(["a", "b"])
+
+
+@pytest.mark.parametrize("texts", ("a", b"a", 5, None, [["a"]], ["a", 5], ["\ud800"], tf.constant("a")))
+@pytest.mark.parametrize("verb", ("encode", "unknown"))
+def test_refuses_what_are_no_texts(verb, texts):
+    tokenizer = CharacterTokenizer("ab")
+    with pytest.raises(ValueError, match=r"^texts must be a list of strings, \(n,\).* Received: "):
+        getattr(tokenizer, verb)(texts)
+
+
+def test_ids_of_any_kind_are_decoded():
+    tokenizer = CharacterTokenizer("ab")
+    for token_ids in (
+        [[3], [4, 3]],
+        tf.ragged.constant([[3], [4, 3]], dtype=tf.int64),
+        np.array([[3, 0], [4, 3]], np.uint8),
+    ):
+        assert tokenizer.decode(token_ids).numpy().tolist() == [b"a", b"ba"]
+    assert tokenizer.decode(tokenizer.encode([""]).to_list()).numpy().tolist() == [b""]
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "received"),
+    (
+        ([[5]], "from 5 to 5"),
+        ([[3, -1]], "from -1 to 3"),
+        (np.array([[2**63]], np.uint64), "from 9223372036854775808 to"),
+        ([[3.0]], r"\[\[3.0\]\]"),
+        ([["a"]], r"\[\['a'\]\]"),
+        (3, "3"),
+        (None, "None"),
+    ),
+)
+def test_refuses_what_are_no_ids(token_ids, received):
+    message = rf"^token_ids must be integers \(n, m\) from 0 to 4. Received: {received}"
+    with pytest.raises(ValueError, match=message):
+        CharacterTokenizer("ab").decode(token_ids)
 
 
 def test_subwords_are_few_and_long():
@@ -99,8 +170,14 @@ def test_subwords_are_few_and_long():
     lengths = tokenizer.lengths.numpy()
     assert lengths[token_ids.flat_values.numpy()].sum() == characters
     assert tokenizer.unknown(["a \u20ac"]) == ["\u20ac"]
-    with pytest.raises(ValueError, match="could not be learned with vocabulary_size=10"):
+    with pytest.raises(ValueError, match="more than the number of different.*Received: 10 "):
         SubwordTokenizer.adapted(texts, vocabulary_size=10)
+
+
+def test_subwords_are_learned_from_long_lines_too():
+    """SentencePiece leaves out lines of more than 4,192 bytes, silently."""
+    vocabulary = SubwordTokenizer.adapted(["low " * 3000, "high"], vocabulary_size=30).vocabulary
+    assert "low" in vocabulary
 
 
 def test_subwords_without_their_packages(monkeypatch):
