@@ -44,7 +44,7 @@ def checked(function: Function) -> Function:
 
     NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
     as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
-    their ranges, as jsonargparse and documentation want them.
+    their ranges, as documentation wants them.
 
     Raises:
         ValueError: At a call: an argument is not of its type, or is out of its range.
@@ -228,12 +228,6 @@ def as_list(value: Any) -> Any:
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
 
 
-def as_instance(cls: Any, value: Any) -> Any:
-    if not isinstance(value, cls):
-        raise ValueError("of another class")
-    return value
-
-
 def is_checked(hint: Any) -> bool:
     """Whether a type says more than that something can become an array."""
     parts = typing.get_args(hint)  # a list among them, of a function's arguments
@@ -256,8 +250,6 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
-    if dataclasses.is_dataclass(hint):  # which pydantic would make of what it is given
-        return Annotated[Any, pydantic.AfterValidator(functools.partial(as_instance, hint))]
     return hint
 
 

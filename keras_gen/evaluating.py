@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from keras_gen import images, models, tensorboard
+from keras_gen.arguments import received
 from keras_gen.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
 from keras_gen.datasets.names import options_used_by
-from keras_gen.files import written_whole
+from keras_gen.files import is_file, written_whole
 from keras_gen.loading import data_of, load_model
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
-from keras_gen.presets import find_preset
+from keras_gen.parsing import did_you_mean
+from keras_gen.presets import find_preset, list_presets
+from keras_gen.presets.loading import load_keras_file
 
+EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
 BATCH = 16  # small: a data set with fewer training images than this is refused
 
 
@@ -51,6 +55,7 @@ def evaluate_source(
     Raises:
         ValueError: There is no such model or data, or too few images for the number of features.
     """
+    check_extractor(extractor)
     model = load_model(source)
     given = {name: value for name, value in data_options.items() if value is not None}
     options = {**options_for(data, data_of(source, model.loader)), **given}
@@ -87,10 +92,27 @@ def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
     return load_text(data, **options, batch_size=1)
 
 
+def check_extractor(source: Any) -> None:
+    """Raises a ValueError where a name is not an extractor's, before anything is loaded or downloaded."""
+    if not isinstance(source, (str, os.PathLike)):
+        return  # None, or an object
+    name, presets = os.fspath(source), list_presets()
+    known = (*EXTRACTORS, *presets)
+    if name in known or "://" in name or Path(name).is_dir():
+        return
+    if not name or Path(name).suffix != ".keras" or not is_file(name):
+        raise ValueError(
+            f"The extractor must be one of {', '.join(EXTRACTORS)}, an existing .keras file, or a trained "
+            f"classifier. Received: {received(name)}{did_you_mean(name, known)}"
+        )
+
+
 def find_extractor(source: Any) -> FeatureExtractor:
     """`load_extractor`, of a run directory or a preset too."""
-    if find_preset(source) is None and not Path(source).is_dir():
+    if not isinstance(source, (str, os.PathLike)) or source in EXTRACTORS:
         return load_extractor(source)
+    if find_preset(source) is None and not Path(source).is_dir():
+        return load_extractor(load_keras_file(Path(source)), name=Path(source).stem)
     return load_extractor(load_model(source), name=Path(source).name)
 
 

@@ -162,6 +162,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     'all of it'
     """
     path = Path(path)
+    made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path)
     draft = draft_of(path)
@@ -173,6 +174,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         sync(path.parent)
     except BaseException:
         remove(draft)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         raise
 
 

@@ -147,20 +147,9 @@ def test_a_preset(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    (
-        (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
-        (["--num", "0"], "needs 1 or more images"),
-        (["--extractor", "resnet"], "Unknown extractor: expected fashion_mnist"),
-        (["--data", "nowhere"], "'nowhere' does not exist"),
-    ),
+    ((["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),),
 )
 def test_mistakes_get_one_line(runs, arguments, message, capsys):
-    common = [] if "--extractor" in arguments else ["--extractor", "fashion_mnist"]
-    assert cli.main(["evaluate", str(runs / "cvae"), *common, *arguments]) == 1
+    assert cli.main(["evaluate", str(runs / "cvae"), "--extractor", "fashion_mnist", *arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
-
-
-def test_a_classifier_generates_nothing(runs, tmp_path, capsys):
-    assert cli.main(["sample", str(runs / "cnn"), "--out", str(tmp_path / "x.png")]) == 1
-    assert "A CNNClassifier generates nothing" in capsys.readouterr().err

@@ -49,7 +49,56 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "write_saved_model", broken)
     with pytest.raises(OSError, match="disk full"):
         model.export(tmp_path / "out" / "1")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "version"),
+    [
+        ((), "1"),
+        (("1", "2.onnx", "9.old", "x", "-3", "\uff12"), "3"),
+        (("01", "007"), "8"),
+        (("1.5", "1e3", " 4 ", "5 copy"), "1"),
+        (("99999999999999999999", "3"), "4"),  # beyond int64, which TensorFlow Serving passes over
+        ((str(2**63 - 2),), str(2**63 - 1)),
+    ],
+)
+def test_the_next_version_is_the_one_after_the_newest(model, there, version, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "write_saved_model", lambda model, draft, verbose: draft.mkdir())
+    folder = tmp_path / "names with spaces"
+    for name in there:
+        (folder / name).mkdir(parents=True)
+    assert exporting.export_next_version(model, folder, "tf_saved_model") == folder / version
+
+
+def test_no_version_comes_after_the_largest(model, tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ValueError, match="version 9223372036854775807, after which"):
+        exporting.export_next_version(model, tmp_path, "tf_saved_model")
+
+
+def test_places_that_an_export_refuses(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for place in ("", None, 3, ["x"]):
+        with pytest.raises(ValueError, match="must be a"):
+            model.export(place)
+    with pytest.raises(ValueError, match="exists already, and exports overwrite nothing"):
+        model.export("dangling")
+    with pytest.raises(ValueError, match="verbose must be True or False. Received: 'loud'"):
+        model.export("x", verbose="loud")
+    assert [path.name for path in tmp_path.iterdir()] == ["dangling"]
+
+
+def test_an_export_that_another_overtook_is_refused(model, tmp_path, monkeypatch):
+    def slow(model, draft, verbose):
+        draft.write_bytes(b"second")
+        (tmp_path / "1").write_bytes(b"first")
+
+    monkeypatch.setattr(exporting, "write_saved_model", slow)
+    with pytest.raises(ValueError, match="exists already"):
+        exporting.export_next_version(model, tmp_path, "tf_saved_model")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
 
 
 def test_unknown_format_and_suffix(model, tmp_path):

@@ -62,7 +62,8 @@ ALLOWED = {
         "metrics",
         "tensorboard",
     },
-    "distribution": set(),
+    "distribution": {"records"},
+    "locks": {"files"},
     "recipes": {"arguments"},
     "checkpoints": {"arguments", "callbacks", "files", "records"},
     "loading": {"arguments", "checkpoints", "files", "records", "datasets", "models", "presets"},
@@ -70,11 +71,13 @@ ALLOWED = {
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
     "fitting": {"building", "datasets", "distribution"},
-    "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
+    "planning": {"arguments", "building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
-    | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
-    | {"tensorboard"},
-    "sampling": {"arguments", "files", "images", "models"},
+    | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
+    | {"presets", "tensorboard", "watching"},
+    "parsing": {"arguments"},
+    "reporting": {"parsing"},
+    "sampling": {"arguments", "files", "images", "memory", "models", "parsing"},
     "evaluating": {
         "arguments",
         "records",
@@ -85,12 +88,14 @@ ALLOWED = {
         "loading",
         "metrics",
         "models",
+        "parsing",
         "presets",
     }
     | {"tensorboard"},
-    "train_options": {"datasets", "models", "recipes", "training"},
+    "train_options": {"arguments", "datasets", "models", "parsing", "recipes", "records", "training"},
     "cli": USED_BY_RUNS
-    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
+    | {"building", "evaluating", "exporting", "parsing", "presets", "reporting", "sampling"}
+    | {"train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",

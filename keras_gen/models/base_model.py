@@ -42,6 +42,9 @@ class BaseModel(keras.Model):
     loader: ClassVar[str] = "load_dataset"  # what in `keras_gen.datasets` loads its data
     learns_from: ClassVar[Literal["images", "text"]] = "images"
     from_data: ClassVar[tuple[str, ...]] = ()  # constructor arguments that `arguments_from` its data gives
+    fixed_arguments: ClassVar[
+        tuple[str, ...]
+    ] = ()  # of its bases' constructors, which the class sets itself
     uses_sample_weight: ClassVar[bool] = True
     trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
     _is_fitting = False
