@@ -1,6 +1,5 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
-import dataclasses
 import difflib
 import functools
 import inspect
@@ -219,12 +218,6 @@ def as_iterable(value: Any) -> Any:
     return value
 
 
-def as_instance(kind: Any, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError("not an instance")
-    return value
-
-
 def as_list(value: Any) -> Any:
     value = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
@@ -248,8 +241,6 @@ def strictly(hint: Any) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
-    if dataclasses.is_dataclass(hint):  # of which pydantic would make one, from a dictionary
-        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
     if origin is Iterable:  # what is in it is only known when it is used up
