@@ -206,7 +206,7 @@ def kinds_of(
         if kind is None:
             UNKNOWN.append(
                 f"{call}: the annotation of {name}, {annotation}, does not say what it takes: add its "
-                "name to KIND_BY_NAME in tests/public_calls.py, or the method to HOOKS if users do not call it."
+                "name to KIND_BY_NAME in public_calls.py, or its method to HOOKS if it is not for users."
             )
             continue
         optional = type(None) in typing.get_args(annotation) or name in MAY_BE_NONE
