@@ -1081,7 +1081,7 @@ def choice(allowed: Sequence[Any]) -> Kind:
     )
 
     def fits(value: Any, model: Any = None) -> bool:
-        return isinstance(value, (str, bool, int, type(None))) and value in allowed
+        return isinstance(value, (str, bool, int, float, type(None))) and value in allowed
 
     return Kind("choice", fits, extremes, drawn_scalars)
 

@@ -192,7 +192,17 @@ UNKNOWN: list[str] = []  # arguments of which nothing says what they take; a tes
 
 
 # Of those annotated as `Any`.
-MAY_BE_NONE = ("validation_data", "callbacks", "sample_weight", "class_weight", "dtype", "extractor")
+MAY_BE_NONE = (
+    "validation_data",
+    "callbacks",
+    "sample_weight",
+    "class_weight",
+    "dtype",
+    "extractor",
+    "optimizer",
+    "discriminator_optimizer",
+    "generator_optimizer",
+)
 
 
 def kinds_of(
@@ -585,7 +595,7 @@ def other_calls() -> list[Call]:
         plain("kg.hardware_report", {"info": "dictionary"}),
         callback("ConfusionMatrix", "mlp_classifier", log_dir="'logs'", x="images", labels="labels"),
         callback("SampleGrid", log_dir="'logs'", num_samples="4", samples_per_class="2"),
-        callback("ReconstructionGrid", log_dir="'logs'", x="images"),
+        callback("ReconstructionGrid", "cvae", log_dir="'logs'", x="images", labels="labels"),
         callback("LatentProjector", log_dir="'logs'", x="images", labels="labels"),
         callback("TrainingCurves", log_dir="'logs'"),
         callback("HardwareMonitor", log_dir="'logs'"),
@@ -600,7 +610,13 @@ def other_calls() -> list[Call]:
         ),
         callback("TimeBudget", minutes="1"),
         callback("ProgressBar", steps="2", steps_per_epoch="2", units_per_step="2"),
-        callback("Evaluation", data="kg.load_dataset()", num="100", metrics="('recall',)"),
+        callback(
+            "Evaluation",
+            data="kg.load_dataset('pictures', batch_size=2, test_fraction=0.7)",
+            num="8",
+            metrics="('recall',)",
+            extractor="sample('mlp_classifier')",
+        ),
         plain("kg.metrics.frechet_distance", **feature_sets),
         plain(
             "kg.metrics.gaussian_frechet_distance",
