@@ -765,7 +765,9 @@ class Command(Call):
     """A command with valid options; `code` is the command's words."""
 
     def repeat(self, changed: Mapping[str, str]) -> str:
-        return " ".join(["keras-gen", *map(shlex.quote, self.words({**self.arguments, **changed}))])
+        return " ".join(
+            ["keras-gen", *map(shlex.quote, self.words({**changed, **self.arguments, **changed}))]
+        )
 
     def words(self, options: Mapping[str, Any]) -> list[str]:
         """`options` are expressions; those in capitals are positional."""
