@@ -43,7 +43,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]  # the models join them below
 
 
-def _refuse_other_backends() -> None:
+def refuse_other_backends() -> None:
     """One clear line where Keras is set to JAX or PyTorch, before anything fails halfway."""
     backend = os.environ.get("KERAS_BACKEND", "")
     where = f"KERAS_BACKEND={backend}"
@@ -52,19 +52,20 @@ def _refuse_other_backends() -> None:
         where = f"Keras was imported with the backend {backend!r}"
     elif not backend:
         home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        settings = home / "keras.json"
+        if settings.exists() and not settings.is_file():  # of a pipe, Keras would read for ever
+            raise ImportError(f"{settings} must be a file of Keras' settings. Received: something else")
         try:
-            backend = json.loads((home / "keras.json").read_text()).get("backend", "")
+            backend = json.loads(settings.read_text()).get("backend", "")
         except (OSError, ValueError, AttributeError):
             backend = ""
-        where = f"{home / 'keras.json'} says {backend!r}"
+        where = f"{settings} says {backend!r}"
     if backend not in ("", "tensorflow"):
         raise ImportError(
             f"keras_gen runs on Keras' TensorFlow backend, but {where}: set "
             "KERAS_BACKEND=tensorflow before Keras is imported."
         )
 
-
-_refuse_other_backends()
 
 # Both are read where TensorFlow starts. It leaves oneDNN's kernels out on processors without AVX-512 VNNI,
 # though convolutions train up to twice as fast with them there, too; and takes all memory of a GPU at once.
@@ -94,5 +95,6 @@ def _is_command() -> bool:
 
 
 if not _is_command():
+    refuse_other_backends()
     _models = importlib.import_module("keras_gen.models")
     __all__ += [name for name, value in vars(_models).items() if isinstance(value, type)]

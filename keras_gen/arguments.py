@@ -1,6 +1,5 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
-import dataclasses
 import difflib
 import functools
 import inspect
@@ -44,7 +43,7 @@ def checked(function: Function) -> Function:
 
     NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
     as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
-    their ranges, as jsonargparse and documentation want them.
+    their ranges, as documentation wants them.
 
     Raises:
         ValueError: At a call: an argument is not of its type, or is out of its range.
@@ -220,7 +219,10 @@ def as_iterable(value: Any) -> Any:
 
 
 def as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
+        raise ValueError("not a list")
+    return value
 
 
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
@@ -228,7 +230,8 @@ LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
 
 def is_checked(hint: Any) -> bool:
     """Whether a type says more than that something can become an array."""
-    return hint is not Any and not set(typing.get_args(ArrayLike)) <= set(typing.get_args(hint))
+    parts = typing.get_args(hint)  # a list among them, of a function's arguments
+    return hint is not Any and not all(part in parts for part in typing.get_args(ArrayLike))
 
 
 def strictly(hint: Any) -> Any:

@@ -4,8 +4,12 @@ import contextlib
 import csv
 import io
 import json
+import os
+import re
 import signal
 import time
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +18,105 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import callbacks
-from keras_gen.files import written_whole
+from keras_gen.arguments import received
+from keras_gen.files import open_file, printable, read_text, written_whole
+from keras_gen.records import CheckpointNote, TrainingTime, parse_record, read_record
 
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
+MOST_CSV_BYTES = 2**28
 CHECKPOINT_SHARE = 0.01  # at most, of the time
 STEPS_BETWEEN_VOTES = 50  # of several workers, which save and stop all together
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
-    """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch."""
+    """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch.
+
+    Raises:
+        ValueError: The folder is a file, or holds a model by another name.
+    """
+    if not os.path.lexists(folder):
+        return None
+    if not folder.is_dir():
+        raise ValueError(f"{printable(folder)} must be a directory of checkpoints. Move it away.")
     found = []
-    for path in folder.glob("epoch-*-step-*.keras"):
-        numbers = path.stem.split("-")
-        found.append((int(numbers[1]), int(numbers[3]), path))
+    for name in os.listdir(folder):
+        numbers = re.fullmatch(r"epoch-(\d{5,9})-step-(\d{7,12})\.keras", name, re.ASCII)
+        if numbers:
+            found.append((int(numbers[1]), int(numbers[2]), folder / name))
+        elif name.endswith(".keras") and not name.startswith("."):
+            raise ValueError(
+                f"{printable(folder / name)} is not a checkpoint of a run: expected a name like "
+                "epoch-00001-step-0000000.keras. Rename it back, or move it away."
+            )
     if not found:
         return None
     epoch, step, path = max(found)
     return path, epoch, step
 
 
-def save(model: keras.Model, path: Path) -> None:
-    """`model.save`, whole or not at all."""
+def save(model: keras.Model, path: Path, note: CheckpointNote | None = None) -> None:
+    """`model.save`, whole or not at all, with a note as the archive's comment."""
     with written_whole(path) as draft:
         model.save(draft)
+        if note is not None:
+            with zipfile.ZipFile(draft, "a") as archive:
+                archive.comment = note.model_dump_json().encode()
+
+
+def read_note(path: Path) -> CheckpointNote | None:
+    """What a checkpoint says about itself; None for one of before they did."""
+    with open_file(path) as file, zipfile.ZipFile(file) as archive:
+        comment = archive.comment
+    return parse_record(comment, CheckpointNote, printable(path), "") if comment else None
+
+
+def read_rows(path: Path, epoch: int, columns: list[str]) -> list[dict[str, Any]]:
+    """The rows of `metrics.csv` up to the end of an epoch.
+
+    Args:
+        path: The file.
+        epoch: The last row's epoch, from 1; 0 for no row.
+        columns: What a row has; anything where that is not known.
+
+    Raises:
+        ValueError: Rows are missing, or it is no longer what a run writes.
+    """
+    name = printable(path)
+    if not os.path.lexists(path):
+        if epoch:
+            warnings.warn(f"{name} is missing: it will begin with epoch {epoch + 1}.", stacklevel=2)
+        return []
+    try:
+        text = read_text(path, MOST_CSV_BYTES, "utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
+        header = list(reader.fieldnames or ())
+        if "epoch" not in header or (columns and header != columns):
+            expected = ",".join(columns or ["epoch", "...", "learning_rate"])
+            raise ValueError(f"expected the columns {expected}. Received: {received(','.join(header))}")
+        rows: list[dict[str, Any]] = [as_numbers(row, reader.line_num) for row in reader]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{name}: {str(error).removeprefix(f'{name} ')}. {RESTORE}") from None
+    rows = [row for row in rows if row["epoch"] <= epoch]
+    epochs = [row["epoch"] for row in rows]
+    if epochs != list(range(epoch - len(epochs) + 1, epoch + 1)) or (epoch and not epochs):
+        raise ValueError(
+            f"{name}: expected a row for each epoch up to {epoch}. Received: {received(epochs)}. {RESTORE}"
+        )
+    return rows
+
+
+RESTORE = "Restore it, or delete it, and it will begin with the next epoch."
+
+
+def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
+    """A row, its epoch as an integer and the rest as it is, if that is numbers."""
+    try:
+        for text in row.values():
+            float(text)  # of more columns than the header, it is a list
+        return {**row, "epoch": int(row["epoch"])}
+    except (ValueError, TypeError):
+        text = received(",".join(map(str, row.values())))
+        raise ValueError(f"expected a number for each column in line {line}. Received: {text}") from None
 
 
 class Stop(Exception):  # noqa: N818 (not an error)
@@ -55,7 +135,13 @@ class Keeper(keras.callbacks.Callback):
         max_minutes: Minutes until it stops; None for no limit.
         strategy: Of a distributed run. Several workers save and stop all together: every 50 steps they
             ask each other whether one of them is to.
+        columns: Of `metrics.csv`, where they are known.
+
+    Raises:
+        ValueError: `metrics.csv` or `time.json` is damaged.
     """
+
+    identity: str | None = None  # of the run, for the notes of its checkpoints
 
     def __init__(
         self,
@@ -64,6 +150,7 @@ class Keeper(keras.callbacks.Callback):
         step: int,
         max_minutes: float | None,
         strategy: tf.distribute.Strategy,
+        columns: list[str],
     ):
         super().__init__()
         self.directory = directory
@@ -73,7 +160,7 @@ class Keeper(keras.callbacks.Callback):
         self.together = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self.budget = None if max_minutes is None else callbacks.TimeBudget(max_minutes)
         self.signal: int | None = None
-        self._rows = self._read_rows()
+        self._rows = read_rows(directory / "metrics.csv", epoch, columns)
         self._resumed_metrics: list[np.ndarray] | None = None
         self._next_save = 0.0
         self._seconds_before = self._read_seconds()  # of training, before the run was resumed
@@ -139,7 +226,12 @@ class Keeper(keras.callbacks.Callback):
         start = time.monotonic()
         folder = self.directory / "checkpoints"
         path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
-        save(self.model, path)
+        columns = list(self._rows[-1]) if self._rows else []
+        save(
+            self.model,
+            path,
+            CheckpointNote(run=self.identity, epoch=self.epoch, step=self.step, columns=columns),
+        )
         self._write_seconds()
         for older in folder.glob("*.keras"):
             if older != path:
@@ -147,19 +239,12 @@ class Keeper(keras.callbacks.Callback):
         now = time.monotonic()
         self._next_save = now + max(CHECKPOINT_SECONDS, (now - start) / CHECKPOINT_SHARE)
 
-    def _read_rows(self) -> list[dict[str, Any]]:
-        """The rows up to the checkpoint; what came after it will be computed again."""
-        path = self.directory / "metrics.csv"
-        if not path.exists():
-            return []
-        with open(path, newline="") as file:
-            return [row for row in csv.DictReader(file) if int(row["epoch"]) <= self.epoch]
-
     def _read_seconds(self) -> float:
-        try:
-            return json.loads((self.directory / "time.json").read_text())["training_seconds"]
-        except (OSError, ValueError, KeyError):
+        path = self.directory / "time.json"
+        if not os.path.lexists(path):
             return 0.0
+        remedy = "Correct it, or delete it, and the time is counted from 0."
+        return read_record(path, TrainingTime, remedy).training_seconds
 
     def _write_seconds(self) -> None:
         """What training has taken, validation and pictures included."""
@@ -170,7 +255,8 @@ class Keeper(keras.callbacks.Callback):
 
     def _write_rows(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, self._rows[-1], lineterminator="\n")
+        columns = dict.fromkeys(name for row in self._rows for name in row)
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
         with written_whole(self.directory / "metrics.csv") as path:

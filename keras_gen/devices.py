@@ -14,8 +14,10 @@ import dataclasses
 import functools
 from typing import Any, Literal
 
+import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Count, checked
 from keras_gen.hardware import computes_in_bfloat16
 
 FIRST_WITH_BFLOAT16 = (8, 0)  # NVIDIA Ampere
@@ -30,11 +32,27 @@ class Device:
         kind: `"CPU"` or `"GPU"`.
         compute_capability: Of an NVIDIA GPU, (major, minor); None where it is unknown.
         bfloat16: Whether a CPU has instructions for products in bfloat16.
+
+    Raises:
+        ValueError: An argument is of another type.
     """
 
     kind: Literal["CPU", "GPU"]
     compute_capability: tuple[int, int] | None = None
     bfloat16: bool = False
+
+
+Device.__init__ = checked(Device.__init__)  # type: ignore[method-assign]
+
+
+def refuse_channels_first() -> None:
+    """Raises a ValueError where Keras is set to an order of axes that no model here has."""
+    order = keras.config.image_data_format()
+    if order != "channels_last":
+        raise ValueError(
+            "keras_gen's models take images (n, height, width, channels): set image_data_format to "
+            f"channels_last, in keras.json or by keras.config.set_image_data_format. Received: {order}"
+        )
 
 
 @functools.cache
@@ -46,7 +64,10 @@ def current_device() -> Device:
     return Device("GPU", tf.config.experimental.get_device_details(gpus[0]).get("compute_capability"))
 
 
-def uses_xla(data: Literal["images", "text"], device: Device | None = None, num_replicas: int = 1) -> bool:
+@checked
+def uses_xla(
+    data: Literal["images", "text"], device: Device | None = None, num_replicas: Count = 1
+) -> bool:
     """Whether training is compiled with XLA where nobody says so.
 
     Args:
@@ -67,6 +88,7 @@ def uses_xla(data: Literal["images", "text"], device: Device | None = None, num_
     return device.kind == "GPU" and (device.compute_capability or (0, 0)) < FIRST_WITHOUT_XLA
 
 
+@checked
 def uses_cudnn(device: Device | None = None) -> bool:
     """Whether an LSTM is left to cuDNN's kernel.
 
@@ -78,6 +100,7 @@ def uses_cudnn(device: Device | None = None) -> bool:
     return (device or current_device()).kind == "GPU"
 
 
+@checked
 def resolve_dtype(policy: Any, device: Device | None = None) -> Any:
     """The dtype policy that `"auto"` means on a device; any other is returned as it is.
 
@@ -86,7 +109,7 @@ def resolve_dtype(policy: Any, device: Device | None = None) -> Any:
     >>> resolve_dtype("auto", Device("GPU", (8, 0))), resolve_dtype("auto", Device("GPU", (7, 5)))
     ('mixed_bfloat16', 'float32')
     """
-    if policy != "auto":
+    if not (isinstance(policy, str) and policy == "auto"):
         return policy
     device = device or current_device()
     if device.kind == "GPU":

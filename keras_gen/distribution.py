@@ -1,7 +1,7 @@
 """Training on several GPUs or machines: which `tf.distribute` strategy, and who writes the run."""
 
+import collections
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from keras_gen.records import TFConfig, parse_record
 
 EXAMPLE = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 PORTS = range(16384, 32768)  # below those that systems give to clients
@@ -51,24 +53,20 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 def check_tf_config(text: str) -> None:
     """Raises a ValueError where TF_CONFIG does not name the workers and which of them this process is."""
-    try:
-        config = json.loads(text)
-        cluster, task = config["cluster"], config["task"]
-        kind, index = task["type"], int(task["index"])
-        hosts = {job: list(addresses) for job, addresses in cluster.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"TF_CONFIG must be like {EXAMPLE} ({type(error).__name__}: {error}). Received: {text}"
-        ) from None
-    for job in (*hosts, kind):
-        if job not in ("chief", "worker"):
+    remedy = f"It must be like {EXAMPLE}."
+    config = parse_record(text.encode(errors="replace"), TFConfig, "TF_CONFIG", remedy)
+    addresses = collections.Counter(address for each in config.cluster.values() for address in each)
+    for address, times in addresses.most_common(1):
+        if times > 1:
             raise ValueError(
-                f"TF_CONFIG: strategy multi_worker has tasks of type chief and worker only. Received: {job}"
+                f"TF_CONFIG: each task must have an address of its own. Received: {address} {times} times"
             )
-    if not 0 <= index < len(hosts.get(kind, ())):
+    kind, index = config.task.type, config.task.index
+    number = len(config.cluster.get(kind, ()))
+    if index >= number:
         raise ValueError(
-            f"TF_CONFIG: task {kind} {index} is not in the cluster. Received: {len(hosts.get(kind, ()))} "
-            f"addresses of type {kind}"
+            f"TF_CONFIG: task {kind} {index} is not in the cluster. "
+            f"Received: {number} addresses of type {kind}"
         )
 
 
@@ -85,16 +83,19 @@ def slurm_workers() -> tuple[list[str], int]:
         tasks = slurm.expand_tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
         first_port = 16 * int(os.environ["SLURM_JOB_ID"])
         index = int(os.environ["SLURM_PROCID"])
+        workers = [
+            f"{host}:{PORTS[(first_port + number) % len(PORTS)]}"
+            for host, count in zip(hosts, tasks, strict=True)
+            for number in range(count)
+        ]
+        if not 0 <= index < len(workers):
+            raise ValueError(f"SLURM_PROCID is {index}, of {len(workers)} tasks")
     except (KeyError, ValueError) as error:
         raise ValueError(
             "strategy multi_worker cannot read the workers from Slurm's variables "
             f"({type(error).__name__}: {error}). Start it with srun, or set TF_CONFIG to {EXAMPLE}."
         ) from None
-    return [
-        f"{host}:{PORTS[(first_port + number) % len(PORTS)]}"
-        for host, count in zip(hosts, tasks, strict=True)
-        for number in range(count)
-    ], index
+    return workers, index
 
 
 def slurm_gpus(gpus: list[Any], workers: list[str], index: int) -> list[Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import callbacks, fitting, models, watching
+from keras_gen.arguments import LARGEST
 from keras_gen.building import Data
 from keras_gen.checkpoints import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, save
 
@@ -55,7 +56,7 @@ class Costs:
     def steps_within(self, seconds: float, steps_per_epoch: int) -> int:
         """The most steps that a run can have which takes no longer; 0 where there is no time for one."""
         fewest, too_many = 0, 1
-        while self.of_run(too_many, steps_per_epoch) <= seconds:
+        while fewest < LARGEST and self.of_run(too_many, steps_per_epoch) <= seconds:
             fewest, too_many = too_many, 2 * too_many
         while too_many - fewest > 1:
             middle = (fewest + too_many) // 2
@@ -63,7 +64,7 @@ class Costs:
                 fewest = middle
             else:
                 too_many = middle
-        return fewest
+        return min(fewest, LARGEST)
 
 
 def seconds_to_measure(seconds: float) -> float:

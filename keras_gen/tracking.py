@@ -12,7 +12,8 @@ import keras
 from tensorboard.plugins.hparams import api as hparams
 
 from keras_gen import tensorboard
-from keras_gen.files import written_whole
+from keras_gen.files import printable, written_whole
+from keras_gen.records import MLflowFacts, read_record
 
 
 @contextlib.contextmanager
@@ -81,8 +82,16 @@ class MLflowRun:
         import mlflow.keras
 
         known = self.directory / "mlflow.json"
-        run_id = json.loads(known.read_text())["run_id"] if known.exists() else None
-        with mlflow.start_run(run_id=run_id, run_name=self.directory.name) as run:
+        remedy = "Delete it, and MLflow gets a new run."
+        run_id = read_record(known, MLflowFacts, remedy).run_id if os.path.lexists(known) else None
+        try:
+            run = mlflow.start_run(run_id=run_id, run_name=self.directory.name)
+        except mlflow.MlflowException as error:
+            raise ValueError(
+                f"{printable(known)}: MLflow's store {mlflow.get_tracking_uri()} cannot continue this run "
+                f"({str(error).splitlines()[0]}). {remedy}"
+            ) from error
+        with run:
             with written_whole(known) as path:
                 path.write_text(json.dumps({"run_id": run.info.run_id}) + "\n")
             mlflow.log_params(plain(values))

@@ -12,13 +12,18 @@ model.keras       the trained model
 import contextlib
 import dataclasses
 import datetime
+import difflib
 import gc
+import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import typing
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,15 +44,18 @@ from keras_gen import (
     tracking,
     watching,
 )
+from keras_gen.arguments import Count, Positive, Seed, check, checked, received
 from keras_gen.building import Data
-from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, save
+from keras_gen.checkpoints import Keeper, Stop, newest_checkpoint, read_note, save
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
 from keras_gen.distribution import check_batch_size, is_chief, lost_workers_named, make_strategy
-from keras_gen.files import written_whole
+from keras_gen.files import printable, written_whole
 from keras_gen.hardware import hardware_info
-from keras_gen.loading import load_model
+from keras_gen.locks import check_is_new, locked
+from keras_gen.presets.loading import load_keras_file, read_config
 from keras_gen.recipes import find_recipe
+from keras_gen.records import CheckpointNote, RunConfig, read_record
 
 # What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
 # and the step in it (both from 0) that the run starts from.
@@ -73,20 +81,21 @@ class StoppedEarly(Exception):  # noqa: N818 (not an error)
 # === Starting and resuming ===
 
 
+@checked
 def train(
     recipe: str = "vae",
     *,
-    data: str | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    max_minutes: float | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    discriminator_learning_rate: float | None = None,
+    data: str | os.PathLike | None = None,
+    epochs: Count | None = None,
+    steps: Count | None = None,
+    minutes: Positive | None = None,
+    max_minutes: Positive | None = None,
+    batch_size: Count | None = None,
+    learning_rate: Positive | None = None,
+    discriminator_learning_rate: Positive | None = None,
     learning_rate_decay: bool = True,
-    seed: int = 0,
-    out: str | None = None,
+    seed: Seed = 0,
+    out: str | os.PathLike | None = None,
     strategy: Literal["none", "mirrored", "multi_worker"] = "none",
     dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] | None = None,
     mlflow: str | None = None,
@@ -143,23 +152,17 @@ def train(
         )
     if minutes is not None and strategy == "multi_worker":
         raise ValueError("minutes is for one machine. With strategy multi_worker choose epochs or steps.")
-    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be 1 or more. Received: {value}")
-    for name, number in (
-        ("minutes", minutes),
-        ("max_minutes", max_minutes),
-        ("learning_rate", learning_rate),
-        ("discriminator_learning_rate", discriminator_learning_rate),
-    ):
-        if number is not None and not number > 0:
-            raise ValueError(f"{name} must be more than 0. Received: {number}")
+    for name, path in (("data", data), ("out", out)):
+        if path is not None and (not os.fspath(path) or "\0" in os.fspath(path)):
+            raise ValueError(f"{name} must be a path, or be left out. Received: {os.fspath(path)!r}")
+    check_names("hyperparameters", hyperparameters or {}, hyperparameter_names(recipe))
+    data_options = checked_options(loader_of(recipe), data_options or {})
     if discriminator_learning_rate is None and issubclass(getattr(models, chosen.model), models.GAN):
         discriminator_learning_rate = (
             learning_rate or chosen.discriminator_learning_rate or chosen.learning_rate
         )
     options: dict[str, Any] = {
-        "data": data or chosen.dataset,
+        "data": chosen.dataset if data is None else os.fspath(data),
         "epochs": epochs if given else chosen.epochs,
         "steps": steps,
         "batch_size": batch_size or chosen.batch_size,
@@ -171,9 +174,9 @@ def train(
         "dtype_policy": devices.resolve_dtype(dtype_policy or chosen.dtype_policy),
         "mlflow": mlflow,
     }
-    if options["data"] not in {**DATASETS, **TEXTS} and Path(options["data"]).exists():
+    if options["data"] not in {**DATASETS, **TEXTS} and os.path.exists(options["data"]):
         options["data"] = str(Path(options["data"]).resolve())
-    loading = {**loader_options(loader_of(recipe)), **chosen.data_options, **(data_options or {})}
+    loading = {**loader_options(loader_of(recipe)), **chosen.data_options, **data_options}
     try:
         json.dumps(loading)
     except TypeError as error:
@@ -183,18 +186,41 @@ def train(
     if loading.get("data_dir") is not None:
         loading["data_dir"] = str(Path(loading["data_dir"]).resolve())
     name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    directory = Path(out) if out else Path("runs") / name
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ValueError(
-            f"{directory} is not empty: expected a new directory, so that no run is overwritten. "
-            f"Choose another, delete it, or continue the run with: keras-gen resume {directory}"
-        )
+    directory = Path("runs") / name if out is None else Path(out)
+    check_is_new(directory)
     hyperparameters = {**chosen.hyperparameters, **(hyperparameters or {})}
     for key, value in hyperparameters.items():
         if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
             hyperparameters[key] = value.item()
     run = Run(directory, recipe, options, loading, hyperparameters)
-    return run.train(max_minutes, progress, minutes, started)
+    return run.train(max_minutes, progress, minutes, started, is_new=True)
+
+
+def check_names(what: str, given: dict[str, Any], known: Iterable[str]) -> None:
+    """Raises a ValueError where a name is not among those there are."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{what} must be among: {', '.join(known)}. Received: {received(name)}.{hint}")
+
+
+def of_recipe(recipe: str) -> dict[str, Any]:
+    """Options that have a recipe's values where they are not given."""
+    chosen = find_recipe(recipe)
+    return {
+        "data": chosen.dataset,
+        "batch_size": chosen.batch_size,
+        "learning_rate": chosen.learning_rate,
+        "dtype_policy": chosen.dtype_policy,
+    }
+
+
+def checked_options(loader: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Further arguments of `load_dataset`, or `load_text`, as their types have them, or a ValueError."""
+    check_names("data_options", options, loader_options(loader))
+    hints = typing.get_type_hints(inspect.unwrap(getattr(datasets, loader)), include_extras=True)
+    return {name: check(name, value, hints.get(name, Any)) for name, value in options.items()}
 
 
 def loader_of(recipe: str) -> str:
@@ -202,8 +228,9 @@ def loader_of(recipe: str) -> str:
     return getattr(models, find_recipe(recipe).model).loader
 
 
+@checked
 def resume(
-    directory: str | os.PathLike, max_minutes: float | None = None, progress: Progress | None = None
+    directory: str | os.PathLike, max_minutes: Positive | None = None, progress: Progress | None = None
 ) -> Path:
     """Continues a run where its newest checkpoint left it, as if it had never stopped.
 
@@ -216,11 +243,12 @@ def resume(
         The run directory.
 
     Raises:
-        ValueError: `directory` is not a run directory.
+        ValueError: `directory` is not a run directory, another process has it, or one of its files is
+            damaged, of another run or gone. Nothing is changed then.
         StoppedEarly: The time was up, or the run was interrupted.
     """
     run = Run.read(Path(directory))
-    if (run.directory / "model.keras").exists():
+    if run.is_finished():
         return run.directory
     return run.train(max_minutes, progress)
 
@@ -239,12 +267,23 @@ def not_hyperparameters(recipe: str) -> set[str]:
     return names | {"num_classes"} if chosen.uses_labels else names
 
 
+def hyperparameter_names(recipe: str) -> list[str]:
+    """The constructor arguments of a recipe's model that are options of a run, or networks."""
+    left_out = not_hyperparameters(recipe) - set(NETWORKS) | {"self", "args", "kwargs"}
+    names: list[str] = []
+    for part in getattr(models, find_recipe(recipe).model).__mro__:  # each hands the rest on to the next
+        names += inspect.signature(part.__init__).parameters
+        if part is models.BaseModel or "kwargs" not in inspect.signature(part.__init__).parameters:
+            break
+    return [name for name in dict.fromkeys(names) if name not in left_out]
+
+
 # What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
 NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of `train`
 OPTIONS: dict[str, Any] = {
-    name: default
-    for name, default in (train.__kwdefaults__ or {}).items()
-    if name not in ("minutes", "max_minutes", "out", *NOT_RECORDED)
+    name: parameter.default
+    for name, parameter in inspect.signature(train).parameters.items()
+    if name not in ("recipe", "minutes", "max_minutes", "out", *NOT_RECORDED)
 }
 
 
@@ -257,6 +296,106 @@ def refuse_own_networks(names: Sequence[str]) -> None:
         )
 
 
+# What to do with a file that is damaged.
+ANEW = "Move {} away, and keras-gen resume goes on from what else is there, if need be from the beginning."
+
+
+@contextlib.contextmanager
+def blamed(path: Path, note: str = "") -> Iterator[None]:
+    """Says which file asked for what could not be done.
+
+    Raises:
+        ValueError: In place of the errors that tell of what a user can mend.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(
+            f"{printable(path)}{note}: {str(error).rstrip('.')}. Correct what it asks for, or repeat the "
+            "run with keras-gen train."
+        ) from error
+
+
+@contextlib.contextmanager
+def failures_named(directory: Path) -> Iterator[None]:
+    """Turns what TensorFlow and the system say of a full disk or memory into one line, with the run's name.
+
+    Raises:
+        OSError: A file could not be written.
+        MemoryError: The memory is too small.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or isinstance(error, ConnectionError):
+            raise
+        raise unwritable(directory, error.strerror or error) from error
+    except MemoryError as error:
+        raise too_large(directory, error) from error
+    except tf.errors.OpError as error:
+        if "OOM" in error.message:
+            raise too_large(directory, error) from error
+        if isinstance(error, FILE_ERRORS) or str(directory) in error.message:
+            raise unwritable(directory, error) from error
+        raise
+
+
+# TensorFlow's for a file or folder that is not as it should be.
+FILE_ERRORS = (
+    tf.errors.AlreadyExistsError,
+    tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnknownError,
+)
+
+
+def too_large(directory: Path, reason: Any) -> MemoryError:
+    return MemoryError(
+        f"{printable(directory)}: there is not enough memory for this model and batch_size. Choose smaller "
+        f"ones. Received: {in_one_line(reason)}"
+    )
+
+
+def unwritable(directory: Path, reason: Any) -> OSError:
+    return OSError(
+        f"{printable(directory)} could not be written: {in_one_line(reason)}. Make room or mend it, and "
+        f"go on with: keras-gen resume {printable(directory)}"
+    )
+
+
+def in_one_line(reason: Any) -> str:
+    """What an error says first, without TensorFlow's names of operations."""
+    first, *_ = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(reason)).strip().splitlines() or [""]
+    return first.strip().rstrip(".")
+
+
+def as_json(values: dict[str, Any]) -> Any:
+    """Constructor arguments as a model's config has them in a file."""
+    serialized = {
+        name: keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
+        for name, value in values.items()
+    }
+    return json.loads(json.dumps(serialized, default=str))
+
+
+FOLDERS = (
+    "checkpoints",
+    "samples",
+    "logs",
+    *(f"logs/{name}" for name in (tensorboard.TRAIN, tensorboard.VALIDATION, "projector")),
+)
+
+
+def check_folders(directory: Path) -> None:
+    """Raises a ValueError where something else is in the place of a run's folder."""
+    for path in (directory / name for name in FOLDERS):
+        if os.path.lexists(path) and not path.is_dir():
+            raise ValueError(f"{printable(path)} must be a directory. Received: a file. Move it away.")
+
+
 class Run:
     """One run directory and what is in it.
 
@@ -267,6 +406,8 @@ class Run:
         data_options: What else the data's loader takes.
         hyperparameters: Constructor arguments of the model.
         own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
+        identity: What its checkpoints know it by; None for a run of before they did.
+        num_train: Number of training examples when it began, where that is known.
     """
 
     def __init__(
@@ -277,6 +418,8 @@ class Run:
         data_options: dict[str, Any],
         hyperparameters: dict[str, Any],
         own_networks: Sequence[str] = (),
+        identity: str | None = None,
+        num_train: int | None = None,
     ):
         self.directory = directory
         self.recipe = recipe
@@ -284,25 +427,51 @@ class Run:
         self.data_options = data_options
         self.hyperparameters = hyperparameters
         self.own_networks = own_networks
+        self.identity = identity
+        self.num_train = num_train
         self.budget: dict[str, Any] | None = None  # what the number of steps follows from
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
-        """Reads `config.json` back."""
+        """Reads `config.json` back.
+
+        Raises:
+            ValueError: There is none, or something in it is not as `train` writes it.
+        """
         path = directory / "config.json"
-        try:
-            config = json.loads(path.read_text())
-            about = config.pop("run")
-            recipe = about["recipe"]
-            defaults = loader_options(loader_of(recipe))
-            options = {name: config.pop(name, default) for name, default in OPTIONS.items()}
-            data_options = {name: config.pop(name, default) for name, default in defaults.items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        if not os.path.lexists(path):
             raise ValueError(
-                f"{directory} is not a run directory: expected the config.json that keras-gen "
-                f"train writes there ({type(error).__name__}: {error})."
-            ) from None
-        return cls(directory, recipe, options, data_options, config, about.get("own_networks", ()))
+                f"{printable(directory)} is not a run directory: expected one with the config.json that "
+                "keras-gen train writes."
+            )
+        config = read_record(path, RunConfig, "Correct it, or repeat the run with keras-gen train.")
+        facts, values = config.run, dict(config.model_extra or {})
+        version = f" (written by keras_gen {facts.keras_gen}; this is {__version__})"
+        with blamed(path, version if facts.keras_gen not in (None, __version__) else ""):
+            defaults = loader_options(loader_of(facts.recipe))
+            hints = typing.get_type_hints(inspect.unwrap(train), include_extras=True)
+            options = {
+                name: check(name, values.pop(name, default), hints[name])
+                for name, default in OPTIONS.items()
+            }
+            options.update(
+                (name, value) for name, value in of_recipe(facts.recipe).items() if options[name] is None
+            )
+            data_options = checked_options(
+                loader_of(facts.recipe),
+                {name: values.pop(name, default) for name, default in defaults.items()},
+            )
+            check_names("hyperparameters", values, hyperparameter_names(facts.recipe))
+        return cls(
+            directory,
+            facts.recipe,
+            options,
+            data_options,
+            values,
+            facts.own_networks,
+            facts.id,
+            facts.num_train,
+        )
 
     def describe(self, model: models.BaseModel) -> None:
         """Takes over all of a model's constructor arguments, also those that nobody gave."""
@@ -310,8 +479,9 @@ class Run:
         self.hyperparameters = {name: described[name] for name in described if name not in left_out}
         self.own_networks = [name for name in NETWORKS if described.get(name) is not None]
 
-    def write(self, model: models.BaseModel) -> None:
+    def write(self, model: models.BaseModel, data: Data) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
+        self.identity, self.num_train = uuid.uuid4().hex, data.num_train
         config = {
             **self.options,
             **self.data_options,
@@ -322,7 +492,9 @@ class Run:
                 "own_networks": self.own_networks,
                 "budget": self.budget,
                 "parameters": model.count_params(),
+                "num_train": self.num_train,
                 "jit_compile": model.jit_compile,  # bits repeat with the same one alone
+                "id": self.identity,
                 "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
                 "keras_gen": __version__,
                 "numpy": np.__version__,
@@ -332,53 +504,105 @@ class Run:
         with written_whole(self.directory / "config.json") as path:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
+    def is_finished(self) -> bool:
+        """Whether there is a trained model, and a whole one."""
+        path = self.directory / "model.keras"
+        if not os.path.lexists(path):
+            return False
+        try:
+            read_config(path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. {ANEW.format(path)}") from None
+        return True
+
     def train(
         self,
         max_minutes: float | None = None,
         progress: Progress | None = None,
         minutes: float | None = None,
         started: float = 0.0,
+        is_new: bool = False,
     ) -> Path:
-        """Trains from the newest checkpoint, or from the beginning, to the end."""
-        options = self.options
-        mlflow = options["mlflow"]
+        """Trains from the newest checkpoint, or from the beginning, to the end.
+
+        Args:
+            max_minutes: See `resume`.
+            progress: See `resume`.
+            minutes: Time to fill, where no number of steps or epochs is chosen.
+            started: When `minutes` began.
+            is_new: Whether the directory must have nothing in it.
+        """
+        mlflow = self.options["mlflow"]
         mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
-        strategy = make_strategy(options["strategy"])
-        check_batch_size(strategy, options["batch_size"])
+        strategy = make_strategy(self.options["strategy"])
+        check_batch_size(strategy, self.options["batch_size"])
+        with contextlib.ExitStack() as stack:
+            if is_chief(strategy):
+                stack.enter_context(locked(self.directory))
+                if is_new:
+                    check_is_new(self.directory, is_locked=True)
+                elif self.is_finished():
+                    return self.directory
+                check_folders(self.directory)
+            stack.enter_context(failures_named(self.directory))
+            self.train_alone(strategy, mlflow_run, max_minutes, progress, minutes, started, is_new)
+        return self.directory
+
+    def train_alone(
+        self,
+        strategy: tf.distribute.Strategy,
+        mlflow_run: tracking.MLflowRun | None,
+        max_minutes: float | None,
+        progress: Progress | None,
+        minutes: float | None,
+        started: float,
+        is_new: bool,
+    ) -> None:
+        """`train`, in a directory that no other process has."""
+        options, chief = self.options, is_chief(strategy)
         keras.utils.set_random_seed(options["seed"])
-        data = self.load_data()
+        with self.blamed(is_new):
+            data = self.load_data()
+            self.check_data(data)
         if minutes is None:
             self.choose_epochs(data)
         else:
             self.choose_steps(data, strategy, minutes, started)
             keras.utils.set_random_seed(options["seed"])  # the run does not depend on the measurement
         checkpoint = newest_checkpoint(self.directory / "checkpoints")
-        with strategy.scope():
-            model = self.build(data) if checkpoint is None else load_model(checkpoint[0])
-        if checkpoint is None:
-            self.describe(model)
-        chief = is_chief(strategy)
-        # The other workers must save with the chief, since reading metrics is collective.
-        place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
-        if chief and not (self.directory / "config.json").exists():
-            self.write(model)
         _, epoch, step = checkpoint or (None, 0, 0)
         steps = options["steps"] or options["epochs"] * data.steps_per_epoch
+        with strategy.scope():
+            if checkpoint is None:
+                with self.blamed(is_new):
+                    model = self.build(data)
+                self.describe(model)
+                note = None
+            else:
+                model, note = self.load(checkpoint, data, steps)
+        # The other workers must save with the chief, since reading metrics is collective.
+        place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
+        columns = [] if note is None else note.columns
+        keeper = Keeper(place, epoch, step, max_minutes, strategy, columns)
+        shown = progress(data, steps, epoch, step) if chief and progress is not None else None
+        if progress is not None and chief and not isinstance(shown, keras.callbacks.Callback):
+            raise ValueError(f"progress must make a keras.callbacks.Callback. Received: {received(shown)}")
+        if chief and not (self.directory / "config.json").exists():
+            self.write(model, data)
+        keeper.identity = self.identity
         epochs = -(-steps // data.steps_per_epoch)
-        keeper = Keeper(place, epoch, step, max_minutes, strategy)
         watchers = watching.watchers(self.directory, model, data, epochs) if chief else []
-        if chief and progress is not None:
-            watchers.append(progress(data, steps, epoch, step))
+        watchers += [] if shown is None else [shown]
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
+            if chief and mlflow_run is not None:
+                watchers += stack.enter_context(mlflow_run.started(values))
             if chief:
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)
-            if chief and mlflow_run is not None:
-                watchers += stack.enter_context(mlflow_run.started(values))
             stack.enter_context(keeper.stopping_at_signals())
             stack.enter_context(lost_workers_named(self.directory))
             try:
@@ -391,7 +615,69 @@ class Run:
                 last.set_model(model)
                 last.write_file("final")
             save(model, place / "model.keras")  # last, for it says that the run is finished
-        return self.directory
+
+    def blamed(self, is_new: bool) -> Any:
+        """Says that `config.json` asked for what cannot be done, unless `train`'s arguments did."""
+        return contextlib.nullcontext() if is_new else blamed(self.directory / "config.json")
+
+    def check_data(self, data: Data) -> None:
+        """Raises a ValueError where the data has another size than when the run began."""
+        if self.num_train not in (None, data.num_train):
+            raise ValueError(
+                f"the run began with {self.num_train:,} training examples of {data.name}. Received: "
+                f"{data.num_train:,}"
+            )
+
+    def load(
+        self, checkpoint: tuple[Path, int, int], data: Data, steps: int
+    ) -> tuple[models.BaseModel, CheckpointNote | None]:
+        """The model in a checkpoint, and what the checkpoint says about itself.
+
+        Raises:
+            ValueError: The checkpoint is damaged, or of another run or another model than this one.
+        """
+        path, epoch, step = checkpoint
+        try:
+            model, note = load_keras_file(path), read_note(path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. {ANEW.format(path)}") from error
+        expected = self.expected(data)
+        described = as_json(model.get_config()) if isinstance(model, models.BaseModel) else {}
+        wanted, found = find_recipe(self.recipe).model, type(model).__name__
+        done = epoch * data.steps_per_epoch + step
+        problems = [
+            f"expected the model {wanted}. Received: {found}" if found != wanted else "",
+            "it is of another run"
+            if self.identity is not None and (note is None or note.run != self.identity)
+            else "",
+            f"it was renamed: it is of epoch {note.epoch}, step {note.step}"
+            if note and (note.epoch, note.step) != (epoch, step)
+            else "",
+            f"expected one of the run's {steps:,} steps. Received: one after {done:,}"
+            if done > steps or step >= data.steps_per_epoch
+            else "",
+            *(
+                f"expected {name}={received(value)}, as in config.json and the data. Received: "
+                f"{name}={received(described.get(name))}"
+                for name, value in expected.items()
+                if described.get(name) != value
+            ),
+        ]
+        problem = next(filter(None, problems), None)
+        if problem is not None:
+            raise ValueError(
+                f"{printable(path)} is not a checkpoint of this run: {problem}. {ANEW.format(path)}"
+            )
+        return model, note
+
+    def expected(self, data: Data) -> dict[str, Any]:
+        """The constructor's arguments that `config.json` and the data give, as JSON has them."""
+        chosen = find_recipe(self.recipe)
+        uses_labels = chosen.uses_labels or self.hyperparameters.get("num_classes") is not None
+        model_class = getattr(models, chosen.model)
+        from_data = model_class.arguments_from(data, uses_labels, **self.hyperparameters)
+        arguments = {**self.hyperparameters, **from_data}
+        return as_json({name: value for name, value in arguments.items() if value is not None})
 
     def load_data(self) -> Data:
         """The data as the options have it."""

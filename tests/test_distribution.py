@@ -126,12 +126,18 @@ def config(index: int = 0, kind: str = "worker", **cluster) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     (
-        ("{", "TF_CONFIG must be like .*JSONDecodeError"),
-        ("[]", "TF_CONFIG must be like .*Received: \\[\\]"),
-        ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG must be like .*KeyError: 'task'"),
+        ("", "TF_CONFIG: expected JSON. Received: EOF .* It must be like"),
+        ("[]", r"TF_CONFIG: the content must be an object. Received: \[\]. It must be like"),
+        ("[" * 100_000, "TF_CONFIG: expected JSON. Received: recursion limit exceeded"),
+        ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG: task is missing. It must be like"),
+        (config(True), "TF_CONFIG: task.index must be a valid integer. Received: True"),
+        (config(-1), "TF_CONFIG: task.index must be greater than or equal to 0. Received: -1"),
+        (config(worker="a:1"), "TF_CONFIG: cluster.worker must be a valid array. Received: 'a:1'"),
+        (config(worker=["a"]), "TF_CONFIG: cluster.worker.0 must match pattern .* Received: 'a'"),
+        (config(worker=["a:1", "a:1"]), "each task must have an address of its own. Received: a:1 2 times"),
         (config(2), "task worker 2 is not in the cluster. Received: 1"),
-        (config(kind="evaluator"), "of type chief and worker only. Received: evaluator"),
-        (config(worker=["a:1"], ps=["b:1"]), "of type chief and worker only. Received: ps"),
+        (config(kind="evaluator"), "task.type must be 'chief' or 'worker'. Received: 'evaluator'"),
+        (config(worker=["a:1"], ps=["b:1"]), "name in cluster must be 'chief' or 'worker'. Received: 'ps'"),
     ),
 )
 def test_a_bad_tf_config_is_one_line(monkeypatch, text, message):
@@ -171,6 +177,9 @@ def test_workers_of_a_slurm_step_on_nodes_without_gpus(monkeypatch):
         monkeypatch.setenv(name, value)
     workers = ["gpu09:16480", "gpu09:16481", "gpu10:16480", "gpu10:16481", "login:16480"]
     assert distribution.slurm_workers() == (workers, 3)
+    monkeypatch.setenv("SLURM_PROCID", "5")
+    with pytest.raises(ValueError, match="cannot read the workers.*SLURM_PROCID is 5, of 5 tasks"):
+        distribution.make_strategy("multi_worker")
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(ValueError, match="cannot read the workers.*SLURM_STEP_NODELIST.*srun"):
         distribution.make_strategy("multi_worker")

@@ -22,15 +22,16 @@ USED_BY_RUNS = {
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
     "arguments": set(),
+    "arrays": {"arguments"},
     "files": set(),
     "memory": set(),
     "records": {"arguments", "files"},
     "losses": {"arguments"},
-    "layers": {"arguments", "devices"},
+    "layers": {"arguments", "devices", "memory"},
     "optimizers": {"arguments"},
     "hardware": {"arguments"},
     "devices": {"arguments", "hardware"},
-    "images": {"arguments", "files"},
+    "images": {"arguments", "arrays", "files", "memory"},
     "tensorboard": {"arguments", "files"},
     "tokenizers": {"arguments", "memory"},
     "datasets": {"arguments", "files", "images", "memory", "records", "tokenizers"},
@@ -38,6 +39,7 @@ ALLOWED = {
     "presets": {"arguments", "files", "hardware", "images", "records"},
     "models": {
         "arguments",
+        "arrays",
         "memory",
         "datasets",
         "devices",
@@ -48,9 +50,20 @@ ALLOWED = {
         "presets",
         "tokenizers",
     },
-    "metrics": {"arguments", "datasets", "files", "images", "memory", "tokenizers"},
-    "callbacks": {"arguments", "datasets", "files", "images", "hardware", "metrics", "tensorboard"},
-    "distribution": set(),
+    "metrics": {"arguments", "arrays", "datasets", "files", "images", "memory", "tokenizers"},
+    "callbacks": {
+        "memory",
+        "arguments",
+        "arrays",
+        "datasets",
+        "files",
+        "images",
+        "hardware",
+        "metrics",
+        "tensorboard",
+    },
+    "distribution": {"records"},
+    "locks": {"files"},
     "recipes": {"arguments"},
     "checkpoints": {"arguments", "callbacks", "files", "records"},
     "loading": {"arguments", "checkpoints", "files", "records", "datasets", "models", "presets"},
@@ -58,11 +71,13 @@ ALLOWED = {
     "building": {"datasets", "devices", "models", "recipes"},
     "watching": {"building", "callbacks", "datasets", "models", "tokenizers"},
     "fitting": {"building", "datasets", "distribution"},
-    "planning": {"building", "callbacks", "checkpoints", "fitting", "models", "watching"},
+    "planning": {"arguments", "building", "callbacks", "checkpoints", "fitting", "models", "watching"},
     "training": USED_BY_RUNS
-    | {"building", "checkpoints", "devices", "distribution", "fitting", "planning", "tracking", "watching"}
-    | {"tensorboard"},
-    "sampling": {"arguments", "files", "images", "models"},
+    | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
+    | {"presets", "tensorboard", "watching"},
+    "parsing": {"arguments"},
+    "reporting": {"parsing"},
+    "sampling": {"arguments", "files", "images", "memory", "models", "parsing"},
     "evaluating": {
         "arguments",
         "records",
@@ -71,14 +86,17 @@ ALLOWED = {
         "files",
         "images",
         "loading",
+        "memory",
         "metrics",
         "models",
+        "parsing",
         "presets",
     }
     | {"tensorboard"},
-    "train_options": {"datasets", "models", "recipes", "training"},
+    "train_options": {"arguments", "datasets", "models", "parsing", "recipes", "records", "training"},
     "cli": USED_BY_RUNS
-    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
+    | {"building", "evaluating", "exporting", "parsing", "presets", "reporting", "sampling"}
+    | {"train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",

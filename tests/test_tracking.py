@@ -45,6 +45,16 @@ def test_mlflow_has_the_run_and_goes_on_with_it(options, tmp_path, monkeypatch):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with pytest.raises(StoppedEarly):
         train("vae", **options, out=str(tmp_path / "run"), mlflow=store, max_minutes=1e-6)
+    kept = tmp_path / "run" / "mlflow.json"
+    right = kept.read_text()
+    for content, message in (
+        ("{}", "mlflow.json: run_id is missing. Delete it, and MLflow gets a new run"),
+        ('{"run_id": "' + 32 * "0" + '"}', "mlflow.json: MLflow's store .* does not go on with this run"),
+    ):
+        kept.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            resume(tmp_path / "run")
+    kept.write_text(right)
     run = resume(tmp_path / "run")
     run_id = json.loads((run / "mlflow.json").read_text())["run_id"]
     client = mlflow.MlflowClient(store)

@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +18,16 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_gen import cli, planning, training
 from keras_gen.checkpoints import newest_checkpoint
 from keras_gen.hardware import computes_in_bfloat16
 from keras_gen.loading import load_model
+from keras_gen.locks import locked
 from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
+from keras_gen.tokenizers import CharacterTokenizer
 from keras_gen.training import StoppedEarly, resume, train
 
 SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
@@ -187,7 +192,7 @@ def test_a_data_sets_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fashion_mnist_12k").mkdir()
     seen = []
-    monkeypatch.setattr(training.Run, "train", lambda run, *_: seen.append(run.options["data"]))
+    monkeypatch.setattr(training.Run, "train", lambda run, *_, **__: seen.append(run.options["data"]))
     train("vae", data="fashion_mnist_12k", out="run")
     assert seen == ["fashion_mnist_12k"]
 
@@ -200,11 +205,249 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_that_another_process_trains_is_left_alone(small_data, tmp_path):
+    """The lock is the system's, which frees it however the process ends; `out` may exist."""
+    out = tmp_path / "run"
+    out.mkdir()
+    with locked(out):
+        with pytest.raises(ValueError, match="run is in use: another process trains this run. Wait until"):
+            train("vae", **options(small_data, out))
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    (out / ".lock").touch()  # as a killed process leaves it
+    with pytest.raises(StoppedEarly):
+        train("vae", **options(small_data, out), max_minutes=1e-6)
+    before = snapshot(out)
+    with locked(out), pytest.raises(ValueError, match="run is in use"):
+        resume(out)
+    assert snapshot(out) == before
+
+
+@pytest.mark.slow
+def test_of_two_processes_that_train_into_one_directory_one_does(small_data, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", DYING, str(out), small_data, "99", "train"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    loser = said[both[0].returncode == 0]
+    assert "run is in use: another process trains" in loser or "run is not empty" in loser
+    assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
+
+
+DISK = "runs/a could not be written: .*. Make room or mend it, and go on with: keras-gen resume runs/a"
+MEMORY = (
+    "runs/a: there is not enough memory for this model and batch_size. Choose smaller ones. Received: OOM"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    (
+        (OSError(errno.ENOSPC, "No space left on device"), OSError, DISK),
+        (OSError("Can't write data (errno = 28, error message = 'No space left')"), OSError, DISK),
+        (
+            OSError(errno.EACCES, "Permission denied", "runs/a/x"),
+            PermissionError,
+            "Permission denied: 'runs/a/x'",
+        ),
+        (tf.errors.FailedPreconditionError(None, None, "{{node}} logs; Not a directory"), OSError, DISK),
+        (tf.errors.OutOfRangeError(None, None, "runs/a/logs; File too large\nFailed"), OSError, DISK),
+        (tf.errors.ResourceExhaustedError(None, None, "{{node}} OOM when allocating"), MemoryError, MEMORY),
+    ),
+    ids=lambda value: type(value).__name__,
+)
+def test_a_full_disk_and_too_small_a_memory_are_one_line_with_the_run(error, kind, message):
+    with pytest.raises(kind, match=message) as caught, training.failures_named(Path("runs/a")):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def snapshot(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory, garments) -> Path:
+    """A run that was stopped at the end of its second epoch of three, and the checkpoint of another."""
+    folder = tmp_path_factory.mktemp("stopped")
+    images, labels = (array[:64] for array in garments)
+    images = images[:, ::4, ::4]
+    np.savez(folder / "small.npz", x_train=images, y_train=labels, x_test=images[:32], y_test=labels[:32])
+    for name in ("run", "other"):
+        sizes = {"latent_dim": 3, "widths": (4,), "hidden_units": 8}
+        chosen = options(str(folder / "small.npz"), folder / name, hyperparameters=sizes)
+        with pytest.raises(StoppedEarly):
+            train("vae", **chosen, progress=StopAfterEpochs(2))
+    return folder / "run"
+
+
+class StopAfterEpochs:
+    """A progress callback that asks the run to stop after so many epochs."""
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+
+    def __call__(self, *_):
+        def on_epoch_end(epoch, logs):
+            if epoch + 1 == self.epochs:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+
+
+def edited(**changes):
+    """Another config.json."""
+
+    def edit(run: Path) -> None:
+        config = json.loads((run / "config.json").read_text())
+        (run / "config.json").write_text(json.dumps({**config, **changes}))
+
+    return edit
+
+
+def replaced(name: str, change):
+    """Another content of a file, from what is in it; or another thing in its place."""
+
+    def replace(run: Path) -> None:
+        (path,) = run.glob(name)
+        content = path.read_bytes() if path.is_file() else b""
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        made = change(content) if not isinstance(change, bytes) else change
+        path.write_bytes(made)
+
+    return replace
+
+
+def moved(name: str):
+    """The checkpoint by another name."""
+
+    def move(run: Path) -> None:
+        (path,) = run.glob(CHECKPOINT)
+        path.rename(path.with_name(name))
+
+    return move
+
+
+def of_another(run: Path) -> None:
+    (path,) = run.glob(CHECKPOINT)
+    shutil.copy(OTHERS[0] / "checkpoints" / path.name, path)
+
+
+OTHERS: list[Path] = []
+CHECKPOINT = "checkpoints/*.keras"
+DAMAGES = {
+    "half a checkpoint": (
+        replaced(CHECKPOINT, lambda old: old[:1000]),
+        "damaged .*0.keras away",
+    ),
+    "a checkpoint by another name": (
+        moved("epoch-x-step-y.keras"),
+        "is not a checkpoint of a run",
+    ),
+    "a checkpoint renamed": (
+        moved("epoch-00001-step-0000000.keras"),
+        "renamed: it is of epoch 2, step 0",
+    ),
+    "another run's checkpoint": (of_another, "is not a checkpoint of this run: it is of another run. Move"),
+    "another model": (
+        edited(latent_dim=5),
+        "expected latent_dim=5, .* Received: latent_dim=3",
+    ),
+    "no folder": (
+        replaced("checkpoints", b""),
+        "checkpoints must be a directory. Received: a file",
+    ),
+    "logs": (replaced("logs", b""), "logs must be a directory. Received: a file. Move it away"),
+    "semicolons": (
+        replaced("metrics.csv", lambda old: old.replace(b",", b";")),
+        "metrics.csv: expected the columns epoch,active_units.* Received: 'epoch;.* Restore it",
+    ),
+    "a blank": (replaced("metrics.csv", b""), "metrics.csv: expected the columns epoch,.* Received: ''"),
+    "binary": (
+        replaced("metrics.csv", b"\xff\x00"),
+        "must be utf-8-sig text. Received: 0xff at",
+    ),
+    "a row less": (
+        replaced("metrics.csv", lambda old: b"\n".join(old.split(b"\n")[:2])),
+        r"expected a row for each epoch up to 2. Received: \[1\]",
+    ),
+    "words": (
+        replaced("metrics.csv", lambda old: old.replace(b"\n2,", b"\n2,a")),
+        "expected a number for each column in line 3. Received: '2,a",
+    ),
+    "a time": (
+        replaced("time.json", b'{"training_seconds": "long"}'),
+        "time.json: training_seconds must be a valid number. Received: 'long'. Correct it, or delete it",
+    ),
+    "no JSON": (
+        replaced("config.json", b"{"),
+        "config.json: expected JSON. Received: EOF",
+    ),
+    "epochs": (
+        edited(epochs=1e300),
+        r"config.json: epochs must be .* Received: 1e\+300",
+    ),
+    "recipe": (edited(run={"recipe": "gun"}), "config.json: Unknown model: .* Received: 'gun'"),
+    "newer": (
+        edited(run={"recipe": "vae", "keras_gen": "99.0"}, new=1),
+        r"config.json \(written by keras_gen 99.0; this is .*hyperparameters must be .* Received: 'new'",
+    ),
+    "data": (edited(data="gone.npz"), "config.json: gone.npz does not exist.* Correct what it asks for"),
+    "less data": (
+        edited(run={"recipe": "vae", "num_train": 9}),
+        "9 training examples .* Received: 64",
+    ),
+    "a finished run": (replaced("time.json", b"{}"), "time.json: training_seconds is missing"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_says_which_file_and_stays_as_it_is(stopped_run, tmp_path, name):
+    damage, message = DAMAGES[name]
+    OTHERS[:] = [stopped_run.parent / "other"]
+    run = shutil.copytree(stopped_run, tmp_path / "run")
+    damage(run)
+    before = snapshot(run)
+    with pytest.raises(ValueError, match=message) as caught:
+        resume(run)
+    assert snapshot(run) == before and "\n" not in str(caught.value)
+
+
+def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp_path):
+    run = shutil.copytree(stopped_run, tmp_path / "run")
+    rows = (run / "metrics.csv").read_text()
+    (run / "metrics.csv").write_bytes(b"\xef\xbb\xbf" + rows.replace("\n", "\r\n").encode())
+    (run / "time.json").unlink()
+    resume(run)
+    assert (run / "metrics.csv").read_text().startswith(rows)
+    again = shutil.copytree(stopped_run, tmp_path / "again")
+    (again / "metrics.csv").unlink()
+    with pytest.warns(UserWarning, match="metrics.csv is missing: it will begin with epoch 3"):
+        resume(again)
+    assert [row[:2] for row in (again / "metrics.csv").read_text().splitlines()] == ["ep", "3,"]
+    (again / "model.keras").write_bytes(b"half")
+    with pytest.raises(ValueError, match="model.keras could not be loaded: .* Move .*model.keras away"):
+        resume(again)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
         ({"recipe": "gun"}, "expected one of autoencoder, vae, cvae, .*Received: 'gun'"),
-        ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"epochs": 0}, "epochs must be an integer from 1 to .*Received: 0"),
+        ({"seed": 2**31}, r"seed must be an integer from 0 to 2\*\*31 - 1. Received: 2147483648"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, .* Received: nan"),
+        ({"out": ""}, "out must be a path, or be left out. Received: ''"),
+        ({"out": "a\0b"}, "out must be a path, or be left out"),
+        ({"out": __file__ + "/run"}, "directory that can be made .* Received: .*Not a directory"),
+        ({"data": ""}, "data must be a path, or be left out. Received: ''"),
+        ({"strategy": "two"}, "strategy must be one of 'none', 'mirrored', .* Received: 'two'"),
+        ({"hyperparameters": {"latentdim": 3}}, "Received: 'latentdim'. Did you mean latent_dim?"),
+        ({"hyperparameters": {"image_shape": (8, 8, 1)}}, "hyperparameters must be among: latent_dim, .*"),
+        ({"data_options": {"size": 3}}, "data_options must be among: data_dir, .* Received: 'size'"),
+        ({"data_options": {"data_dir": 3}}, "data_dir must be .* Received: 3"),
+        ({"progress": 3}, "progress must be a function, or None. Received: 3"),
+        ({"progress": lambda *_: None}, "progress must make a keras.callbacks.Callback. Received: None"),
         ({"steps": 5}, "each say how long to train: choose one .*Received: epochs=3, steps=5"),
         ({"minutes": 2}, "each say how long to train: choose one .*Received: epochs=3, minutes=2"),
         ({"epochs": None, "minutes": 2, "strategy": "multi_worker"}, "minutes is for one machine"),
@@ -212,14 +455,22 @@ def test_a_directory_that_is_not_empty_is_refused(small_data, tmp_path):
             {"epochs": None, "minutes": 1e-6},
             "minutes must leave time to train: starting and finishing take",
         ),
-        ({"max_minutes": -1}, "max_minutes must be more than 0"),
+        ({"max_minutes": -1}, "max_minutes must be a finite number, more than 0, or None. Received: -1"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
         ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
         ({"discriminator_learning_rate": 1e-3}, "models with a discriminator: vae has none"),
         ({"data_options": {"label": "Blond_Hair"}}, "label is for celeba"),
-        ({"data_options": {"label": object()}}, "data_options must be what JSON can hold"),
+        ({"data_options": {"label": object()}}, "label must be a string, or None. Received: <object"),
+        (
+            {
+                "recipe": "lstm",
+                "hyperparameters": {},
+                "data_options": {"tokenizer": CharacterTokenizer(["a", "b", "c"])},
+            },
+            "data_options must be what JSON can hold",
+        ),
         ({"recipe": "lstm", "hyperparameters": {}}, r"small.npz is not utf-8 at byte"),
     ),
 )
@@ -438,26 +689,9 @@ def test_killed_at_any_moment_resumes_bit_for_bit(small_data, tmp_path, seconds)
     assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
 
 
-def test_load_model_says_what_is_wrong(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a.txt").write_text("")
-    (tmp_path / "half.keras").write_bytes(b"PK\x03\x04 half a file")
-    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
-        archive.writestr("other.txt", "something else")
-    for source, message in (
-        (tmp_path / "none.keras", "does not exist: expected a run directory, a .keras file or a preset"),
-        (tmp_path / "empty", "neither model.keras nor a checkpoint"),
-        (tmp_path / "a.txt", "Expected a run directory, a .keras file or a preset"),
-        (tmp_path / "half.keras", r"it is damaged or incomplete \(16 bytes, [^()]+\)\.$"),
-        (tmp_path / "other.keras", "could not be loaded: it is damaged, or is not a keras_gen model"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            load_model(source)
-
-
 def test_resume_refuses_what_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match="not a run directory: expected the config.json"):
+    with pytest.raises(ValueError, match="not a run directory: expected one with the config.json"):
         resume(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="not a run directory"):
+    with pytest.raises(ValueError, match="config.json: run is missing. Correct it, or repeat the run"):
         resume(tmp_path)

@@ -12,9 +12,11 @@ import h5py
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_gen import images
-from keras_gen.files import written_whole
+from keras_gen.arguments import checked, received
+from keras_gen.files import printable, written_whole
 from keras_gen.hardware import hardware_info
 
 LARGEST_DIFFERENCE = 1e-2  # of outputs, for weights to be stored in float16
@@ -22,19 +24,33 @@ SAMPLE_TOKENS = 1000
 SMALL = 4096  # numbers: arrays up to here stay in float32, which costs little and spares what is sensitive
 
 
+@checked
 def save_preset(
     model: Any,
     directory: str | os.PathLike,
     card: dict[str, Any] | None,
-    picture: np.ndarray | None,
+    picture: ArrayLike | None,
     weights: Literal["auto", "float16", "float32"],
 ) -> Path:
     """Writes a preset's folder, whole or not at all: see `ImageModel.save_preset`."""
-    if weights not in ("auto", "float16", "float32"):
-        raise ValueError(f"weights must be auto, float16 or float32. Received: {weights!r}")
+    check_card(card or {})
+    if picture is not None:
+        picture = checked_picture(picture)
+    name = os.fspath(directory)
+    if not name or "\0" in name:
+        raise ValueError(f"directory must be the path of a folder to make. Received: {received(name)}")
     directory = Path(directory)
-    if directory.exists():
-        raise ValueError(f"{directory} exists already, and presets overwrite nothing. Choose another path.")
+    if os.path.lexists(directory):
+        raise ValueError(
+            f"{printable(directory)} exists already, and presets overwrite nothing. Choose another path."
+        )
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            "directory must be where a folder can be made. Received: "
+            f"{printable(directory)} ({error.strerror})"
+        ) from None
     with written_whole(directory) as draft:
         draft.mkdir()
         path = draft / "model.keras"
@@ -60,6 +76,25 @@ def save_preset(
         text = json.dumps({**facts(model, draft), **(card or {})}, indent=2) + "\n"
         (draft / "card.json").write_text(text)
     return directory
+
+
+def check_card(card: dict[str, Any]) -> None:
+    """Raises a ValueError where a card says what the model itself says, or what JSON cannot hold."""
+    taken = [name for name in ("model", "files") if name in card]
+    if taken:
+        raise ValueError(f"card must leave {taken[0]} to save_preset. Received: {received(card[taken[0]])}")
+    try:
+        json.dumps(card, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"card must be what JSON can hold. Received: {received(card)} ({error})") from None
+
+
+def checked_picture(picture: Any) -> np.ndarray:
+    """A picture as an array, or a ValueError."""
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise ValueError(f"picture must be uint8 (height, width, 3). Received: {received(array)}")
+    return array
 
 
 def trained_copy(model: Any) -> Any:

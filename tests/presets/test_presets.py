@@ -1,10 +1,14 @@
 """Presets: made, loaded by name, path and URL, and refused where they are not what their card says."""
 
+import concurrent.futures
+import contextlib
 import functools
 import hashlib
 import http.server
 import json
+import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from keras_gen.datasets.text_sources import python_docs
 from keras_gen.evaluating import evaluate_source
 from keras_gen.metrics import label_accuracy
 from keras_gen.models import GAN, VAE, CNNClassifier
-from keras_gen.presets import find_preset, list_presets, read_card
+from keras_gen.presets import downloads, find_preset, list_presets, read_card
 from keras_gen.presets.folders import ASSETS
 
 every_preset = pytest.mark.parametrize("name", list_presets())
@@ -147,10 +151,19 @@ def test_small_arrays_stay_in_float32(tmp_path):
 def test_nothing_is_overwritten_and_nothing_half_is_left(model, preset, tmp_path):
     with pytest.raises(ValueError, match="exists already, and presets overwrite nothing"):
         model.save_preset(preset)
-    with pytest.raises(ValueError, match="weights must be auto, float16 or float32"):
-        model.save_preset(tmp_path / "other", weights="int8")
-    with pytest.raises(TypeError):
-        model.save_preset(tmp_path / "other", {"unjson": object()})
+    other = tmp_path / "other"
+    for arguments, message in (
+        ({"directory": ""}, "directory must be the path of a folder to make. Received: ''"),
+        ({"directory": None}, "directory must be a string, or a PathLike. Received: None"),
+        ({"directory": preset / "card.json" / "x"}, "directory must be where a folder can be made"),
+        ({"weights": "int8"}, "weights must be one of 'auto', 'float16', 'float32'. Received: 'int8'"),
+        ({"card": {"a": object()}}, "card must be what JSON can hold. Received: {'a': <object"),
+        ({"card": {"fd": float("nan")}}, "card must be what JSON can hold. Received: {'fd': nan}"),
+        ({"card": {"files": {}}}, "card must leave files to save_preset. Received: {}"),
+        ({"picture": np.zeros((3, 3))}, r"picture must be uint8 \(height, width, 3\). Received: float64"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.save_preset(**{"directory": other, **arguments})
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -158,13 +171,52 @@ def test_a_changed_file_is_refused(preset):
     content = bytearray((preset / "model.keras").read_bytes())
     content[100] ^= 1
     (preset / "model.keras").write_bytes(content)
-    with pytest.raises(ValueError, match=r"model.keras is damaged or was changed: expected SHA-256"):
+    with pytest.raises(
+        ValueError, match=r"model.keras is damaged or was changed: expected [0-9,]+ bytes of SHA-256"
+    ):
         kg.from_preset(preset)
     (preset / "model.keras").unlink()
     with pytest.raises(ValueError, match=r"is not complete: model.keras is missing"):
         kg.from_preset(preset)
     (preset / "card.json").write_text("{}")
-    with pytest.raises(ValueError, match="is not a preset: expected a folder with model.keras"):
+    with pytest.raises(ValueError, match="card.json: model is missing. A preset is a folder with"):
+        kg.from_preset(preset)
+
+
+def test_a_card_names_the_files_of_a_preset_only(preset):
+    """No file is opened that is none of a preset's, and none that has another size is read."""
+    card = read_card(preset)
+    file = {"sha256": "0" * 64, "bytes": 1}
+    known = "'model.keras', 'samples.png' or 'samples.txt'"
+    for change, message in (
+        ({"files": {**card["files"], "/dev/zero": file}}, f"must be {known}. Received: '/dev/zero'"),
+        ({"files": {**card["files"], "../file": file}}, f"must be {known}. Received: '../file'"),
+        ({"files": {}}, "files must name model.keras. Received: {}"),
+        ({"files": {"model.keras": {"bytes": 1}}}, "files.model.keras.sha256 is missing"),
+        ({"files": {"model.keras": {"bytes": 1, "sha256": "x"}}}, r"must match pattern .* Received: 'x'"),
+        ({"files": {"model.keras": {**file, "bytes": 2**50}}}, "may have at most 4,294,967,296 bytes"),
+        ({"files": {"model.keras": file}}, "expected 1 bytes of SHA-256 0*, as card.json says. Received"),
+    ):
+        (preset / "card.json").write_text(json.dumps({**card, **change}))
+        with pytest.raises(ValueError, match=message):
+            kg.from_preset(preset)
+    for content, message in (
+        (b'{"a":' * 100_000, "card.json: expected JSON. Received: recursion limit exceeded"),
+        (b" " * 2**21, "card.json must have at most 1,048,576 bytes. Received: 2,097,152 bytes"),
+    ):
+        (preset / "card.json").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            kg.from_preset(preset)
+
+
+def test_a_preset_is_made_of_regular_files(preset):
+    (preset / "model.keras").unlink()
+    os.mkfifo(preset / "model.keras")
+    with pytest.raises(ValueError, match="model.keras must be a file. Received: a named pipe"):
+        kg.from_preset(preset)
+    (preset / "model.keras").unlink()
+    (preset / "model.keras").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="model.keras must be a file. Received: a device"):
         kg.from_preset(preset)
 
 
@@ -227,7 +279,7 @@ def test_what_comes_damaged_or_not_at_all_leaves_nothing(preset, host, tmp_path)
     with pytest.raises(ConnectionError, match="card.json could not be downloaded .*404"):
         kg.from_preset(f"{address}/nothing")
     (preset / "card.json").write_text("<html>Sign in</html>")
-    with pytest.raises(ValueError, match="/mine is not a preset"):
+    with pytest.raises(ValueError, match="/mine/card.json: expected JSON. Received: expected value"):
         kg.from_preset(f"{address}/mine")
     assert cached(tmp_path) == []
 
@@ -247,3 +299,97 @@ def test_a_transfer_that_breaks_off_leaves_nothing(preset, host, tmp_path, monke
     with pytest.raises(ConnectionError, match="model.keras could not be downloaded .*IncompleteRead"):
         kg.from_preset(f"{address}/mine")
     assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    (
+        ("ftp://host/mine", "A preset's URL must be like https://host/folder. Received: 'ftp://host/mine'"),
+        ("http:///mine", "A preset's URL must be like https://host/folder"),
+        ("http://host:99999/mine", "URL of a preset is not valid .Port out of range"),
+        ("http://[::1/mine", "URL of a preset is not valid .Invalid IPv6 URL"),
+        ("http://a host/mine", "A URL must not have spaces, .* write them as %20"),
+        ("", "Expected the name, path or URL of a model. Received: ''"),
+        ("a\0b", "Expected the name, path or URL of a model"),
+        (None, "source must be a string, or a PathLike. Received: None"),
+    ),
+)
+def test_urls_that_are_none(url, message):
+    for load in (kg.from_preset, kg.load_model):
+        with pytest.raises(ValueError, match=message):
+            load(url)
+
+
+class Unkind(http.server.BaseHTTPRequestHandler):
+    """Answers as the name of the folder says."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        kind = self.path.split("/")[1]
+        locations = {"ftp": "ftp://127.0.0.1/x", "file": "file:///etc/passwd", "loop": self.path}
+        self.send_response(302 if kind in locations else 200)
+        if kind in locations:
+            self.send_header("Location", locations[kind])
+        if kind == "gzip":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while kind == "drip":
+                self.wfile.write(b"x")
+                time.sleep(0.05)
+            self.wfile.write(b"x" * (2**21 if kind == "large" else 10))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    (
+        ("ftp", "a redirection to ftp://127.0.0.1/x is not followed"),
+        ("file", "Redirection to url 'file:///etc/passwd' is not allowed"),
+        ("loop", "infinite loop"),
+        ("gzip", "expected the file as it is. Received: one compressed by gzip"),
+        ("large", "expected at most 1,048,576 bytes. Received: more"),
+        ("drip", "TimeoutError: it was not there after 1 seconds"),
+    ),
+)
+def test_servers_that_are_unkind(tmp_path, monkeypatch, kind, message):
+    """Time and size have limits, and nothing but HTTP is spoken; one line says so."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(downloads, "SECONDS", 0.6)
+    monkeypatch.setattr(downloads, "BYTES_PER_SECOND", 1e9)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unkind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ConnectionError, match=message) as caught:
+            kg.from_preset(f"http://127.0.0.1:{server.server_port}/{kind}")
+        server.shutdown()
+    assert "\n" not in str(caught.value) and cached(tmp_path) == []
+
+
+def test_a_damaged_download_is_renewed_where_it_can_be(preset, host, tmp_path):
+    address, _ = host
+    url = f"{address}/mine"
+    folder = find_preset(url)
+    for name in ("model.keras", "card.json"):
+        (folder / name).write_bytes(b"damaged")
+        assert kg.from_preset(url).latent_dim == 3
+    (folder / "model.keras").write_bytes(b"damaged")
+    (preset / "card.json").unlink()
+    with pytest.raises(ConnectionError, match="could not be downloaded .*404"):
+        kg.from_preset(url)
+
+
+def test_two_downloads_at_once_make_one_folder(preset, host):
+    address, _ = host
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(find_preset, [f"{address}/mine"] * 4))
+    assert len(set(folders)) == 1 and [path.name for path in folders[0].parent.iterdir()] == [
+        folders[0].name
+    ]
+
+
+def test_a_home_that_is_no_directory(preset, host, monkeypatch):
+    address, _ = host
+    monkeypatch.setenv("KERAS_HOME", str(preset / "card.json"))
+    with pytest.raises(ValueError, match="KERAS_HOME must be a directory .* Received: .*Not a directory"):
+        kg.from_preset(f"{address}/mine")
