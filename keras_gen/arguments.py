@@ -1,5 +1,6 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
+import dataclasses
 import difflib
 import functools
 import inspect
