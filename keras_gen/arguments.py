@@ -203,9 +203,8 @@ def as_string(value: Any) -> str:
 
 
 def as_instance(kind: type, value: Any) -> Any:
-    """One of a dataclass as it is; pydantic would make one of a dictionary."""
     if not isinstance(value, kind):
-        raise ValueError("of another type")
+        raise ValueError("not an instance")
     return value
 
 
@@ -249,7 +248,7 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):  # pydantic would make one of a dict
         return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     return hint
 
