@@ -369,11 +369,9 @@ def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
     if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
         remedy = "Rows of one length are padded with 0, as by .to_tensor()."
         raise ValueError(f"{expected}. Received: a {type(rows).__name__}. {remedy}")
-    if not (hasattr(rows, "shape") and hasattr(rows, "dtype")):
-        raise ValueError(f"{expected}. Received: {received(rows)}")
-    array = as_array(name, rows)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
-        raise ValueError(f"{expected}. Received: {array.dtype} of shape {array.shape}")
+    array = arrays.as_array(rows) if hasattr(rows, "dtype") else None  # Keras takes no lists for arrays
+    if array is None or array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
+        raise ValueError(f"{expected}. Received: {arrays.described(rows, array)}")
     if array.min() < 0 or array.max() >= vocabulary_size:
         raise ValueError(
             f"{name} must be token ids from 0 to {vocabulary_size - 1}. "

@@ -104,8 +104,7 @@ class TextGenerator(BaseModel):
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "TextGenerator":
         try:
             tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"], custom_objects)
-            dtype = keras.dtype_policies.deserialize(config["dtype"])
-            return cls(**{**config, "tokenizer": tokenizer, "dtype": dtype})
+            return cls(**{**config, "tokenizer": tokenizer, "dtype": config["dtype"]})
         except (AttributeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gen as kg
-from keras_gen import memory, sampling
+from keras_gen import memory
 from keras_gen.models import text_generator
 from keras_gen.tokenizers import END, PADDING, UNKNOWN
 
@@ -203,12 +203,6 @@ def test_a_document_ends_by_itself(words):
     assert texts <= possible and len(texts) > 6
     assert model.generate("a cats", temperature=0) in possible
     assert "".join(model.stream("b", seed=1)) in {text[1:] for text in possible if text[0] == "b"}
-
-
-def test_the_command_draws_several_texts_up_to_the_largest_seed(sharpened):
-    pieces = sampling.texts(sharpened, "fox", 2, 2**31 - 1, max_tokens=9)
-    first, second = (sharpened.generate("fox", max_tokens=9, seed=seed) for seed in (2**31 - 1, 0))
-    assert "".join(pieces) == f"{first}\n\n----- 2 -----\n{second}\n"
 
 
 def test_it_stops_where_it_is_told(trained):
