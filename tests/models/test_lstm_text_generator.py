@@ -283,7 +283,7 @@ def test_a_saved_model_takes_and_gives_strings(sharpened, saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     (
-        ({"prompts": []}, "prompts must be one string or more. Received: none"),
+        ({"prompts": []}, "prompts must have at least one row. Received: none"),
         ({"max_tokens": 0}, "max_tokens must be 1 or more. Received:. .0"),
         ({"max_tokens": -(2**31)}, "max_tokens must be 1 or more. Received:. .-2147483648"),
         ({"max_tokens": 2**31 - 1}, "at most 134,217,728 tokens together. Received:. .2147483647"),
@@ -327,7 +327,7 @@ def test_texts_without_tokens_have_a_score(sharpened, saved, words):
     assert model.score("") == pytest.approx(
         np.log(dict(model.next_token_probabilities("", 99))[""]), abs=0.2
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="texts must be one string or more"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="texts must have at least one row"):
         saved.signatures["score"](texts=tf.constant([], tf.string))
 
 
