@@ -1,5 +1,6 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -201,6 +202,12 @@ def as_string(value: Any) -> str:
     return str(value)
 
 
+def as_instance(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError("not an instance")
+    return value
+
+
 def as_iterable(value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)):
         raise ValueError("one thing, or pairs of two")
@@ -241,6 +248,8 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):  # pydantic would make one of a dict
+        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     return hint
 
 

@@ -1,5 +1,6 @@
 """Training on several GPUs or machines: which `tf.distribute` strategy, and who writes the run."""
 
+import collections
 import contextlib
 import os
 import re
@@ -52,15 +53,14 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 def check_tf_config(text: str) -> None:
     """Raises a ValueError where TF_CONFIG does not name the workers and which of them this process is."""
-    config = parse_record(
-        text.encode(errors="replace"), TFConfig, "TF_CONFIG", f"It must be like {EXAMPLE}."
-    )
-    addresses = [address for each in config.cluster.values() for address in each]
-    twice = [address for address in addresses if addresses.count(address) > 1]
-    if twice:
-        raise ValueError(
-            f"TF_CONFIG: each task must have an address of its own. Received: {twice[0]} twice"
-        )
+    remedy = f"It must be like {EXAMPLE}."
+    config = parse_record(text.encode(errors="replace"), TFConfig, "TF_CONFIG", remedy)
+    addresses = collections.Counter(address for each in config.cluster.values() for address in each)
+    for address, times in addresses.most_common(1):
+        if times > 1:
+            raise ValueError(
+                f"TF_CONFIG: each task must have an address of its own. Received: {address} {times} times"
+            )
     kind, index = config.task.type, config.task.index
     number = len(config.cluster.get(kind, ()))
     if index >= number:

@@ -6,38 +6,45 @@ logs/validation           the numbers in TensorBoard
 """
 
 import json
+import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 from keras_gen import images, models, tensorboard
-from keras_gen.arguments import received
+from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
 from keras_gen.datasets.names import options_used_by
-from keras_gen.files import is_file, written_whole
+from keras_gen.files import is_file, printable, read_text, written_whole
 from keras_gen.loading import data_of, load_model
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
 from keras_gen.parsing import did_you_mean
 from keras_gen.presets import find_preset, list_presets
 from keras_gen.presets.loading import load_keras_file
 
+MOST_FEATURES = 2048  # of an extractor, for each image
 EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
 BATCH = 16  # small: a data set with fewer training images than this is refused
 
 
+@checked
 def evaluate_source(
     source: str | os.PathLike,
     *,
     data: str | None = None,
-    num: int | None = None,
+    num: Count | None = None,
     extractor: Any = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
     **data_options: Any,
 ) -> Report:
     """Measures a trained model, and keeps the numbers where the source is a run directory.
+
+    A run that trains at the same time is measured as its newest checkpoint has it, and is not disturbed.
 
     Args:
         source: A run directory, a `.keras` file or a preset.
@@ -55,8 +62,11 @@ def evaluate_source(
     Raises:
         ValueError: There is no such model or data, or too few images for the number of features.
     """
+    if data is not None and (not data or "\0" in data):
+        raise ValueError(f"data must be a data set, a file or a folder. Received: {data!r}")
     check_extractor(extractor)
     model = load_model(source)
+    run = run_to_keep_in(source)
     given = {name: value for name, value in data_options.items() if value is not None}
     options = {**options_for(data, data_of(source, model.loader)), **given}
     if "data" not in options:
@@ -64,11 +74,31 @@ def evaluate_source(
     loaded = load_for(model, **options)
     if extractor is not None:
         extractor = find_extractor(extractor)
+    if num is not None and isinstance(model, models.ImageModel):
+        numbers = math.prod(model.image_shape) + MOST_FEATURES
+        refuse_beyond_memory(2 * 4 * num * numbers, f"num={num}", "Measure fewer images.")
     report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
-    run = Path(source)
-    if find_preset(source) is None and (run / "config.json").exists():
-        keep(report, run)
+    if run is not None:
+        keep(report, *run)
     return report
+
+
+def run_to_keep_in(source: str | os.PathLike) -> tuple[Path, int] | None:
+    """The run that an evaluation is kept in, and the epochs that it has completed, or None.
+
+    Raises:
+        ValueError: The run's `metrics.csv` is damaged.
+    """
+    run = Path(source)
+    if find_preset(source) is not None or not is_file(run / "config.json"):
+        return None
+    for folder in (run, run / "samples", run / "logs"):
+        if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            warnings.warn(
+                f"{printable(folder)} cannot be written to: the numbers are not kept there.", stacklevel=2
+            )
+            return None
+    return run, epochs_trained(run)
 
 
 def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
@@ -116,13 +146,13 @@ def find_extractor(source: Any) -> FeatureExtractor:
     return load_extractor(load_model(source), name=Path(source).name)
 
 
-def keep(report: Report, run: Path) -> None:
-    """Writes a report into a run directory and its TensorBoard logs."""
+def keep(report: Report, run: Path, epoch: int) -> None:
+    """Writes a report into a run directory and its TensorBoard logs, as of an epoch."""
     with written_whole(run / "evaluation.json") as path:
         path.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     if report.neighbours is not None:
         images.write_png(run / "samples" / "neighbours.png", report.neighbours)
-    epoch, logs = epochs_trained(run), run / "logs"
+    logs = run / "logs"
     tensorboard.drop_events_after(logs / tensorboard.EVALUATION, epoch - 1)  # an earlier evaluation
     values = {name.replace(" ", "_"): result.value for name, result in report.results.items()}
     scalars = {tag: values[name] for name, tag in tensorboard.scalar_tags(values).items()}
@@ -132,4 +162,12 @@ def keep(report: Report, run: Path) -> None:
 def epochs_trained(run: Path) -> int:
     """The epochs that a run has completed."""
     path = run / "metrics.csv"
-    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+    if not os.path.lexists(path):
+        return 0
+    rows = read_text(path, encoding="utf-8-sig").splitlines()
+    if not rows or not rows[0].startswith("epoch,"):
+        raise ValueError(
+            f"{printable(path)} must begin with the column epoch. Received: {received(rows[:1])}. Restore "
+            "it, or delete it."
+        )
+    return len(rows) - 1

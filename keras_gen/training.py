@@ -322,7 +322,7 @@ def failures_named(directory: Path) -> Iterator[None]:
 
     Raises:
         OSError: A file could not be written.
-        ValueError: The memory is too small.
+        MemoryError: The memory is too small.
     """
     try:
         yield
@@ -330,15 +330,14 @@ def failures_named(directory: Path) -> Iterator[None]:
         if error.filename is not None or isinstance(error, ConnectionError):
             raise
         raise unwritable(directory, error.strerror or error) from error
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        if "OOM" not in str(error) and not isinstance(error, MemoryError):
+    except MemoryError as error:
+        raise too_large(directory, error) from error
+    except tf.errors.OpError as error:
+        if "OOM" in error.message:
+            raise too_large(directory, error) from error
+        if isinstance(error, FILE_ERRORS) or str(directory) in error.message:
             raise unwritable(directory, error) from error
-        raise ValueError(
-            f"{printable(directory)}: the memory is too small for this model and batch_size. Choose "
-            f"smaller ones ({in_one_line(error)})"
-        ) from error
-    except FILE_ERRORS as error:
-        raise unwritable(directory, error) from error
+        raise
 
 
 # TensorFlow's for a file or folder that is not as it should be.
@@ -348,8 +347,16 @@ FILE_ERRORS = (
     tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
     tf.errors.UnknownError,
 )
+
+
+def too_large(directory: Path, reason: Any) -> MemoryError:
+    return MemoryError(
+        f"{printable(directory)}: there is not enough memory for this model and batch_size. Choose smaller "
+        f"ones. Received: {in_one_line(reason)}"
+    )
 
 
 def unwritable(directory: Path, reason: Any) -> OSError:
@@ -360,9 +367,9 @@ def unwritable(directory: Path, reason: Any) -> OSError:
 
 
 def in_one_line(reason: Any) -> str:
-    """What an error says, without line breaks and TensorFlow's names of operations, and not too long."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", " ".join(str(reason).split()))
-    return text.strip()[:300].rstrip(".")
+    """What an error says first, without TensorFlow's names of operations."""
+    first, *_ = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(reason)).strip().splitlines() or [""]
+    return first.strip().rstrip(".")
 
 
 def as_json(values: dict[str, Any]) -> Any:
@@ -588,14 +595,14 @@ class Run:
         watchers += [] if shown is None else [shown]
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
+            if chief and mlflow_run is not None:
+                watchers += stack.enter_context(mlflow_run.started(values))
             if chief:
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)
-            if chief and mlflow_run is not None:
-                watchers += stack.enter_context(mlflow_run.started(values))
             stack.enter_context(keeper.stopping_at_signals())
             stack.enter_context(lost_workers_named(self.directory))
             try:

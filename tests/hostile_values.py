@@ -156,6 +156,17 @@ class Kind:
             return self
         return dataclasses.replace(self, fits=lambda value, model: value is None or self.fits(value, model))
 
+    def union(self, other: "Kind") -> "Kind":
+        """What is of this kind, or of the other."""
+        if self.name == other.name:
+            return self
+        return Kind(
+            f"{self.name} or {other.name}",
+            lambda value, model: self.fits(value, model) or other.fits(value, model),
+            (*self.extremes, *other.extremes),
+            self.drawn | other.drawn,
+        )
+
     def expressions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*ANYTHING, *self.extremes)))
 
@@ -1070,7 +1081,7 @@ def choice(allowed: Sequence[Any]) -> Kind:
     )
 
     def fits(value: Any, model: Any = None) -> bool:
-        return isinstance(value, (str, bool, int, type(None))) and value in allowed
+        return isinstance(value, (str, bool, int, float, type(None))) and value in allowed
 
     return Kind("choice", fits, extremes, drawn_scalars)
 
@@ -1286,6 +1297,11 @@ KINDS["tensor"] = Kind(
     ),
     FEATURES,
     drawn_arrays((32, 3)),
+)
+KINDS["strings"] = dataclasses.replace(  # in TensorFlow's graph, too
+    KINDS["prompts"],
+    name="strings",
+    fits=lambda value, model: are_texts(value) or np.asarray(value).dtype.kind in "OS" or not len(value),
 )
 KINDS["option"] = Kind(
     "option",

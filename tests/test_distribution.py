@@ -134,7 +134,7 @@ def config(index: int = 0, kind: str = "worker", **cluster) -> str:
         (config(-1), "TF_CONFIG: task.index must be greater than or equal to 0. Received: -1"),
         (config(worker="a:1"), "TF_CONFIG: cluster.worker must be a valid array. Received: 'a:1'"),
         (config(worker=["a"]), "TF_CONFIG: cluster.worker.0 must match pattern .* Received: 'a'"),
-        (config(worker=["a:1", "a:1"]), "each task must have an address of its own. Received: a:1 twice"),
+        (config(worker=["a:1", "a:1"]), "each task must have an address of its own. Received: a:1 2 times"),
         (config(2), "task worker 2 is not in the cluster. Received: 1"),
         (config(kind="evaluator"), "task.type must be 'chief' or 'worker'. Received: 'evaluator'"),
         (config(worker=["a:1"], ps=["b:1"]), "name in cluster must be 'chief' or 'worker'. Received: 'ps'"),

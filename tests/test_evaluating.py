@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_gen import cli
+from keras_gen.evaluating import evaluate_source
 from keras_gen.training import train
 
 SMALL = {"latent_dim": 3, "widths": [4], "hidden_units": 8}
@@ -46,6 +47,28 @@ def test_a_run_keeps_its_numbers(runs, capsys):
     (event,) = logs.Tensors("metrics/FD")
     assert tf.make_ndarray(event.tensor_proto) == pytest.approx(report["results"]["fd"]["value"])
     assert event.step == 1  # the epoch
+
+
+def test_a_run_that_cannot_keep_its_numbers_is_seen_before_they_are_measured(runs, tmp_path, monkeypatch):
+    run = shutil.copytree(runs / "cnn", tmp_path / "run")
+    (run / "metrics.csv").write_text("epoch;loss\n1;2\n")
+    monkeypatch.setattr("keras_gen.evaluating.evaluate", lambda *_, **__: 1 / 0)
+    with pytest.raises(
+        ValueError, match="metrics.csv must begin with the column epoch. Received: .*epoch;loss"
+    ):
+        evaluate_source(run)
+    for arguments, message in (
+        ({"num": 0}, "num must be an integer from 1 to .* Received: 0"),
+        ({"seed": 2**31}, "seed must be an integer from 0 to .* Received: 2147483648"),
+        ({"data": ""}, "data must be a data set, a file or a folder. Received: ''"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate_source(run, **arguments)
+    shutil.rmtree(run / "logs")
+    (run / "logs").touch()
+    monkeypatch.setattr("keras_gen.evaluating.evaluate", lambda *_, **__: "measured")
+    with pytest.warns(UserWarning, match="logs cannot be written to: the numbers are not kept there"):
+        assert evaluate_source(run) == "measured"
 
 
 def test_the_table(runs, capsys):
@@ -147,7 +170,10 @@ def test_a_preset(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    ((["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),),
+    (
+        (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
+        (["--data", "nowhere"], "'nowhere' does not exist"),
+    ),
 )
 def test_mistakes_get_one_line(runs, arguments, message, capsys):
     assert cli.main(["evaluate", str(runs / "cvae"), "--extractor", "fashion_mnist", *arguments]) == 1

@@ -108,10 +108,57 @@ def test_unknown_format_and_suffix(model, tmp_path):
         model.export(tmp_path / "decoder", format="onnx")
 
 
-def test_signatures_agree_with_the_verbs(conditional, garments, tmp_path):
+@pytest.fixture(scope="module")
+def saved_model(conditional, tmp_path_factory):
+    path = tmp_path_factory.mktemp("serving") / "1"
+    conditional.export(path)
+    return tf.saved_model.load(str(path))
+
+
+NAN = np.full((2, 4), np.nan, "float32")
+
+
+@pytest.mark.parametrize(
+    ("signature", "change", "message"),
+    [
+        ("serving_default", {"labels": [3, 10]}, "labels must be from 0 to 9. Received:"),
+        ("serving_default", {"labels": [-1]}, "labels must be from 0 to 9. Received:"),
+        ("serving_default", {"labels": np.zeros(0)}, "labels must have at least one row. Received: none"),
+        ("serving_default", {"num_samples": 0}, "num_samples must be from 1 to 10699"),
+        ("serving_default", {"num_samples": 2**31 - 1}, "num_samples must be from 1 to 10699"),
+        ("serving_default", {"seed": -1}, "seed must be 0 or more"),
+        ("decode", {"z": NAN}, "z must be finite"),
+        ("decode", {"z": np.zeros((0, 4)), "labels": np.zeros(0)}, "z must have at least one row"),
+        ("decode", {"labels": [1]}, "labels must be one for each row"),
+        ("encode", {"images": np.full((2, 28, 28, 1), 255.0)}, "images must be finite and in .0, 1."),
+        ("reconstruct", {"images": np.full((2, 28, 28, 1), np.nan)}, "images must be finite and in .0, 1."),
+        ("encode", {"images": np.zeros((0, 28, 28, 1))}, "images must have at least one row"),
+        ("encode", {"labels": [0, 10]}, "labels must be from 0 to 9"),
+    ],
+)
+def test_a_saved_model_says_what_is_wrong(saved_model, signature, change, message):
+    right = {
+        "serving_default": {"seed": 0, "num_samples": 2, "labels": [1]},
+        "decode": {"z": np.zeros((2, 4)), "labels": [1, 2]},
+        "encode": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
+        "reconstruct": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
+    }[signature]
+    floats = ("z", "images")
+
+    def call(inputs):
+        types = {name: tf.float32 if name in floats else tf.int32 for name in inputs}
+        return saved_model.signatures[signature](
+            **{name: tf.constant(value, types[name]) for name, value in inputs.items()}
+        )
+
+    assert all(np.isfinite(output).all() for output in call(right).values())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call({**right, **change})
+
+
+def test_signatures_agree_with_the_verbs(conditional, saved_model, garments):
     images, labels = garments[0][:4], garments[1][:4]
-    conditional.export(tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    served = saved_model.signatures
     assert set(served) == {"serving_default", "decode", "encode", "reconstruct"}
     pixels = tf.constant(images[..., None] / np.float32(255))
     y = tf.constant(labels)

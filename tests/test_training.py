@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_gen import cli, planning, training
 from keras_gen.checkpoints import newest_checkpoint
@@ -230,6 +232,34 @@ def test_of_two_processes_that_train_into_one_directory_one_does(small_data, tmp
     loser = said[both[0].returncode == 0]
     assert "run is in use: another process trains" in loser or "run is not empty" in loser
     assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
+
+
+DISK = "runs/a could not be written: .*. Make room or mend it, and go on with: keras-gen resume runs/a"
+MEMORY = (
+    "runs/a: there is not enough memory for this model and batch_size. Choose smaller ones. Received: OOM"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    (
+        (OSError(errno.ENOSPC, "No space left on device"), OSError, DISK),
+        (OSError("Can't write data (errno = 28, error message = 'No space left')"), OSError, DISK),
+        (
+            OSError(errno.EACCES, "Permission denied", "runs/a/x"),
+            PermissionError,
+            "Permission denied: 'runs/a/x'",
+        ),
+        (tf.errors.FailedPreconditionError(None, None, "{{node}} logs; Not a directory"), OSError, DISK),
+        (tf.errors.OutOfRangeError(None, None, "runs/a/logs; File too large\nFailed"), OSError, DISK),
+        (tf.errors.ResourceExhaustedError(None, None, "{{node}} OOM when allocating"), MemoryError, MEMORY),
+    ),
+    ids=lambda value: type(value).__name__,
+)
+def test_a_full_disk_and_too_small_a_memory_are_one_line_with_the_run(error, kind, message):
+    with pytest.raises(kind, match=message) as caught, training.failures_named(Path("runs/a")):
+        raise error
+    assert "\n" not in str(caught.value)
 
 
 def snapshot(run: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen import arrays
 from keras_gen.arguments import LARGEST, Natural, NonNegative, check, received
 
 # Layers that leave the values as they are.
@@ -186,25 +187,9 @@ def pixel_type(dtype: Any) -> None:
         )
 
 
-def as_array(name: str, value: Any) -> np.ndarray:
-    """Numbers, or strings, as NumPy has them; refuses what is no such array."""
-    expected = f"{name} must be an array of numbers, such as a NumPy array"
-    try:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise ValueError("values are missing")
-        array = np.asarray(value)
-        if array.dtype.name == "bfloat16":
-            array = array.astype(np.float32)
-        if array.dtype.kind in "biufU":
-            return array.astype(array.dtype.newbyteorder("="), copy=False)
-    except Exception:  # whatever a list of lists, or the value's own methods, raise
-        raise ValueError(f"{expected}. Received: {received(value)}") from None
-    raise ValueError(f"{expected}. Received: {received(value)}, of type {array.dtype}")
-
-
 def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
     """Refuses pixels of another type, shape or range than the models take; returns them as an array."""
-    x = as_array("Images", x)
+    x = arrays.array("Images", x)
     pixel_type(x.dtype)
     shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
     if x.shape[1:] not in shapes or not x.ndim:
@@ -235,7 +220,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
             f"The model is conditional (num_classes={num_classes}) and needs a label for each image: pass "
             f"them {how}. Received: no labels"
         )
-    y = as_array("Labels", y)
+    y = arrays.array("Labels", y)
     expected = f"Labels must be integers (n,) or one-hot (n, {num_classes})"
     if y.dtype.kind not in "biuf":
         raise ValueError(f"{expected}. Received: {received(y)}")
@@ -260,7 +245,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
-    z = as_array(name, z)
+    z = arrays.array(name, z)
     if z.dtype.kind not in "biuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
     with np.errstate(over="ignore"):  # what is infinite then is refused
@@ -359,7 +344,7 @@ def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
 
 def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
     """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
-    sample_weight = as_array("sample_weight", sample_weight)
+    sample_weight = arrays.array("sample_weight", sample_weight)
     if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
         expected = " or ".join(map(str, dict.fromkeys(shapes)))
         raise ValueError(
