@@ -43,7 +43,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]  # the models join them below
 
 
-def _refuse_other_backends() -> None:
+def refuse_other_backends() -> None:
     """One clear line where Keras is set to JAX or PyTorch, before anything fails halfway."""
     backend = os.environ.get("KERAS_BACKEND", "")
     where = f"KERAS_BACKEND={backend}"
@@ -63,8 +63,6 @@ def _refuse_other_backends() -> None:
             "KERAS_BACKEND=tensorflow before Keras is imported."
         )
 
-
-_refuse_other_backends()
 
 # Both are read where TensorFlow starts. It leaves oneDNN's kernels out on processors without AVX-512 VNNI,
 # though convolutions train up to twice as fast with them there, too; and takes all memory of a GPU at once.
@@ -94,5 +92,6 @@ def _is_command() -> bool:
 
 
 if not _is_command():
+    refuse_other_backends()
     _models = importlib.import_module("keras_gen.models")
     __all__ += [name for name, value in vars(_models).items() if isinstance(value, type)]

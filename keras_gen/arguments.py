@@ -1,5 +1,6 @@
 """Arguments are checked against the types of a signature, ranges included; errors say what was received."""
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -43,7 +44,7 @@ def checked(function: Function) -> Function:
 
     NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
     as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
-    their ranges, as jsonargparse and documentation want them.
+    their ranges, as documentation wants them.
 
     Raises:
         ValueError: At a call: an argument is not of its type, or is out of its range.
@@ -211,8 +212,17 @@ def as_iterable(value: Any) -> Any:
     return value
 
 
+def as_instance(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError("not an instance")
+    return value
+
+
 def as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
+        raise ValueError("not a list")
+    return value
 
 
 LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
@@ -220,7 +230,8 @@ LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
 
 def is_checked(hint: Any) -> bool:
     """Whether a type says more than that something can become an array."""
-    return hint is not Any and not set(typing.get_args(ArrayLike)) <= set(typing.get_args(hint))
+    parts = typing.get_args(hint)  # a list among them, of a function's arguments
+    return hint is not Any and not all(part in parts for part in typing.get_args(ArrayLike))
 
 
 def strictly(hint: Any) -> Any:
@@ -230,6 +241,8 @@ def strictly(hint: Any) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
+    if dataclasses.is_dataclass(hint):  # of which pydantic would make one, from a dictionary
+        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
     if origin is Iterable:  # what is in it is only known when it is used up

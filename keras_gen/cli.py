@@ -2,16 +2,18 @@
 
 import argparse
 import contextlib
-import dis
 import json
 import os
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import keras_gen
+from keras_gen.parsing import Option, Parser, did_you_mean, one_of
+from keras_gen.reporting import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,23 +42,17 @@ TEXT_PLACES = {
 }
 
 
-def height_and_width(text: str) -> tuple[int, int]:
-    """[64,48] or 64,48 -> (64, 48)"""
-    height, width = text.strip("[()]").split(",")
-    return int(height), int(width)
-
-
 # What `evaluate` hands on to the data's loader; spelt out here, since its signature comes with TensorFlow.
-DATA_OPTIONS: "dict[str, tuple[Callable[[str], Any], str, str]]" = {
-    "data_dir": (str, "FOLDER", "a named data set's own files"),
-    "image_size": (height_and_width, "H,W", "size that a folder's or CelebA's images are resized to"),
-    "channels": (int, "N", "1 or 3, for a folder that mixes grey and colour images"),
-    "background": (str, "COLOUR", "what shows through the transparent pixels of a folder's images"),
-    "label": (str, "NAME", "the CelebA attribute that defines the two classes"),
-    "skip_broken": (json.loads, "true", "leave out image files that do not decode"),
-    "test_fraction": (float, "PART", "held out, where the source has no test set"),
-    "sequence_length": (int, "N", "tokens in a row of text"),
-    "encoding": (str, "NAME", "of text files"),
+DATA_OPTIONS = {
+    "data_dir": ("str", "FOLDER", "a named data set's own files"),
+    "image_size": ("Size", "H,W", "size that a folder's or CelebA's images are resized to"),
+    "channels": ("Channels", "N", "1 or 3, for a folder that mixes grey and colour images"),
+    "background": ("str", "COLOUR", "what shows through the transparent pixels of a folder's images"),
+    "label": ("str", "NAME", "the CelebA attribute that defines the two classes"),
+    "skip_broken": ("bool", "true", "leave out image files that do not decode"),
+    "test_fraction": ("Part", "PART", "held out, where the source has no test set"),
+    "sequence_length": ("Count", "N", "tokens in a row of text"),
+    "encoding": ("str", "NAME", "of text files"),
 }
 
 WRITING_OPTIONS = ("prompt", "max_tokens", "temperature", "top_k", "top_p")
@@ -67,72 +63,26 @@ SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; gives the exit status.
 
-    0; 1 for an error; 2 for wrong usage; 130 for Ctrl-C, 143 for SIGTERM; 141 where the reader of a pipe
-    has gone.
+    0; 1 for an error; 2 for wrong usage (raised as SystemExit); 130 for Ctrl-C, 143 for SIGTERM; 141 where
+    the reader of a pipe has gone.
     """
     argv = sys.argv[1:] if argv is None else argv
-    parser = build_parser()
+    return guarded(lambda: run(argv))
+
+
+def run(argv: list[str]) -> int | None:
+    """The command that is named first, with its arguments."""
     if argv[:1] == ["train"]:
-        return guarded(train, argv[1:])
-    arguments = parser.parse_args(argv)
-    return guarded(arguments.command, arguments)
-
-
-def guarded(command: Any, arguments: Any) -> int:
-    """Turns errors that a user can fix into one line on stderr; bugs keep their traceback."""
-    formatted = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
-    try:
-        status = command(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, `head` for one, has seen enough. Nor may Python complain of it when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        print("keras-gen: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if os.environ.get("KERAS_GEN_DEBUG"):
-            raise
-        if is_refusal(error):
-            print(f"keras-gen: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
-            print(
-                "keras-gen: this is probably a bug in keras_gen: please report it with the lines above.",
-                file=sys.stderr,
-            )
-        return 1
-    finally:
-        warnings.formatwarning = formatted
-    return status or 0
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether an error says in our own words what a user can fix, or comes from the operating system.
-
-    Our words are those of a `raise` statement in keras_gen. The same types of error, raised by the
-    interpreter or in a library that we called, are bugs of ours.
-    """
-    if isinstance(error, OSError):
-        return True
-    if not isinstance(error, (ValueError, ImportError, FloatingPointError)):
-        return False
-    origin = error.__traceback__
-    while origin is not None and origin.tb_next is not None:
-        origin = origin.tb_next
-    if origin is None:
-        return False
-    instruction = origin.tb_frame.f_code.co_code[origin.tb_lasti]
-    module = origin.tb_frame.f_globals.get("__name__", "")
-    return module.startswith("keras_gen.") and instruction == dis.opmap["RAISE_VARARGS"]
+        return train(argv[1:])
+    arguments = build_parser().parse_args(argv)
+    return arguments.command(arguments)
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without the chatter of its start, and lets GPUs share their memory."""
     # 3, since TensorFlow calls it an error where it leaves out an optimization of a graph.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keras_gen.refuse_other_backends()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -141,7 +91,7 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             gpus = tf.config.list_physical_devices("GPU")
-        except BaseException:
+        except Exception:
             os.dup2(stderr, 2)
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace"))
@@ -153,18 +103,18 @@ def import_tensorflow() -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Every command but `train`, whose options come from the model's signature."""
     from keras_gen import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="keras-gen",
         description="Generative models for Keras 3: train, resume, sample, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"keras_gen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, function: Any, summary: str) -> argparse.ArgumentParser:
+    def command(name: str, function: Any, summary: str) -> Parser:
         added = commands.add_parser(name, help=summary, description=summary)
         added.set_defaults(command=function)
         return added
@@ -172,55 +122,72 @@ def build_parser() -> argparse.ArgumentParser:
     command("train", train, "train a model: keras-gen train MODEL --help lists its options")
 
     added = command("resume", resume, "continue a run that was stopped or killed")
-    added.add_argument("run", metavar="RUN", help="run directory")
-    added.add_argument("--max-minutes", type=float, help="stop after this many minutes")
+    added.add_argument("run", type=Option("str"), metavar="RUN", help="run directory")
+    added.add_argument("--max-minutes", type=Option("Positive"), help="stop after this many minutes")
 
     added = command("sample", sample, "draw images, or write text, with a trained model")
-    added.add_argument("source", metavar="SOURCE", help=SOURCE)
+    added.add_argument("source", type=Option("str"), metavar="SOURCE", help=SOURCE)
     added.add_argument(
         "--num",
-        type=int,
+        type=Option("Count"),
         help="how many images (default: one for each of --labels, else 64) or texts (default: 1)",
     )
-    added.add_argument("--seed", type=int, default=0, help="determines the result (default: 0)")
+    added.add_argument("--seed", type=Option("Seed"), default=0, help="determines the result (default: 0)")
     added.add_argument(
         "--out",
+        type=place_of_samples,
         help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space; "
         ".txt: text (default: printed in the terminal as it is written)",
     )
     of_images = added.add_argument_group("images")
     of_images.add_argument(
         "--labels",
+        type=Option("str"),
         metavar="A,B,...",
         help="classes by name or number, repeated in order up to --num where that is given; for "
         "conditional models",
     )
     of_text = added.add_argument_group("text")
-    of_text.add_argument("--prompt", help="the text to continue (default: the beginning of a text)")
-    of_text.add_argument("--max-tokens", type=int, help="maximum number of tokens to write (default: 200)")
     of_text.add_argument(
-        "--temperature", type=float, help="lower gives likelier text, 0 the likeliest (default: 1)"
+        "--prompt",
+        type=Option("str", may_be_empty=True),
+        help="the text to continue (default: the beginning of a text)",
     )
     of_text.add_argument(
-        "--top-k", type=int, help="choose among this many of the likeliest tokens (default: all)"
+        "--max-tokens", type=Option("Count"), help="maximum number of tokens to write (default: 200)"
+    )
+    of_text.add_argument(
+        "--temperature",
+        type=Option("NonNegative"),
+        help="lower gives likelier text, 0 the likeliest (default: 1)",
+    )
+    of_text.add_argument(
+        "--top-k",
+        type=Option("Natural"),
+        help="choose among this many of the likeliest tokens (default: all)",
     )
     of_text.add_argument(
         "--top-p",
-        type=float,
+        type=Option("Share"),
         help="choose among the likeliest tokens with this total probability (default: 1)",
     )
 
     added = command(
         "evaluate", evaluate, "measure a trained model: distances, recall, likelihood, perplexity"
     )
-    added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("--data", help="data set, folder or file (default: what it was trained on)")
+    added.add_argument("source", type=Option("str"), metavar="SOURCE", help=SOURCE)
     added.add_argument(
-        "--num", type=int, help="generated images (default: as many as test images, at most 10,000)"
+        "--data", type=Option("str"), help="data set, folder or file (default: what it was trained on)"
     )
-    added.add_argument("--seed", type=int, default=0, help="determines the images (default: 0)")
+    added.add_argument(
+        "--num",
+        type=Option("Count"),
+        help="generated images (default: as many as test images, at most 10,000)",
+    )
+    added.add_argument("--seed", type=Option("Seed"), default=0, help="determines the images (default: 0)")
     added.add_argument(
         "--extractor",
+        type=Option("str"),
         help="network whose features compare images: fashion_mnist, inception_v3, a .keras file, or a "
         "trained classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
@@ -228,24 +195,38 @@ def build_parser() -> argparse.ArgumentParser:
     of_data = added.add_argument_group("the data (default: as in training, where it applies)")
     for name, (kind, metavar, summary) in DATA_OPTIONS.items():
         option = f"--{name.replace('_', '-')}"
-        of_data.add_argument(option, type=kind, metavar=metavar, help=summary)
+        of_data.add_argument(option, type=Option(kind), metavar=metavar, help=summary)
 
     added = command("export", export, "add a version to a directory that TensorFlow Serving reads")
-    added.add_argument("source", metavar="SOURCE", help=SOURCE)
-    added.add_argument("directory", metavar="DIR", help="where the numbered versions are")
+    added.add_argument("source", type=Option("str"), metavar="SOURCE", help=SOURCE)
+    added.add_argument(
+        "directory", type=Option("str"), metavar="DIR", help="where the numbered versions are"
+    )
     added.add_argument(
         "--format",
         default="tf_saved_model",
-        choices=("tf_saved_model", "onnx", "litert", "openvino"),
+        type=Option("Format"),
+        metavar="{tf_saved_model,onnx,litert,openvino}",
         help="a SavedModel with all signatures (default), or one network in another format",
     )
 
     added = command("list", list_names, "list the models, the data sets or the presets")
-    added.add_argument("what", choices=("models", "datasets", "presets"))
+    added.add_argument("what", type=Option("Listed"), metavar="WHAT", help="models, datasets or presets")
 
     added = command("hardware", hardware, "describe this machine")
     added.add_argument("--json", action="store_true", help="as JSON")
+    parser.commands = tuple(commands.choices)
     return parser
+
+
+def place_of_samples(text: str) -> Path:
+    """The file that `sample` writes."""
+    path = Path(Option("str")(text))
+    if path.suffix not in (".png", ".npy", ".gif", ".txt"):
+        raise argparse.ArgumentTypeError(
+            f"must end in .png, .npy, .gif or, for text, .txt. Received: {text!r}"
+        )
+    return path
 
 
 # === Commands ===
@@ -257,32 +238,26 @@ def train(argv: list[str]) -> int:
 
     started = time.monotonic()
     names = ", ".join(RECIPES)
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv and argv[0] in ("-h", "--help"):
         print(f"usage: keras-gen train MODEL [OPTIONS]\n\nMODEL is one of: {names}\n")
         print("keras-gen train MODEL --help lists the options of that model.")
-        if not argv:
-            raise ValueError(f"train needs a model: expected one of {names}")
         return 0
+    parser = Parser(prog="keras-gen train")
+    if not argv:
+        parser.error(f"train needs a model: expected one of {names}. Received: nothing")
     recipe, argv = argv[0], argv[1:]
     if recipe not in RECIPES:
-        raise ValueError(f"Unknown model: expected one of {names}. Received: {recipe!r}")
+        parser.error(one_of("MODEL", recipe, RECIPES))
     import_tensorflow()
-    from keras_gen.train_options import train_parser
+    from keras_gen import train_options, training
 
-    parser, of_data, hyperparameters = train_parser(recipe)
-    options = parser.parse_args(argv).as_dict()
-    from keras_gen import training
-
-    options.pop("config")
-    training.refuse_own_networks((options.pop("run") or {}).get("own_networks", ()))
-    arguments = {name: options.pop(name) for name in hyperparameters}
-    data_options = {name: options.pop(name) for name in of_data}
+    options, data_options, hyperparameters = train_options.parse(recipe, argv)
     return ended(
         lambda: training.train(
             recipe,
             **options,
             data_options=data_options,
-            hyperparameters=arguments,
+            hyperparameters=hyperparameters,
             progress=progress,
             started=started,
         )
@@ -318,11 +293,10 @@ def ended(run_to_its_end: "Callable[[], Path]") -> int:
 
 def sample(arguments: argparse.Namespace) -> None:
     """keras-gen sample SOURCE [--out FILE]"""
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None and out.suffix not in (".png", ".npy", ".gif", ".txt"):
-        raise ValueError(f"--out must end in .png, .npy, .gif or, for text, .txt. Received: {out}")
-    if arguments.num is not None and arguments.num < 1:
-        raise ValueError(f"--num must be 1 or more. Received: {arguments.num}")
+    out = arguments.out
+    if out is not None:
+        check_place("--out", out)
+    check_source(arguments.source)
     import_tensorflow()
     from keras_gen import loading, models
 
@@ -332,7 +306,47 @@ def sample(arguments: argparse.Namespace) -> None:
     elif isinstance(model, models.GenerativeModel):
         sample_images(model, arguments, out)
     else:
-        raise ValueError(f"A {type(model).__name__} generates nothing: expected a generative model.")
+        raise ValueError(
+            f"SOURCE must be a generative model. Received: {arguments.source}, a {type(model).__name__}, "
+            "which generates nothing."
+        )
+
+
+def check_source(source: str) -> None:
+    """Raises a ValueError where a SOURCE is nothing that could be loaded, before TensorFlow is there."""
+    from keras_gen.files import is_file
+    from keras_gen.presets import list_presets
+
+    path = Path(source)
+    if source.partition("://")[0] in ("http", "https") or path.is_dir() or is_file(path):
+        return
+    presets = list_presets()
+    if source in presets:
+        return
+    found = "is not a regular file" if path.exists() else "does not exist"
+    raise ValueError(
+        f"{source} {found}: expected a run directory, a .keras file or a preset"
+        f"{did_you_mean(source, presets) or '.'}"
+    )
+
+
+def check_place(what: str, path: Path) -> None:
+    """Raises a ValueError where a file cannot be written, before anything is computed for it."""
+    if path.is_dir():
+        raise ValueError(f"{what} must be a file. Received: {path}, which is a directory")
+    check_folder(what, path.parent)
+
+
+def check_folder(what: str, folder: Path) -> None:
+    """Raises a ValueError where nothing can be written into a folder, which need not be there yet."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        where = "must be a directory" if what == "DIR" else "must be in a directory"
+        raise ValueError(f"{what} {where}. Received: {folder}, where {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{what} must be where you may write. Received: {folder}, where {there} is read-only"
+        )
 
 
 def sample_images(model: "GenerativeModel", arguments: argparse.Namespace, out: Path | None) -> None:
@@ -341,7 +355,10 @@ def sample_images(model: "GenerativeModel", arguments: argparse.Namespace, out: 
 
     refuse(arguments, WRITING_OPTIONS, "models of text, and this one draws images")
     if out is None or out.suffix == ".txt":
-        raise ValueError("Images need a file: --out grid.png (a grid), images.npy, or walk.gif.")
+        raise ValueError(
+            "Images need a file: --out grid.png (a grid), images.npy, or walk.gif. "
+            f"Received: {'no --out' if out is None else out}"
+        )
     sampling.write_images(model, out, arguments.num, arguments.seed, arguments.labels)
     print(out)
 
@@ -374,13 +391,18 @@ def sample_text(model: "TextGenerator", arguments: argparse.Namespace, out: Path
 
 def refuse(arguments: argparse.Namespace, names: tuple[str, ...], whom_they_are_for: str) -> None:
     """Raises a ValueError where one of the options was given."""
+    from keras_gen.arguments import received
+
     for name in names:
-        if getattr(arguments, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} is for {whom_they_are_for}.")
+        value = getattr(arguments, name)
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} is for {whom_they_are_for}. Received: {option} {received(value)}")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """keras-gen evaluate SOURCE"""
+    check_source(arguments.source)
     import_tensorflow()
     from keras_gen import evaluating
 
@@ -420,6 +442,8 @@ def stages() -> "Iterator[Callable[[str, int, int], None]]":
 
 def export(arguments: argparse.Namespace) -> None:
     """keras-gen export SOURCE DIR"""
+    check_folder("DIR", Path(arguments.directory))
+    check_source(arguments.source)
     import_tensorflow()
     from keras_gen import exporting, loading
 

@@ -14,8 +14,10 @@ import dataclasses
 import functools
 from typing import Any, Literal
 
+import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Count, checked, received
 from keras_gen.hardware import computes_in_bfloat16
 
 FIRST_WITH_BFLOAT16 = (8, 0)  # NVIDIA Ampere
@@ -30,11 +32,17 @@ class Device:
         kind: `"CPU"` or `"GPU"`.
         compute_capability: Of an NVIDIA GPU, (major, minor); None where it is unknown.
         bfloat16: Whether a CPU has instructions for products in bfloat16.
+
+    Raises:
+        ValueError: An argument is of another type.
     """
 
     kind: Literal["CPU", "GPU"]
     compute_capability: tuple[int, int] | None = None
     bfloat16: bool = False
+
+
+Device.__init__ = checked(Device.__init__)  # type: ignore[method-assign]
 
 
 @functools.cache
@@ -46,7 +54,10 @@ def current_device() -> Device:
     return Device("GPU", tf.config.experimental.get_device_details(gpus[0]).get("compute_capability"))
 
 
-def uses_xla(data: Literal["images", "text"], device: Device | None = None, num_replicas: int = 1) -> bool:
+@checked
+def uses_xla(
+    data: Literal["images", "text"], device: Device | None = None, num_replicas: Count = 1
+) -> bool:
     """Whether training is compiled with XLA where nobody says so.
 
     Args:
@@ -67,6 +78,7 @@ def uses_xla(data: Literal["images", "text"], device: Device | None = None, num_
     return device.kind == "GPU" and (device.compute_capability or (0, 0)) < FIRST_WITHOUT_XLA
 
 
+@checked
 def uses_cudnn(device: Device | None = None) -> bool:
     """Whether an LSTM is left to cuDNN's kernel.
 
@@ -78,15 +90,30 @@ def uses_cudnn(device: Device | None = None) -> bool:
     return (device or current_device()).kind == "GPU"
 
 
+@checked
 def resolve_dtype(policy: Any, device: Device | None = None) -> Any:
     """The dtype policy that `"auto"` means on a device; any other is returned as it is.
+
+    Raises:
+        ValueError: Keras knows no such policy, or it is not of floating-point numbers.
 
     Example:
 
     >>> resolve_dtype("auto", Device("GPU", (8, 0))), resolve_dtype("auto", Device("GPU", (7, 5)))
     ('mixed_bfloat16', 'float32')
     """
-    if policy != "auto":
+    if not (isinstance(policy, str) and policy == "auto"):
+        try:
+            found = keras.dtype_policies.get(policy)
+            known = policy is None or tf.as_dtype(found.variable_dtype).is_floating
+        except Exception:  # Keras' own differ by what the policy is
+            known = False
+        if not known:
+            raise ValueError(
+                "dtype must be 'auto', 'float32', 'mixed_bfloat16', 'mixed_float16' or another of Keras' "
+                "policies for floating-point numbers. "
+                f"Received: {received(policy)}"
+            )
         return policy
     device = device or current_device()
     if device.kind == "GPU":

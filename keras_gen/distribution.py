@@ -65,8 +65,8 @@ def check_tf_config(text: str) -> None:
     number = len(config.cluster.get(kind, ()))
     if index >= number:
         raise ValueError(
-            f"TF_CONFIG: task {kind} {index} is not in the cluster. Received: {number} addresses of "
-            f"type {kind}"
+            f"TF_CONFIG: task {kind} {index} is not in the cluster. "
+            f"Received: {number} addresses of type {kind}"
         )
 
 

@@ -15,13 +15,16 @@ from keras_gen import images, models, tensorboard
 from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
-from keras_gen.datasets.names import DATASETS
+from keras_gen.datasets.names import options_used_by
 from keras_gen.files import is_file, printable, read_text, written_whole
 from keras_gen.loading import data_of, load_model
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
-from keras_gen.presets import find_preset
+from keras_gen.parsing import did_you_mean
+from keras_gen.presets import find_preset, list_presets
+from keras_gen.presets.loading import load_keras_file
 
+EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
 BATCH = 16  # small: a data set with fewer training images than this is refused
 
 
@@ -58,6 +61,7 @@ def evaluate_source(
     """
     if data is not None and (not data or "\0" in data):
         raise ValueError(f"data must be a data set, a file or a folder. Received: {data!r}")
+    check_extractor(extractor)
     model = load_model(source)
     run = run_to_keep_in(source)
     given = {name: value for name, value in data_options.items() if value is not None}
@@ -96,11 +100,8 @@ def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
     if data is None or known.get("data") in (data, str(Path(data).resolve())):
         return known
     options = {**known, "data": data}
-    of_pictures = data == "celeba" or (data not in DATASETS and Path(data).is_dir())
-    dropped = ["data_dir"]
-    dropped += [] if of_pictures else ["image_size", "channels"]
-    dropped += ["background"] if data == "celeba" or not of_pictures else []
-    dropped += [] if data == "celeba" else ["label"]
+    unused = set(loader_options("load_dataset")) - set(options_used_by(data))
+    dropped = {"data_dir", "test_fraction", *unused}
     return {name: value for name, value in options.items() if name not in dropped}
 
 
@@ -115,10 +116,27 @@ def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
     return load_text(data, **options, batch_size=1)
 
 
+def check_extractor(source: Any) -> None:
+    """Raises a ValueError where a name is not an extractor's, before anything is loaded or downloaded."""
+    if not isinstance(source, (str, os.PathLike)):
+        return  # None, or an object
+    name, presets = os.fspath(source), list_presets()
+    known = (*EXTRACTORS, *presets)
+    if name in known or "://" in name or Path(name).is_dir():
+        return
+    if not name or Path(name).suffix != ".keras" or not is_file(name):
+        raise ValueError(
+            f"The extractor must be one of {', '.join(EXTRACTORS)}, an existing .keras file, or a trained "
+            f"classifier. Received: {received(name)}{did_you_mean(name, known)}"
+        )
+
+
 def find_extractor(source: Any) -> FeatureExtractor:
     """`load_extractor`, of a run directory or a preset too."""
-    if find_preset(source) is None and not Path(source).is_dir():
+    if not isinstance(source, (str, os.PathLike)) or source in EXTRACTORS:
         return load_extractor(source)
+    if find_preset(source) is None and not Path(source).is_dir():
+        return load_extractor(load_keras_file(Path(source)), name=Path(source).stem)
     return load_extractor(load_model(source), name=Path(source).name)
 
 

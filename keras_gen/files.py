@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import psutil
 
+MOST_SHOWN = 200  # characters of a path, in errors
 STEM = 40  # characters of a file's name in its draft's, since names have at most 255 bytes
 
 # === Reading ===
@@ -83,9 +84,58 @@ def kind_of(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
+def writable_folder(name: str, path: str | os.PathLike) -> Path:
+    """A directory that is there, or can be made.
+
+    Args:
+        name: What errors call it.
+        path: The directory.
+
+    Raises:
+        ValueError: It is a file or below one, or may not be written to.
+    """
+    folder, text = Path(path), os.fspath(path)
+    try:
+        text.encode()  # TensorFlow and TensorBoard read no others
+        places = [folder.absolute(), *folder.absolute().parents]
+        existing = next(place for place in places if place.exists())
+        usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    except (OSError, UnicodeEncodeError):  # the former of a name that is too long
+        usable = False
+    if not (text and "\0" not in text and usable):
+        raise ValueError(
+            f"{name} must be a directory that can be written to, or made. "
+            f"Received: {printable(path)[:MOST_SHOWN]!r}"
+        )
+    return folder
+
+
+def make_folder(name: str, path: Path) -> None:
+    """Makes a directory where there is none: see `writable_folder`."""
+    try:
+        writable_folder(name, path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{name} must be a directory that can be written to. "
+            f"Received: {printable(path)[:MOST_SHOWN]!r} ({error.strerror})"
+        ) from None
+
+
 def printable(path: str | os.PathLike) -> str:
-    """A path as text that can be printed, also where its name is not UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """A path as text of one line, also where its name is not UTF-8 or has control characters.
+
+    Example:
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    return "".join(letter if letter.isprintable() else escaped(letter) for letter in os.fsdecode(path))
+
+
+def escaped(letter: str) -> str:
+    code = ord(letter)
+    is_byte = 0xDC80 <= code <= 0xDCFF  # which Python puts for one that is not UTF-8
+    return f"\\x{code - 0xDC00:02x}" if is_byte else letter.encode("unicode_escape").decode()
 
 
 # === Writing ===
@@ -112,6 +162,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     'all of it'
     """
     path = Path(path)
+    made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path)
     draft = draft_of(path)
@@ -123,6 +174,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         sync(path.parent)
     except BaseException:
         remove(draft)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         raise
 
 

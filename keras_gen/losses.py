@@ -2,14 +2,79 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from keras_gen.arguments import checked, received
 
 LOG_2_PI = math.log(2 * math.pi)
 
 
-def gaussian_kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
+# === Arguments ===
+
+
+def floats(**values: Any) -> list[tf.Tensor]:
+    """Arguments as tensors of one floating-point type; integers become float32.
+
+    Raises:
+        ValueError: One is not an array of real numbers.
+    """
+    tensors = []
+    for name, value in values.items():
+        try:
+            tensor = tf.convert_to_tensor(value)
+            if tensor.dtype.is_integer:
+                tensor = tf.cast(tensor, tf.float32)
+        except Exception:  # TensorFlow's own differ by what the value is
+            tensor = None
+        if tensor is None or not tensor.dtype.is_floating:
+            raise ValueError(f"{name} must be an array of real numbers. Received: {received(value)}")
+        tensors.append(tensor)
+    dtypes = {tensor.dtype for tensor in tensors}
+    if len(dtypes) == 1:
+        return tensors
+    return [tf.cast(tensor, tf.float64 if tf.float64 in dtypes else tf.float32) for tensor in tensors]
+
+
+def check_alike(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
+    """Raises a ValueError where shapes differ, which could broadcast to what nobody means."""
+    for name, other in others.items():
+        if not tensor.shape.is_compatible_with(other.shape):
+            raise ValueError(
+                f"{name} must have the shape of {first}, {tuple(tensor.shape)}. "
+                f"Received: {tuple(other.shape)}"
+            )
+
+
+def check_broadcasts(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
+    """Raises a ValueError where a shape does not broadcast to that of the first argument."""
+    for name, other in others.items():
+        try:
+            fits = tf.broadcast_static_shape(tensor.shape, other.shape).is_compatible_with(tensor.shape)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{name} must broadcast to the shape of {first}, {tuple(tensor.shape)}. "
+                f"Received: {tuple(other.shape)}"
+            )
+
+
+def check_rank(name: str, tensor: tf.Tensor, least: int, most: int | None = None) -> None:
+    """Raises a ValueError where a tensor has another number of axes."""
+    rank = tensor.shape.rank
+    if rank is not None and not least <= rank <= (most or rank):
+        axes = {1: "(n, ...)", 2: "(n, latent_dim)", 4: "(n, height, width, channels)"}
+        expected = "(n,)" if most == 1 else axes[least]
+        raise ValueError(f"{name} must have shape {expected}. Received: {tuple(tensor.shape)}")
+
+
+# === Likelihoods ===
+
+
+@checked
+def gaussian_kl(z_mean: Any, z_log_var: Any) -> tf.Tensor:
     """KL(N(z_mean, exp(z_log_var)) || N(0, 1)) of each latent dimension, in nats [1, appendix B].
 
     Args:
@@ -27,10 +92,13 @@ def gaussian_kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
     >>> gaussian_kl(tf.constant([[0.0, 1.0]]), tf.constant([[0.0, 0.0]])).numpy().tolist()
     [[0.0, 0.5]]
     """
+    z_mean, z_log_var = floats(z_mean=z_mean, z_log_var=z_log_var)
+    check_alike("z_mean", z_mean, z_log_var=z_log_var)
     return 0.5 * (tf.exp(z_log_var) + tf.square(z_mean) - 1.0 - z_log_var)
 
 
-def gaussian_log_prob(x: tf.Tensor, mean: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:
+@checked
+def gaussian_log_prob(x: Any, mean: Any, log_var: Any) -> tf.Tensor:
     """Log-density of independent normal variables, in nats for each example.
 
     Args:
@@ -46,11 +114,14 @@ def gaussian_log_prob(x: tf.Tensor, mean: tf.Tensor, log_var: tf.Tensor) -> tf.T
     >>> round(float(gaussian_log_prob(tf.zeros((1, 2)), 0.0, 0.0)[0]), 4)
     -1.8379
     """
+    x, mean, log_var = floats(x=x, mean=mean, log_var=log_var)
+    check_broadcasts("x", x, mean=mean, log_var=log_var)
     log_probs = -0.5 * (LOG_2_PI + log_var + tf.square(x - mean) * tf.exp(-log_var))
     return sum_over_example(log_probs)
 
 
-def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+@checked
+def bernoulli_log_prob(images: Any, logits: Any) -> tf.Tensor:
     """Log-probability of pixels under independent Bernoullis, in nats for each example.
 
     Args:
@@ -66,11 +137,14 @@ def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     >>> round(float(bernoulli_log_prob(tf.ones((1, 2)), tf.zeros((1, 2)))[0]), 4)
     -1.3863
     """
+    images, logits = floats(images=images, logits=logits)
+    check_alike("images", images, logits=logits)
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
     return -sum_over_example(cross_entropy)
 
 
-def discretized_logistic_log_prob(images: tf.Tensor, mean: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
+@checked
+def discretized_logistic_log_prob(images: Any, mean: Any, log_scale: Any) -> tf.Tensor:
     """Log-probability of 8-bit pixels under independent logistic variables, in nats for each example.
 
     A pixel's probability is what its logistic has between half a level below and half a level above; the
@@ -96,6 +170,8 @@ def discretized_logistic_log_prob(images: tf.Tensor, mean: tf.Tensor, log_scale:
     >>> round(float(tf.reduce_sum(tf.exp(log_probs))), 4)
     1.0
     """
+    images, mean, log_scale = floats(images=images, mean=mean, log_scale=log_scale)
+    check_broadcasts("images", images, mean=mean, log_scale=log_scale)
     levels = tf.round(images * 255.0)
     inverse_scale = tf.exp(-log_scale)
     below = (levels / 255.0 - 0.5 / 255.0 - mean) * inverse_scale
@@ -108,12 +184,16 @@ def discretized_logistic_log_prob(images: tf.Tensor, mean: tf.Tensor, log_scale:
     return sum_over_example(log_probs)
 
 
-def sum_over_example(values: tf.Tensor) -> tf.Tensor:
+@checked
+def sum_over_example(values: Any) -> tf.Tensor:
     """Sums (n, ...) over all axes but the first, to (n,)."""
+    (values,) = floats(values=values)
+    check_rank("values", values, 1)
     return tf.reduce_sum(values, axis=list(range(1, values.shape.rank)))
 
 
-def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
+@checked
+def mean_over_batch(values: Any, sample_weight: Any = None) -> tf.Tensor:
     """The mean of (n, ...) over its first axis; 0 of an empty batch.
 
     Args:
@@ -128,14 +208,26 @@ def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None = None) -
     >>> float(mean_over_batch(tf.constant([1.0, 5.0]), tf.constant([1.0, 0.0])))
     0.5
     """
-    if sample_weight is not None:
+    if sample_weight is None:
+        (values,) = floats(values=values)
+        check_rank("values", values, 1)
+    else:
+        values, sample_weight = floats(values=values, sample_weight=sample_weight)
+        check_rank("values", values, 1)
+        check_rank("sample_weight", sample_weight, 1, 1)
+        if not values.shape[:1].is_compatible_with(sample_weight.shape):
+            raise ValueError(
+                f"sample_weight must be one number for each of values, {tuple(values.shape)}. "
+                f"Received: {tuple(sample_weight.shape)}"
+            )
         shape = tf.concat([tf.shape(sample_weight), tf.ones(values.shape.rank - 1, tf.int32)], axis=0)
         values *= tf.reshape(sample_weight, shape)
     count = tf.cast(tf.shape(values)[0], values.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(values, axis=0), count)
 
 
-def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, fractions: tf.Tensor) -> tf.Tensor:
+@checked
+def spherical_interpolation(start: Any, end: Any, fractions: Any) -> tf.Tensor:
     """Points on the great arc between two latent vectors, whose length changes evenly too [1].
 
     The straight line between two Gaussian samples passes through a region where the prior has
@@ -158,8 +250,12 @@ def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, fractions: tf.Tens
     >>> arc.numpy().round(4).tolist()
     [[[0.7070999741554260, 0.7070999741554260]]]
     """
+    start, end, fractions = floats(start=start, end=end, fractions=fractions)
+    check_rank("start", start, 2, 2)
+    check_alike("start", start, end=end)
+    check_rank("fractions", fractions, 1, 1)
     start, end = tf.expand_dims(start, 1), tf.expand_dims(end, 1)  # (n, 1, latent_dim)
-    fractions = tf.reshape(tf.cast(fractions, start.dtype), (1, -1, 1))
+    fractions = tf.reshape(fractions, (1, -1, 1))
     start_length = tf.norm(start, axis=-1, keepdims=True)
     end_length = tf.norm(end, axis=-1, keepdims=True)
     start_direction = tf.math.divide_no_nan(start, start_length)
@@ -192,12 +288,16 @@ class AdversarialLosses(NamedTuple):
     generated: tf.Tensor
     generator: tf.Tensor
 
-    def discriminator(self, target: tf.Tensor) -> tf.Tensor:
+    @checked
+    def discriminator(self, target: Any) -> tf.Tensor:
         """The discriminator's loss for targets from 0 (generated) to 1 (real)."""
-        return target * self.real + (1.0 - target) * self.generated
+        target, real, generated = floats(target=target, real=self.real, generated=self.generated)
+        check_broadcasts("the losses", real, target=target)
+        return target * real + (1.0 - target) * generated
 
 
-def non_saturating(logits: tf.Tensor) -> AdversarialLosses:
+@checked
+def non_saturating(logits: Any) -> AdversarialLosses:
     """-log D(x), -log(1 - D(x)), and for the generator -log D(G(z)): arXiv 1406.2661, section 3.
 
     Args:
@@ -208,10 +308,12 @@ def non_saturating(logits: tf.Tensor) -> AdversarialLosses:
     >>> [round(float(loss), 4) for loss in non_saturating(tf.constant(0.0))]
     [0.6931, 0.6931, 0.6931]
     """
+    (logits,) = floats(logits=logits)
     return AdversarialLosses(tf.nn.softplus(-logits), tf.nn.softplus(logits), tf.nn.softplus(-logits))
 
 
-def minimax(logits: tf.Tensor) -> AdversarialLosses:
+@checked
+def minimax(logits: Any) -> AdversarialLosses:
     """As `non_saturating`, but the generator minimizes log(1 - D(G(z))): arXiv 1406.2661, equation 1.
 
     Its gradient vanishes where the discriminator is sure, so that it is here to be compared with.
@@ -219,34 +321,41 @@ def minimax(logits: tf.Tensor) -> AdversarialLosses:
     Args:
         logits: (n,), D before its sigmoid.
     """
+    (logits,) = floats(logits=logits)
     return AdversarialLosses(tf.nn.softplus(-logits), tf.nn.softplus(logits), -tf.nn.softplus(logits))
 
 
-def least_squares(logits: tf.Tensor) -> AdversarialLosses:
+@checked
+def least_squares(logits: Any) -> AdversarialLosses:
     """Half the squared distance to 1 (real) or 0 (generated): arXiv 1611.04076, equation 9.
 
     Args:
         logits: (n,).
     """
+    (logits,) = floats(logits=logits)
     to_one, to_zero = 0.5 * tf.square(logits - 1.0), 0.5 * tf.square(logits)
     return AdversarialLosses(to_one, to_zero, to_one)
 
 
-def hinge(logits: tf.Tensor) -> AdversarialLosses:
+@checked
+def hinge(logits: Any) -> AdversarialLosses:
     """Nothing beyond a margin of 1: Lim & Ye 2017, Geometric GAN, arXiv 1705.02894.
 
     Args:
         logits: (n,).
     """
+    (logits,) = floats(logits=logits)
     return AdversarialLosses(tf.nn.relu(1.0 - logits), tf.nn.relu(1.0 + logits), -logits)
 
 
-def wasserstein(logits: tf.Tensor) -> AdversarialLosses:
+@checked
+def wasserstein(logits: Any) -> AdversarialLosses:
     """The critic's scores, whose mean difference is the Wasserstein distance: arXiv 1701.07875.
 
     Args:
         logits: (n,).
     """
+    (logits,) = floats(logits=logits)
     return AdversarialLosses(-logits, logits, -logits)
 
 
@@ -259,7 +368,8 @@ ADVERSARIAL_LOSSES: dict[str, Callable[[tf.Tensor], AdversarialLosses]] = {
 }
 
 
-def input_gradients(discriminator: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+@checked
+def input_gradients(discriminator: Callable[[tf.Tensor], tf.Tensor], images: Any) -> tf.Tensor:
     """The slope of each image's logit in its pixels.
 
     Args:
@@ -274,17 +384,23 @@ def input_gradients(discriminator: Callable[[tf.Tensor], tf.Tensor], images: tf.
     >>> input_gradients(lambda x: 3.0 * sum_over_example(x), tf.zeros((1, 1, 1, 2))).numpy().tolist()
     [[[[3.0, 3.0]]]]
     """
+    (images,) = floats(images=images)
+    check_rank("images", images, 4, 4)
     with tf.GradientTape() as tape:
         tape.watch(images)
         logits = discriminator(images)
-    return tf.cast(tape.gradient(logits, images), tf.float32)
+    slopes = tape.gradient(logits, images)
+    if slopes is None:
+        raise ValueError("discriminator must compute logits from the images. Received: one without a slope")
+    return tf.cast(slopes, tf.float32)
 
 
+@checked
 def gradient_penalty(
     discriminator: Callable[[tf.Tensor], tf.Tensor],
-    real_images: tf.Tensor,
-    generated_images: tf.Tensor,
-    fractions: tf.Tensor,
+    real_images: Any,
+    generated_images: Any,
+    fractions: Any,
 ) -> tf.Tensor:
     """(|slope| - 1)^2 on lines between real and generated images [1, algorithm 1].
 
@@ -306,6 +422,13 @@ def gradient_penalty(
     >>> gradient_penalty(lambda x: 3.0 * sum_over_example(x), x, x, x).numpy().round(4).tolist()
     [4.0]
     """
+    real_images, generated_images, fractions = floats(
+        real_images=real_images, generated_images=generated_images, fractions=fractions
+    )
+    check_rank("real_images", real_images, 4, 4)
+    check_alike("real_images", real_images, generated_images=generated_images)
+    check_rank("fractions", fractions, 4, 4)  # (n,) would broadcast over the channels
+    check_broadcasts("real_images", real_images, fractions=fractions)
     between = fractions * real_images + (1.0 - fractions) * generated_images
     slopes = input_gradients(discriminator, between)
     # The slope of the root at 0 is infinite, and times 0 it would be NaN.
@@ -313,7 +436,8 @@ def gradient_penalty(
     return tf.square(norms - 1.0)
 
 
-def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor) -> tf.Tensor:
+@checked
+def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: Any) -> tf.Tensor:
     """|slope|^2 / 2 at real images [1, equation 9].
 
     Args:
@@ -334,7 +458,8 @@ def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: tf.
     return 0.5 * sum_over_example(tf.square(input_gradients(discriminator, real_images)))
 
 
-def diversity(generated_images: tf.Tensor, real_images: tf.Tensor) -> tf.Tensor:
+@checked
+def diversity(generated_images: Any, real_images: Any) -> tf.Tensor:
     """Mean distance between two generated images over that between two real ones, ().
 
     Each image is compared with the next one of its batch.
@@ -352,6 +477,15 @@ def diversity(generated_images: tf.Tensor, real_images: tf.Tensor) -> tf.Tensor:
     >>> float(diversity(0.5 * real_images, real_images))
     0.5
     """
+
+    generated_images, real_images = floats(generated_images=generated_images, real_images=real_images)
+    check_rank("real_images", real_images, 4, 4)
+    check_rank("generated_images", generated_images, 4, 4)
+    if not real_images.shape[1:].is_compatible_with(generated_images.shape[1:]):
+        raise ValueError(
+            f"generated_images must be as large as real_images, {tuple(real_images.shape)}. "
+            f"Received: {tuple(generated_images.shape)}"
+        )
 
     def mean_distance(images: tf.Tensor) -> tf.Tensor:
         images = tf.cast(images, tf.float32)

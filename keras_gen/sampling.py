@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 
 from keras_gen import images, models
-from keras_gen.arguments import LARGEST
+from keras_gen.arguments import LARGEST, received
 from keras_gen.files import written_whole
+from keras_gen.memory import refuse_beyond_memory
+from keras_gen.parsing import did_you_mean
 
 GIF_FRAMES_PER_STEP = 12
 GIF_SECONDS_PER_FRAME = 0.06
 GIF_TILE = 224  # pixels
 NUM_IMAGES = 64  # where nobody says how many
+NAMES_SHOWN = 20  # of classes, in an error
+AT_ONCE = 1000  # images that are written together
+COPIES = 3  # of all images in memory: float32 from the model, whole and in parts, and as pixels of 8 bits
 
 
 def write_images(
@@ -41,6 +46,9 @@ def write_images(
                 f"out. Received: {num} and {len(numbers)} labels"
             )
         numbers = np.resize(numbers, num)
+    refuse_beyond_memory(
+        memory_needed(model, out.suffix, num), f"--num {num}", "Draw fewer at a time, with other seeds."
+    )
     if out.suffix == ".gif":
         frames = walk(model, num, seed, numbers)
         pictures = [images.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
@@ -50,27 +58,51 @@ def write_images(
     if out.suffix == ".png":
         images.write_png(out, images.grid(generated))
         return
-    with written_whole(out) as draft:
-        np.save(draft, images.to_uint8(generated))
+    write_npy(out, generated)
+
+
+def write_npy(path: Path, generated: np.ndarray) -> None:
+    """Writes images as uint8, some at a time: `np.save` would hide what the system says of a full disk."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": generated.shape}
+    with written_whole(path) as draft, draft.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(generated), AT_ONCE):
+            file.write(images.to_uint8(generated[start : start + AT_ONCE]).tobytes())
+
+
+def memory_needed(model: models.GenerativeModel, suffix: str, num: int) -> int:
+    """Bytes for that many images, and for the pictures of them that a file of this kind holds."""
+    height, width, channels = model.image_shape
+    num_images = num * (GIF_FRAMES_PER_STEP if suffix == ".gif" else 1)
+    tile = {".png": images.SMALLEST_TILE, ".gif": GIF_TILE}.get(suffix, 0)
+    picture = 2 * 3 * max(tile, height) * max(tile, width) if tile else 0
+    return num_images * (COPIES * 4 * height * width * channels + picture)
 
 
 def label_numbers(model: models.GenerativeModel, labels: str) -> list[int]:
-    """`sneaker,3` -> [7, 3]."""
+    """`sneaker,3` -> [7, 3]; capitals or not."""
     if not model.conditional:
-        raise ValueError("--labels is for conditional models, and this model has no classes.")
+        raise ValueError(
+            "--labels is for conditional models, and this model has no classes. "
+            f"Received: {received(labels)}"
+        )
     names = list(model.class_names or [])
+    folded = [name.casefold() for name in names]
     numbers = []
-    for label in labels.split(","):
-        label = label.strip()
+    for label in map(str.strip, labels.split(",")):
         if label in names:
             numbers.append(names.index(label))
-        elif label.isdecimal() and int(label) < model.num_classes:
+        elif folded.count(label.casefold()) == 1:
+            numbers.append(folded.index(label.casefold()))
+        elif label.isascii() and label.isdecimal() and len(label) < 10 and int(label) < model.num_classes:
             numbers.append(int(label))
         else:
-            known = ", ".join(names) or "no names"
+            shown = [*names[:NAMES_SHOWN], "..."] if len(names) > NAMES_SHOWN else names
+            known = ", ".join(shown) or "this model has none"
             raise ValueError(
-                f"--labels must be names ({known}) or numbers from 0 to {model.num_classes - 1}. "
-                f"Received: {label!r}"
+                f"--labels must be names ({known}) or numbers from 0 to "
+                f"{model.num_classes - 1}, with commas between. Received: {received(label)}"
+                f"{did_you_mean(label, names)}"
             )
     return numbers
 
@@ -95,13 +127,18 @@ def texts(
         model: What writes.
         prompt: The text to continue.
         num: How many texts.
-        seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`, and after the
-            largest seed comes 0.
+        seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`.
         **options: `max_tokens`, `temperature`, `top_k`, `top_p`.
     """
-    for number in range(1 if num is None else num):
+    num = 1 if num is None else num
+    if seed + num - 1 > LARGEST:
+        raise ValueError(
+            "each text has a seed of its own, from --seed on, and the largest is 2**31 - 1. "
+            f"Received: --seed {seed} --num {num}"
+        )
+    for number in range(num):
         if number:
             yield f"\n\n----- {number + 1} -----\n"
         yield prompt
-        yield from model.stream(prompt, seed=(seed + number) % (LARGEST + 1), **options)
+        yield from model.stream(prompt, seed=seed + number, **options)
     yield "\n"

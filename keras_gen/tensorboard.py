@@ -12,7 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_gen.files import written_whole
+from keras_gen.arguments import Natural, checked
+from keras_gen.files import MOST_SHOWN, printable, written_whole
 
 # TensorBoard's runs, sub-directories of the logs: a training and a validation curve share a chart.
 TRAIN = "train"
@@ -57,20 +58,31 @@ def _scalar_tag(name: str, has_total_loss: bool) -> str:
 _open_writers: Any = weakref.WeakValueDictionary()
 
 
+@checked
 def summary_writer(log_dir: str | os.PathLike, run: str) -> Any:
     """The writer of a run, which all share who want it at the same time.
 
     TensorBoard's reader in Python follows one growing file in a directory alone. The writer is closed
     when nobody holds it any longer.
+
+    Raises:
+        ValueError: The directory is a file or below one, or may not be written to.
     """
     folder = os.path.abspath(os.path.join(log_dir, run))
     writer = _open_writers.get(folder)
     if writer is None:
-        writer = _open_writers[folder] = tf.summary.create_file_writer(folder)
+        try:
+            writer = _open_writers[folder] = tf.summary.create_file_writer(folder)
+        except (tf.errors.OpError, ValueError):  # the latter of a name that is not UTF-8
+            raise ValueError(
+                "log_dir must be a directory that can be written to. "
+                f"Received: {printable(folder)[:MOST_SHOWN]!r}"
+            ) from None
     return writer
 
 
-def write_scalars(writer: Any, values: dict[str, float], epoch: int) -> None:
+@checked
+def write_scalars(writer: tf.summary.SummaryWriter, values: dict[str, Any], epoch: Natural) -> None:
     """Writes values by their tags; `epoch` counts from 1."""
     with writer.as_default():
         for tag, value in values.items():
@@ -78,7 +90,8 @@ def write_scalars(writer: Any, values: dict[str, float], epoch: int) -> None:
     writer.flush()
 
 
-def drop_events_after(folder: str | os.PathLike, epoch: int) -> None:
+@checked
+def drop_events_after(folder: str | os.PathLike, epoch: Natural) -> None:
     """Removes what a directory's event files hold of epochs after this one, which are computed again."""
     for path in Path(folder).glob("events.*"):
         records = _whole_records(path)

@@ -88,8 +88,8 @@ class MLflowRun:
             run = mlflow.start_run(run_id=run_id, run_name=self.directory.name)
         except mlflow.MlflowException as error:
             raise ValueError(
-                f"{printable(known)}: MLflow's store {mlflow.get_tracking_uri()} does not go on with this "
-                f"run ({str(error).splitlines()[0]}). {remedy}"
+                f"{printable(known)}: MLflow's store {mlflow.get_tracking_uri()} cannot continue this run "
+                f"({str(error).splitlines()[0]}). {remedy}"
             ) from error
         with run:
             with written_whole(known) as path:

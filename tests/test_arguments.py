@@ -58,6 +58,11 @@ def test_right_values_become_pythons_own(hint, value, expected):
 @pytest.mark.parametrize(
     ("hint", "value", "message"),
     [
+        (
+            ImageShape,
+            {8, 9, 1},
+            "(height, width, channels), three integers, each 1 or more. Received: {1, 8, 9}",
+        ),
         (Count, 0, "an integer from 1 to 2**31 - 1. Received: 0"),
         (Count, 2.0, "an integer from 1 to 2**31 - 1. Received: 2.0"),
         (Count, "3", "an integer from 1 to 2**31 - 1. Received: '3'"),

@@ -71,3 +71,24 @@ def test_batch_statistics_are_global_where_the_layer_runs_not_where_it_was_built
     run = tf.function(lambda part: two_replicas.run(lambda x: layer(x, training=True), (part,)))
     found = two_replicas.experimental_local_results(run(halves))
     np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    (
+        (lambda: Device("TPU"), "kind must be one of 'CPU', 'GPU'. Received: 'TPU'"),
+        (
+            lambda: Device("GPU", 8),
+            "compute_capability must be a tuple of 2, each an integer, or None. Received",
+        ),
+        (lambda: devices.uses_xla("audio"), "data must be one of 'images', 'text'. Received: 'audio'"),
+        (lambda: devices.uses_xla("text", num_replicas=0), "num_replicas must be an integer from 1"),
+        (lambda: devices.uses_cudnn("GPU"), "device must be a Device, or None. Received: 'GPU'"),
+        (lambda: devices.resolve_dtype("float31"), "dtype must be 'auto', 'float32', 'mixed_bfloat16'"),
+        (lambda: devices.resolve_dtype("int32"), "dtype must be 'auto', 'float32', 'mixed_bfloat16'"),
+    ),
+)
+def test_refuses_arguments_in_one_line(call, message):
+    with pytest.raises(ValueError) as refusal:
+        call()
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)

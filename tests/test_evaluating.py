@@ -138,9 +138,10 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         raise ValueError("seen")
 
     monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
-    others = {"skip_broken": False, "test_fraction": 0.1, "batch_size": evaluating.BATCH}
+    trained = {**trained, "skip_broken": False, "test_fraction": 0.1}
     folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
     of_folder = {"data": folder, "image_size": [28, 28], "channels": 1, "background": "black"}
+    of_folder["skip_broken"] = False
     for arguments, expected in (
         ([], trained),
         (["--data", "celeba", "--label", "Male", "--data-dir", "E"], {**trained, **moved}),
@@ -149,7 +150,7 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         (["--data", "mnist"], {"data": "mnist"}),
     ):
         assert cli.main(["evaluate", str(run), *arguments]) == 1
-        assert seen.pop() == {**expected, **others}
+        assert seen.pop() == {**expected, "batch_size": evaluating.BATCH}
 
 
 def test_the_options_of_the_data_are_those_of_its_loaders():
@@ -169,19 +170,9 @@ def test_a_preset(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    (
-        (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
-        (["--extractor", "resnet"], "Unknown extractor: expected fashion_mnist"),
-        (["--data", "nowhere"], "'nowhere' does not exist"),
-    ),
+    ((["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),),
 )
 def test_mistakes_get_one_line(runs, arguments, message, capsys):
-    common = [] if "--extractor" in arguments else ["--extractor", "fashion_mnist"]
-    assert cli.main(["evaluate", str(runs / "cvae"), *common, *arguments]) == 1
+    assert cli.main(["evaluate", str(runs / "cvae"), "--extractor", "fashion_mnist", *arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
-
-
-def test_a_classifier_generates_nothing(runs, tmp_path, capsys):
-    assert cli.main(["sample", str(runs / "cnn"), "--out", str(tmp_path / "x.png")]) == 1
-    assert "A CNNClassifier generates nothing" in capsys.readouterr().err

@@ -49,7 +49,56 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "write_saved_model", broken)
     with pytest.raises(OSError, match="disk full"):
         model.export(tmp_path / "out" / "1")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "version"),
+    [
+        ((), "1"),
+        (("1", "2.onnx", "9.old", "x", "-3", "\uff12"), "3"),
+        (("01", "007"), "8"),
+        (("1.5", "1e3", " 4 ", "5 copy"), "1"),
+        (("99999999999999999999", "3"), "4"),  # beyond int64, which TensorFlow Serving passes over
+        ((str(2**63 - 2),), str(2**63 - 1)),
+    ],
+)
+def test_the_next_version_is_the_one_after_the_newest(model, there, version, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "write_saved_model", lambda model, draft, verbose: draft.mkdir())
+    folder = tmp_path / "names with spaces"
+    for name in there:
+        (folder / name).mkdir(parents=True)
+    assert exporting.export_next_version(model, folder, "tf_saved_model") == folder / version
+
+
+def test_no_version_comes_after_the_largest(model, tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ValueError, match="version 9223372036854775807, after which"):
+        exporting.export_next_version(model, tmp_path, "tf_saved_model")
+
+
+def test_places_that_an_export_refuses(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for place in ("", None, 3, ["x"]):
+        with pytest.raises(ValueError, match="must be a"):
+            model.export(place)
+    with pytest.raises(ValueError, match="exists already, and exports overwrite nothing"):
+        model.export("dangling")
+    with pytest.raises(ValueError, match="verbose must be True or False. Received: 'loud'"):
+        model.export("x", verbose="loud")
+    assert [path.name for path in tmp_path.iterdir()] == ["dangling"]
+
+
+def test_an_export_that_another_overtook_is_refused(model, tmp_path, monkeypatch):
+    def slow(model, draft, verbose):
+        draft.write_bytes(b"second")
+        (tmp_path / "1").write_bytes(b"first")
+
+    monkeypatch.setattr(exporting, "write_saved_model", slow)
+    with pytest.raises(ValueError, match="exists already"):
+        exporting.export_next_version(model, tmp_path, "tf_saved_model")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
 
 
 def test_unknown_format_and_suffix(model, tmp_path):
@@ -59,10 +108,57 @@ def test_unknown_format_and_suffix(model, tmp_path):
         model.export(tmp_path / "decoder", format="onnx")
 
 
-def test_signatures_agree_with_the_verbs(conditional, garments, tmp_path):
+@pytest.fixture(scope="module")
+def saved_model(conditional, tmp_path_factory):
+    path = tmp_path_factory.mktemp("serving") / "1"
+    conditional.export(path)
+    return tf.saved_model.load(str(path))
+
+
+NAN = np.full((2, 4), np.nan, "float32")
+
+
+@pytest.mark.parametrize(
+    ("signature", "change", "message"),
+    [
+        ("serving_default", {"labels": [3, 10]}, "labels must be from 0 to 9. Received:"),
+        ("serving_default", {"labels": [-1]}, "labels must be from 0 to 9. Received:"),
+        ("serving_default", {"labels": np.zeros(0)}, "labels must have at least one row. Received: none"),
+        ("serving_default", {"num_samples": 0}, "num_samples must be from 1 to 10699"),
+        ("serving_default", {"num_samples": 2**31 - 1}, "num_samples must be from 1 to 10699"),
+        ("serving_default", {"seed": -1}, "seed must be 0 or more"),
+        ("decode", {"z": NAN}, "z must be finite"),
+        ("decode", {"z": np.zeros((0, 4)), "labels": np.zeros(0)}, "z must have at least one row"),
+        ("decode", {"labels": [1]}, "labels must be one for each row"),
+        ("encode", {"images": np.full((2, 28, 28, 1), 255.0)}, "images must be finite and in .0, 1."),
+        ("reconstruct", {"images": np.full((2, 28, 28, 1), np.nan)}, "images must be finite and in .0, 1."),
+        ("encode", {"images": np.zeros((0, 28, 28, 1))}, "images must have at least one row"),
+        ("encode", {"labels": [0, 10]}, "labels must be from 0 to 9"),
+    ],
+)
+def test_a_saved_model_says_what_is_wrong(saved_model, signature, change, message):
+    right = {
+        "serving_default": {"seed": 0, "num_samples": 2, "labels": [1]},
+        "decode": {"z": np.zeros((2, 4)), "labels": [1, 2]},
+        "encode": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
+        "reconstruct": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
+    }[signature]
+    floats = ("z", "images")
+
+    def call(inputs):
+        types = {name: tf.float32 if name in floats else tf.int32 for name in inputs}
+        return saved_model.signatures[signature](
+            **{name: tf.constant(value, types[name]) for name, value in inputs.items()}
+        )
+
+    assert all(np.isfinite(output).all() for output in call(right).values())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call({**right, **change})
+
+
+def test_signatures_agree_with_the_verbs(conditional, saved_model, garments):
     images, labels = garments[0][:4], garments[1][:4]
-    conditional.export(tmp_path / "1")
-    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    served = saved_model.signatures
     assert set(served) == {"serving_default", "decode", "encode", "reconstruct"}
     pixels = tf.constant(images[..., None] / np.float32(255))
     y = tf.constant(labels)

@@ -1,5 +1,6 @@
 import numpy as np
 import PIL.Image
+import pytest
 
 from keras_gen import images
 
@@ -28,3 +29,83 @@ def test_written_files_are_read_back(tmp_path):
     images.write_gif(tmp_path / "a.gif", [picture, 255 - picture, picture], 0.05)
     with PIL.Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 3 and gif.info["duration"] == 50 and gif.info["loop"] == 0
+
+
+FOUR = np.zeros((4, 8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        ({"images": FOUR[:0]}, r"images must be at least one, .* Received: shape \(0, 8, 8, 1\)"),
+        ({"images": np.zeros((4, 8, 8, 2))}, r"1 or 3 channels. Received: shape \(4, 8, 8, 2\)"),
+        (
+            {"images": FOUR[0, 0]},
+            r"images must be \(n, height, width, channels\).* float64 of shape \(8, 1\)",
+        ),
+        ({"images": FOUR + np.nan}, r"must be in \[0, 1\]. Received: from nan to nan"),
+        ({"images": FOUR + 255}, r"must be in \[0, 1\]. Received: from 255.0 to 255.0"),
+        ({"images": FOUR.astype(int)}, "must be uint8 .* or floating point .* Received: int64"),
+        ({"images": [[1], [2, 3]]}, "images must be an array, or lists of equal lengths"),
+        ({"images": FOUR, "columns": 0}, "columns must be an integer from 1"),
+        ({"images": FOUR, "smallest_tile": 10**9}, "4 images enlarged by 125000000, which takes"),
+        ({"images": FOUR, "row_names": "ab"}, "row_names must be a list or tuple, each a string"),
+        ({"images": FOUR, "row_names": ["a"]}, r"row_names must be 2, one for each row. Received: \['a'\]"),
+    ),
+)
+def test_grids_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        images.grid(**arguments)
+
+
+def test_names_of_any_length_and_letters():
+    names = ["a" * 10**6, "a\nb\udcff"]
+    assert images.grid(FOUR, columns=2, row_names=names).shape[1] < 2000
+
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    (
+        (
+            PICTURE / 255,
+            r"must be uint8 of shape \(height, width, 3\). Received: float64 of shape \(8, 8, 3\)",
+        ),
+        (PICTURE[..., :2], r"Received: uint8 of shape \(8, 8, 2\)"),
+        (PICTURE[:0], r"Received: uint8 of shape \(0, 8, 3\)"),
+        (None, "Received: None"),
+    ),
+)
+def test_pictures_that_cannot_be_written(tmp_path, picture, message):
+    with pytest.raises(ValueError, match=message):
+        images.write_png(tmp_path / "a.png", picture)
+    with pytest.raises(ValueError, match="pictures must be"):
+        images.write_gif(tmp_path / "a.gif", [picture], 0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("pictures", "seconds", "message"),
+    (
+        ([], 0.1, "pictures must be one or more"),
+        (None, 0.1, "pictures must be one or more.* Received: None"),
+        ([PICTURE, PICTURE[:4]], 0.1, "pictures must be an array, or lists of equal lengths"),
+        ([PICTURE], float("nan"), "seconds must be a number from 0.01 to 655. Received: nan"),
+        ([PICTURE], 10**9, "seconds must be a number from 0.01 to 655"),
+    ),
+)
+def test_walks_that_cannot_be_written(tmp_path, pictures, seconds, message):
+    with pytest.raises(ValueError, match=message):
+        images.write_gif(tmp_path / "a.gif", pictures, seconds)
+
+
+def test_a_directory_is_no_picture(tmp_path):
+    for path in (tmp_path, str(tmp_path), ""):
+        with pytest.raises(
+            ValueError, match="path must be a file to write. Received: '.*', which is a directory"
+        ):
+            images.write_png(path, PICTURE)
+    with pytest.raises(ValueError, match="which is no file's name"):
+        images.write_png(tmp_path / "a\0.png", PICTURE)

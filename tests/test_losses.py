@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,4 +73,89 @@ def test_diversity_is_a_ratio_of_mean_distances_to_the_next_image():
     others = images**3
     ratio = float(losses.diversity(tf.constant(others), tf.constant(images)))
     assert ratio == pytest.approx(mean_distance(others) / mean_distance(images))
-    assert float(losses.diversity(tf.ones((5, 2, 2, 1)), tf.constant(images[:5]))) == 0
+    assert float(losses.diversity(tf.ones((5, 4, 4, 1)), tf.constant(images[:5]))) == 0
+
+
+N, N_BY_1, N_BY_2 = tf.zeros(3), tf.zeros((3, 1)), tf.zeros((3, 2))
+IMAGES, OTHERS = tf.zeros((3, 4, 4, 1)), tf.zeros((3, 4, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    (
+        (
+            lambda: losses.gaussian_kl(N, N_BY_1),
+            "z_log_var must have the shape of z_mean, (3,). Received: (3, 1)",
+        ),
+        (
+            lambda: losses.gaussian_log_prob(N, N_BY_1, 0),
+            "mean must broadcast to the shape of x, (3,). Rec",
+        ),
+        (lambda: losses.gaussian_log_prob(0.0, 0.0, 0.0), "values must have shape (n, ...). Received: ()"),
+        (
+            lambda: losses.bernoulli_log_prob(N_BY_2, N_BY_1),
+            "logits must have the shape of images, (3, 2).",
+        ),
+        (lambda: losses.mean_over_batch(N, N_BY_1), "sample_weight must have shape (n,). Received: (3, 1)"),
+        (
+            lambda: losses.mean_over_batch(N, tf.zeros(1)),
+            "sample_weight must be one number for each of val",
+        ),
+        (
+            lambda: losses.hinge(N).discriminator(N_BY_1),
+            "target must broadcast to the shape of the losses, ",
+        ),
+        (
+            lambda: losses.spherical_interpolation(N_BY_2, N_BY_1, [0.5]),
+            "end must have the shape of start, (",
+        ),
+        (
+            lambda: losses.spherical_interpolation(N_BY_2, N_BY_2, 0.5),
+            "fractions must have shape (n,). Recei",
+        ),
+        (
+            lambda: losses.gradient_penalty(losses.sum_over_example, IMAGES, IMAGES, N),
+            "fractions must have shape (n, height, width, channels). Received: (3,)",
+        ),
+        (
+            lambda: losses.gradient_penalty(losses.sum_over_example, IMAGES, OTHERS, 0.5),
+            "generated_images must have the shape of real_images, (3, 4, 4, 1). Received: (3, 4, 4, 3)",
+        ),
+        (
+            lambda: losses.gradient_penalty(None, IMAGES, IMAGES, 0.5),
+            "discriminator must be a function. Rec",
+        ),
+        (
+            lambda: losses.input_gradients(lambda x: N, IMAGES),
+            "discriminator must compute logits from the im",
+        ),
+        (
+            lambda: losses.diversity(IMAGES, OTHERS),
+            "generated_images must be as large as real_images, (3, 4, ",
+        ),
+        (lambda: losses.hinge("3"), "logits must be an array of real numbers. Received: '3'"),
+        (lambda: losses.hinge([1j]), "logits must be an array of real numbers. Received: [1j]"),
+        (
+            lambda: losses.hinge(keras.Input((3,))),
+            "logits must be an array of real numbers. Received: float",
+        ),
+        (
+            lambda: losses.hinge(),
+            "hinge: missing a required argument: 'logits'. Expected: logits. Received: n",
+        ),
+    ),
+)
+def test_refuses_what_would_broadcast_or_is_no_number(call, message):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        call()
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+def test_takes_numbers_of_any_format():
+    for values in (
+        [[0, 1]],
+        np.array([[0, 1]], "uint8"),
+        np.array([[0.0, 1.0]]),
+        tf.constant([[0.0, 1.0]]),
+    ):
+        assert losses.gaussian_kl(values, tf.zeros((1, 2))).numpy().tolist() == [[0.0, 0.5]]

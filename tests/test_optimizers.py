@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.optimizers import Adam
+from keras_gen.optimizers import Adam, as_optimizer
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
 
@@ -64,3 +64,64 @@ def test_it_is_saved_and_loaded():
     assert type(again) is Adam
     assert again.beta_1 == 0.7
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (
+            {"learning_rate": -1},
+            "learning_rate must be a finite number, 0 or more, or a function. Received: -1",
+        ),
+        (
+            {"learning_rate": float("nan")},
+            "learning_rate must be a finite number, 0 or more, or a function. R",
+        ),
+        (
+            {"learning_rate": "0.1"},
+            "learning_rate must be a finite number, 0 or more, or a function. Received",
+        ),
+        ({"beta_1": 1.0}, "beta_1 must be a number from 0 to less than 1. Received: 1.0"),
+        ({"epsilon": 0}, "epsilon must be a finite number, more than 0. Received: 0"),
+        ({"clipnorm": -1.0}, "clipnorm must be a finite number, more than 0, or None. Received: -1.0"),
+        ({"amsgrad": 1}, "amsgrad must be True or False. Received: 1"),
+        ({"gradient_accumulation_steps": 1}, "gradient_accumulation_steps must be an integer, 2 or more"),
+        ({"momentum": 0.9}, "Adam: got an unexpected keyword argument 'momentum'"),
+    ),
+)
+def test_refuses_arguments_in_one_line(arguments, message):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        Adam(**arguments)
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+@pytest.mark.parametrize("rate", (0, 0.1, np.float32(0.1), tf.constant(0.1), SCHEDULE, lambda: 0.1))
+def test_takes_any_kind_of_learning_rate(rate):
+    found = as_optimizer("optimizer", Adam(rate))
+    assert float(found.learning_rate) == pytest.approx(0.1 * bool(rate))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    (
+        ("adan", "optimizer must be a Keras optimizer, or the name of one. Received: 'adan'"),
+        (None, "optimizer must be a Keras optimizer, or the name of one. Received: None"),
+        (Adam, "optimizer must be a Keras optimizer, or the name of one. Received: <class"),
+        (
+            keras.optimizers.SGD(-1.0),
+            "optimizer.learning_rate must be a finite number, 0 or more. Received: -1",
+        ),
+        (
+            keras.optimizers.SGD(float("nan")),
+            "optimizer.learning_rate must be a finite number, 0 or more. R",
+        ),
+        (
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(-1.0)),
+            "optimizer.learning_rate must be a",
+        ),
+    ),
+)
+def test_refuses_what_is_no_optimizer(value, message):
+    with pytest.raises(ValueError) as refusal:
+        as_optimizer("optimizer", value)
+    assert str(refusal.value).startswith(message)

@@ -22,15 +22,16 @@ USED_BY_RUNS = {
 # Each part may import those before it (and of its own level only itself).
 ALLOWED = {
     "arguments": set(),
+    "arrays": {"arguments"},
     "files": set(),
     "memory": set(),
     "records": {"arguments", "files"},
     "losses": {"arguments"},
-    "layers": {"arguments", "devices"},
+    "layers": {"arguments", "devices", "memory"},
     "optimizers": {"arguments"},
     "hardware": {"arguments"},
     "devices": {"arguments", "hardware"},
-    "images": {"arguments", "files"},
+    "images": {"arguments", "files", "memory"},
     "tensorboard": {"arguments", "files"},
     "tokenizers": {"arguments", "memory"},
     "datasets": {"arguments", "files", "images", "memory", "records", "tokenizers"},
@@ -38,6 +39,7 @@ ALLOWED = {
     "presets": {"arguments", "files", "hardware", "images", "records"},
     "models": {
         "arguments",
+        "arrays",
         "memory",
         "datasets",
         "devices",
@@ -48,8 +50,18 @@ ALLOWED = {
         "presets",
         "tokenizers",
     },
-    "metrics": {"arguments", "datasets", "files", "images", "memory", "tokenizers"},
-    "callbacks": {"arguments", "datasets", "files", "images", "hardware", "metrics", "tensorboard"},
+    "metrics": {"arguments", "arrays", "datasets", "files", "images", "memory", "tokenizers"},
+    "callbacks": {
+        "memory",
+        "arguments",
+        "arrays",
+        "datasets",
+        "files",
+        "images",
+        "hardware",
+        "metrics",
+        "tensorboard",
+    },
     "distribution": {"records"},
     "locks": {"files"},
     "recipes": {"arguments"},
@@ -63,7 +75,9 @@ ALLOWED = {
     "training": USED_BY_RUNS
     | {"building", "checkpoints", "devices", "distribution", "fitting", "locks", "planning", "tracking"}
     | {"presets", "tensorboard", "watching"},
-    "sampling": {"arguments", "files", "images", "models"},
+    "parsing": {"arguments"},
+    "reporting": {"parsing"},
+    "sampling": {"arguments", "files", "images", "memory", "models", "parsing"},
     "evaluating": {
         "arguments",
         "records",
@@ -74,12 +88,14 @@ ALLOWED = {
         "loading",
         "metrics",
         "models",
+        "parsing",
         "presets",
     }
     | {"tensorboard"},
-    "train_options": {"datasets", "models", "recipes", "training"},
+    "train_options": {"arguments", "datasets", "models", "parsing", "recipes", "records", "training"},
     "cli": USED_BY_RUNS
-    | {"building", "evaluating", "exporting", "presets", "sampling", "train_options", "training"},
+    | {"building", "evaluating", "exporting", "parsing", "presets", "reporting", "sampling"}
+    | {"train_options", "training"},
     "__main__": {"cli"},
     "__init__": {
         "callbacks",

@@ -7,10 +7,17 @@ from typing import Any
 import matplotlib.backends.backend_agg
 import matplotlib.figure
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_gen import arrays
+from keras_gen.arguments import checked
 from keras_gen.callbacks.picture_callback import PictureCallback
+from keras_gen.callbacks.sample_callback import check_names
+from keras_gen.images import in_one_line
 
 FONT = 14  # points: it can be read where TensorBoard shows the picture at half its size
+CELL = 0.45  # inches
+MOST_NAMED = 100  # classes whose names and numbers are written
 
 
 class ConfusionMatrix(PictureCallback):
@@ -20,8 +27,11 @@ class ConfusionMatrix(PictureCallback):
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their classes, integers (n,).
-        class_names: What to write beside the rows; the model's own names by default.
+        class_names: What to write beside the rows, of up to 100; the model's own names by default.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
+
+    Raises:
+        ValueError: Images or labels are of another type or out of range; or as for `SampleCallback`.
 
     Example:
 
@@ -30,18 +40,28 @@ class ConfusionMatrix(PictureCallback):
     >>> matrix = ConfusionMatrix(tempfile.mkdtemp(), x, labels)
     """
 
+    verbs = ("classify", "image_shape")
+    kind = "classifiers"
+
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        x: np.ndarray,
+        x: ArrayLike,
         labels: Any,
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         super().__init__(log_dir, "confusion", **kwargs)
-        self.x = np.asarray(x)
-        self.labels = np.asarray(labels)
+        self.x = arrays.images("x", x, grey=True)
+        self.labels = arrays.labels("labels", labels, len(self.x))
         self.class_names = class_names
+
+    def check_model(self) -> None:
+        super().check_model()
+        arrays.images("ConfusionMatrix's x", self.x, self.model.image_shape)
+        arrays.labels("ConfusionMatrix's labels", self.labels, len(self.x), self.model.num_classes)
+        check_names(self.class_names, self.model.num_classes)
 
     def counts(self) -> np.ndarray:
         """(num_classes, num_classes): row i, column j is how many of class i are predicted as j."""
@@ -55,18 +75,21 @@ class ConfusionMatrix(PictureCallback):
         matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         accuracy = np.trace(counts) / len(self.x)
         names = self.class_names or self.model.class_names or range(len(matrix))
-        side = 2.5 + 0.45 * len(matrix)
+        side = 2.5 + CELL * min(len(matrix), MOST_NAMED)
         figure = matplotlib.figure.Figure((side, side), dpi=100, layout="constrained")
         canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-        labels = [str(name) for name in names]
-        axes.set_xticks(range(len(matrix)), labels, fontsize=FONT, rotation=45, ha="right")
-        axes.set_yticks(range(len(matrix)), labels, fontsize=FONT)
+        is_named = len(matrix) <= MOST_NAMED
+        if is_named:
+            labels = [in_one_line(str(name)) for name in names]
+            style: Any = {"fontsize": FONT, "parse_math": False}
+            axes.set_xticks(range(len(matrix)), labels, rotation=45, ha="right", **style)
+            axes.set_yticks(range(len(matrix)), labels, **style)
         axes.set_xlabel("predicted class", fontsize=FONT)
         axes.set_ylabel("true class", fontsize=FONT)
         axes.set_title(f"accuracy {accuracy:.1%} on {len(self.x):,} test images", fontsize=FONT)
-        for row, column in zip(*np.nonzero(matrix >= 0.005), strict=True):
+        for row, column in np.argwhere((matrix >= 0.005) & is_named):
             value = matrix[row, column]
             colour = "white" if value > 0.5 else "black"
             axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=FONT)

@@ -1,14 +1,21 @@
 """Quality metrics of the generated images while the model trains."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import MinLen
 
+from keras_gen.arguments import Count, Seed, checked
+from keras_gen.callbacks.sample_callback import require
 from keras_gen.datasets import ImageDataset
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics import SetMetrics, default_extractor, load_extractor
-from keras_gen.metrics.set_metrics import SET_METRICS
+from keras_gen.metrics.evaluation import check_fit
+from keras_gen.metrics.extractors import check_extractor
+from keras_gen.metrics.set_metrics import SET_METRICS, check_metrics
 
 
 class Evaluation(keras.callbacks.Callback):
@@ -33,7 +40,9 @@ class Evaluation(keras.callbacks.Callback):
 
     Raises:
         ValueError: A number is out of range, a metric is unknown, or there are too few images for the
-            number of features.
+            number of features; at the start of `fit`, the model generates no images, or others than the
+            data has.
+        FloatingPointError: The generated images are not finite.
 
     Example:
 
@@ -44,23 +53,26 @@ class Evaluation(keras.callbacks.Callback):
     {'val_fd': 'min', 'val_recall': 'max'}
     """
 
+    @checked
     def __init__(
         self,
         data: ImageDataset,
-        num: int = 2000,
-        every: int = 1,
-        metrics: Sequence[str] = ("fd", "kid", "precision", "recall"),
+        num: Count = 2000,
+        every: Count = 1,
+        metrics: Annotated[Sequence[str], MinLen(1)] = ("fd", "kid", "precision", "recall"),
         extractor: Any = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         super().__init__()
-        for name, value in (("num", num), ("every", every)):
-            if value < 1:
-                raise ValueError(f"{name} must be 1 or more. Received: {value}")
+        check_metrics(metrics)
+        if extractor is not None:
+            check_extractor(extractor)
+        refuse_beyond_memory(4 * num * math.prod(data.image_shape), f"num={num:,}", "Measure fewer images.")
         x, self._labels = data.test_images(num)
         extractor = load_extractor(default_extractor(data.name) if extractor is None else extractor)
         self.measures = SetMetrics(extractor, x, metrics)
         self.measures.check_count(num)
+        self.data = data
         self.num = num
         self.every = every
         self.seed = seed
@@ -73,21 +85,29 @@ class Evaluation(keras.callbacks.Callback):
         return {f"val_{name}": modes[SET_METRICS[name]] for name in self.measures.metrics}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        require(self, ("generate", "image_shape"), "models that generate images")
+        check_fit(self.model, self.data)
         if "label_accuracy" in self.measures.metrics and not self.model.conditional:
-            raise ValueError("label_accuracy is for conditional models, and this one takes no labels.")
+            raise ValueError(
+                "label_accuracy is for conditional models. "
+                f"Received: a {type(self.model).__name__} without num_classes"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if not self._values or (epoch + 1) % self.every == 0:
-            self._values = self._measure()
+            self._values = self._measure(epoch)
         if logs is not None:
             logs.update(self._values)
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self, epoch: int) -> dict[str, float]:
         labels = None
         if self.model.conditional and self._labels is not None:
             labels = np.resize(self._labels, self.num)
         images = self.model.generate(self.num, seed=self.seed, labels=labels)
         if not np.isfinite(images).all():
-            return dict.fromkeys(self.log_names, float("nan"))
+            raise FloatingPointError(
+                f"Images that the model generates after epoch {epoch + 1} are NaN or infinite: its weights "
+                "or the statistics of batch normalization, have diverged. Try a tenth of the learning rate."
+            )
         values = self.measures.measure(images, labels)
         return {f"val_{name}": value for name, (value, _) in values.items()}

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_gen.arguments import checked
+
 LEAST_SCALE = 2.0**-10  # of losses in float16; one that is at work stays above 1
 
 
@@ -19,6 +21,10 @@ class FiniteGuard(keras.callbacks.Callback):
 
     >>> guard = FiniteGuard()
     """
+
+    @checked
+    def __init__(self) -> None:
+        super().__init__()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._epoch, self._last_batch = 0, -1

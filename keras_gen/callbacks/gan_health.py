@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +10,8 @@ import tensorflow as tf
 import tqdm
 
 from keras_gen import tensorboard
+from keras_gen.arguments import Count, checked
+from keras_gen.files import make_folder, writable_folder
 
 NEARLY_ALWAYS = 0.98  # the fraction of images that an overpowering discriminator gets right
 # The loss of a discriminator that guesses; a fifteenth of it is as good as zero. A healthy one is right
@@ -18,6 +19,7 @@ NEARLY_ALWAYS = 0.98  # the fraction of images that an overpowering discriminato
 GUESSING = {"non_saturating": 1.386, "minimax": 1.386, "least_squares": 0.25, "hinge": 2.0}
 HARDLY_EVER = 0.05  # the fraction of generated images that a fooled one recognizes
 ALIKE = 0.5  # diversity, below which the generator has settled for a part of the data
+SIGNALS = {"diversity", "real_accuracy", "generated_accuracy", "discriminator_loss"}
 # A critic's score is right nearly always in a good run, too, and has no loss that goes to zero.
 WITHOUT_VERDICT = ("wasserstein",)
 
@@ -42,25 +44,24 @@ class GANHealth(keras.callbacks.Callback):
         say: Called with each text; by default it is printed in the terminal.
 
     Raises:
-        ValueError: A number is less than 1.
+        ValueError: A number is less than 1, or `log_dir` is a file or may not be written to; at the start
+            of `fit`, the model is no GAN.
 
     Example:
 
     >>> health = GANHealth(None, window=50)
     """
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike | None,
-        window: int = 100,
-        patience: int = 3,
+        window: Count = 100,
+        patience: Count = 3,
         say: Callable[[str], Any] = tqdm.tqdm.write,
     ):
         super().__init__()
-        for name, value in (("window", window), ("patience", patience)):
-            if value < 1:
-                raise ValueError(f"{name} must be 1 or more. Received: {value}")
-        self.log_dir = None if log_dir is None else Path(log_dir)
+        self.log_dir = None if log_dir is None else writable_folder("log_dir", log_dir)
         self.window = window
         self.patience = patience
         self.say = say
@@ -74,6 +75,15 @@ class GANHealth(keras.callbacks.Callback):
     # === Windows of steps, from the epoch's means so far ===
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        logged = {metric.name for metric in self.model.metrics}
+        if not logged >= SIGNALS:
+            missing = ", ".join(sorted(SIGNALS - logged))
+            raise ValueError(
+                "GANHealth is for GANs. "
+                f"Received: a {type(self.model).__name__}, which does not log {missing}"
+            )
+        if self.log_dir is not None:
+            make_folder("log_dir", self.log_dir)
         self._epoch = 0
         self._soft_labels = any(getattr(self.model, name, 0) for name in LABEL_OPTIONS)
         self._start_window(int(self.model.optimizer.iterations.numpy()))

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +10,11 @@ import numpy as np
 import psutil
 
 from keras_gen import tensorboard
+from keras_gen.arguments import Count, Positive, checked
+from keras_gen.files import make_folder, writable_folder
 from keras_gen.hardware import GIB, gpu_info
+
+SHORTEST = 0.01  # seconds between two readings, which would take all of a processor
 
 
 class HardwareMonitor(keras.callbacks.Callback):
@@ -28,7 +31,7 @@ class HardwareMonitor(keras.callbacks.Callback):
         seconds: Time between two readings, more than 0.
 
     Raises:
-        ValueError: `seconds` is not positive.
+        ValueError: A number is out of range, or `log_dir` is a file or may not be written to.
 
     Example:
 
@@ -36,17 +39,16 @@ class HardwareMonitor(keras.callbacks.Callback):
     >>> monitor = HardwareMonitor(tempfile.mkdtemp(), units_per_step=128)
     """
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        units_per_step: int | None = None,
+        units_per_step: Count | None = None,
         unit: str = "images",
-        seconds: float = 5.0,
+        seconds: Positive = 5.0,
     ):
         super().__init__()
-        if seconds <= 0:
-            raise ValueError(f"seconds must be more than 0. Received: {seconds}")
-        self.log_dir = Path(log_dir)
+        self.log_dir = writable_folder("log_dir", log_dir)
         self.units_per_step = units_per_step
         self.unit = unit
         self.seconds = seconds
@@ -56,6 +58,7 @@ class HardwareMonitor(keras.callbacks.Callback):
         self._writer: Any = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        make_folder("log_dir", self.log_dir / tensorboard.TRAIN)
         self._readings = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -93,7 +96,8 @@ class HardwareMonitor(keras.callbacks.Callback):
 
     def _watch(self) -> None:
         psutil.cpu_percent()  # the first call only starts the measurement
-        while not self._done.wait(self.seconds):
+        seconds = min(max(self.seconds, SHORTEST), threading.TIMEOUT_MAX)
+        while not self._done.wait(seconds):
             self._readings.append(self._read())
 
     def _read(self) -> dict[str, float]:

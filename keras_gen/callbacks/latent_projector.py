@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_gen import images, tensorboard
-from keras_gen.callbacks.sample_callback import is_trained
-from keras_gen.files import written_whole
+from keras_gen import arrays, images, tensorboard
+from keras_gen.arguments import checked, received
+from keras_gen.callbacks.sample_callback import is_trained, require
+from keras_gen.files import make_folder, writable_folder, written_whole
 
 SPRITE_TILE = 28  # pixels; TensorBoard reads sprites of up to 8192 x 8192
 MOST_IMAGES = 10_000
@@ -28,7 +29,7 @@ class LatentProjector(keras.callbacks.Callback):
         class_names: Names to show in place of the labels' numbers.
 
     Raises:
-        ValueError: There are too many images, or labels of another number.
+        ValueError: There are too many images, or labels of another number; or as for `SampleCallback`.
 
     Example:
 
@@ -36,23 +37,34 @@ class LatentProjector(keras.callbacks.Callback):
     >>> projector = LatentProjector(tempfile.mkdtemp(), np.zeros((20, 28, 28, 1), "uint8"))
     """
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        x: np.ndarray,
-        labels: np.ndarray | None = None,
+        x: ArrayLike,
+        labels: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
     ):
         super().__init__()
-        if not 0 < len(x) <= MOST_IMAGES:
-            raise ValueError(f"Expected 1 to {MOST_IMAGES:,} images. Received: {len(x):,}")
-        if labels is not None and len(labels) != len(x):
-            raise ValueError(f"Expected {len(x)} labels, one an image. Received: {len(labels)}")
-        self.folder = Path(log_dir) / "projector"
-        self.x = np.asarray(x)
-        self.labels = labels
+        self.folder = writable_folder("log_dir", log_dir) / "projector"
+        self.x = arrays.images("x", x, grey=True)
+        if len(self.x) > MOST_IMAGES:
+            raise ValueError(f"x must be {MOST_IMAGES:,} images at most. Received: {len(self.x):,}")
+        self.labels = None if labels is None else arrays.labels("labels", labels, len(self.x))
+        if self.labels is not None and class_names is not None and self.labels.max() >= len(class_names):
+            raise ValueError(
+                f"class_names must be {self.labels.max() + 1} or more, one for each label. "
+                f"Received: {received(class_names)}"
+            )
         self.class_names = class_names
         self._epoch: int | None = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        require(self, ("encode", "image_shape"), "models that encode images as latent vectors")
+        arrays.images("LatentProjector's x", self.x, self.model.image_shape)
+        if self.model.conditional:
+            self.model.checked_labels(self.labels, len(self.x))
+        make_folder("the projector's directory", self.folder)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -68,9 +80,12 @@ class LatentProjector(keras.callbacks.Callback):
             np.savetxt(path, codes, fmt="%.6g", delimiter="\t")
         images.write_png(self.folder / "sprite.png", self._sprite())
         if self.labels is not None:
-            names = self.class_names or [str(n) for n in range(int(np.max(self.labels)) + 1)]
+            names = self.class_names
+            shown = [str(label) if names is None else names[label] for label in self.labels]
             with written_whole(self.folder / "labels.tsv") as path:
-                path.write_text("".join(f"{names[label]}\n" for label in self.labels))
+                path.write_text(
+                    "".join(f"{images.in_one_line(name)}\n" for name in shown), encoding="utf-8"
+                )
         # After its files, so that TensorBoard never finds a configuration without them.
         with written_whole(self.folder / "projector_config.pbtxt") as path:
             path.write_text(self._config())
@@ -81,7 +96,7 @@ class LatentProjector(keras.callbacks.Callback):
     def _sprite(self) -> np.ndarray:
         """A square of thumbnails, row by row."""
         step = max(1, -(-max(self.x.shape[1:3]) // SPRITE_TILE))
-        thumbnails = images.to_uint8(self.x)[:, ::step, ::step]
+        thumbnails = images.in_colour(images.to_uint8(self.x))[:, ::step, ::step]
         _, height, width, _ = thumbnails.shape
         side = int(np.ceil(np.sqrt(len(thumbnails))))
         sprite = np.zeros((side * height, side * width, 3), np.uint8)

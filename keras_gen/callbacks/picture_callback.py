@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import images
+from keras_gen.arguments import Count, checked
 from keras_gen.callbacks.sample_callback import SampleCallback
 
 
@@ -21,17 +22,18 @@ class PictureCallback(SampleCallback):
         every: Draw after every so many epochs, 1 or more, and after the last one.
 
     Raises:
-        ValueError: `every` is less than 1.
+        ValueError: As for `SampleCallback`.
     """
 
     suffix = ".png"
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
         name: str,
         image_dir: str | os.PathLike | None = None,
-        every: int = 1,
+        every: Count = 1,
     ):
         super().__init__(log_dir, name, image_dir, every)
 

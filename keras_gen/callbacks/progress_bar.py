@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tqdm
 
+from keras_gen.arguments import Count, Natural, checked
+
 
 class ProgressBar(keras.callbacks.Callback):
     """Says after each epoch what the losses are, and draws a bar over the whole run.
@@ -21,18 +23,22 @@ class ProgressBar(keras.callbacks.Callback):
         unit: `"images"` or `"tokens"`.
         say: What gets the lines; `print` by default.
 
+    Raises:
+        ValueError: A number is out of range.
+
     Example:
 
     >>> bar = ProgressBar(steps=20, steps_per_epoch=10, units_per_step=128)
     """
 
+    @checked
     def __init__(
         self,
-        steps: int,
-        steps_per_epoch: int,
-        units_per_step: int,
-        epoch: int = 0,
-        step: int = 0,
+        steps: Count,
+        steps_per_epoch: Count,
+        units_per_step: Count,
+        epoch: Natural = 0,
+        step: Natural = 0,
         unit: str = "images",
         say: Callable[[str], None] = print,
     ):

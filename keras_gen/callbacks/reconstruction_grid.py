@@ -4,8 +4,10 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_gen import images
+from keras_gen import arrays, images
+from keras_gen.arguments import Count, checked, received
 from keras_gen.callbacks.picture_callback import PictureCallback
 
 
@@ -15,9 +17,12 @@ class ReconstructionGrid(PictureCallback):
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
-        labels: Their labels, for a conditional model.
+        labels: Their labels, (n,) or one-hot (n, num_classes), for a conditional model.
         columns: Images in a row, 1 or more.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
+
+    Raises:
+        ValueError: The images are of another type or out of range; or as for `SampleCallback`.
 
     Example:
 
@@ -25,18 +30,33 @@ class ReconstructionGrid(PictureCallback):
     >>> grid = ReconstructionGrid(tempfile.mkdtemp(), np.zeros((20, 28, 28, 1), "uint8"))
     """
 
+    verbs = ("reconstruct", "image_shape")
+    kind = "models that reconstruct images"
+
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        x: np.ndarray,
-        labels: np.ndarray | None = None,
-        columns: int = 6,
+        x: ArrayLike,
+        labels: ArrayLike | None = None,
+        columns: Count = 6,
         **kwargs: Any,
     ):
         super().__init__(log_dir, "reconstructions", **kwargs)
-        self.x = np.asarray(x)
-        self.labels = labels
+        self.x = arrays.images("x", x, grey=True)
+        array: Any = arrays.as_array(labels)
+        if labels is not None and (array is None or len(np.atleast_1d(array)) != len(self.x)):
+            raise ValueError(
+                f"labels must be {len(self.x)}, one for each image. Received: {received(labels)}"
+            )
+        self.labels = None if labels is None else array
         self.columns = min(columns, len(self.x))
+
+    def check_model(self) -> None:
+        super().check_model()
+        arrays.images("ReconstructionGrid's x", self.x, self.model.image_shape)
+        if self.model.conditional:
+            self.model.checked_labels(self.labels, len(self.x))
 
     def picture(self) -> np.ndarray:
         labels = self.labels if self.model.conditional else None

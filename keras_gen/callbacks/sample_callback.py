@@ -1,12 +1,15 @@
 """What the callbacks that show after an epoch what the model does have in common."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_gen import tensorboard
+from keras_gen.arguments import Count, checked, received
+from keras_gen.files import make_folder, writable_folder
 
 
 class SampleCallback(keras.callbacks.Callback):
@@ -21,24 +24,26 @@ class SampleCallback(keras.callbacks.Callback):
         every: Show after every so many epochs, 1 or more, and after the last one.
 
     Raises:
-        ValueError: `every` is less than 1.
+        ValueError: `every` is less than 1, or a directory is a file or may not be written to; at the start
+            of `fit`, the model is of another kind, or has another shape than the callback's data.
     """
 
     suffix = ""  # of the files
+    verbs: Sequence[str] = ()  # what the model must have
+    kind = "models"  # what such models are called
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
         name: str,
         folder: str | os.PathLike | None = None,
-        every: int = 1,
+        every: Count = 1,
     ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be 1 or more. Received: {every}")
         self.name = name
-        self.log_dir = Path(log_dir)
-        self.folder = Path(folder) if folder else self.log_dir / name
+        self.log_dir = writable_folder("log_dir", log_dir)
+        self.folder = writable_folder("the folder", self.log_dir / name if folder is None else folder)
         self.every = every
         self._writer: Any = None
         self._last_shown: int | None = None
@@ -67,6 +72,15 @@ class SampleCallback(keras.callbacks.Callback):
         self.write(path, self.shown())
         return path
 
+    def check_model(self) -> None:
+        """Raises a ValueError where the model is of another kind, or does not fit the callback's data."""
+        require(self, self.verbs, self.kind)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.check_model()
+        make_folder("log_dir", self.log_dir / tensorboard.TRAIN)
+        make_folder("the folder", self.folder)
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
         if (epoch + 1) % self.every == 0:
@@ -86,6 +100,25 @@ class SampleCallback(keras.callbacks.Callback):
             self.summarize(shown, epoch + 1)
         self._writer.flush()
         self._last_shown = epoch
+
+
+def require(callback: keras.callbacks.Callback, verbs: Sequence[str], kind: str) -> None:
+    """Raises a ValueError where a callback's model lacks what the callback calls."""
+    missing = [verb for verb in verbs if not hasattr(callback.model, verb)]
+    if missing:
+        raise ValueError(
+            f"{type(callback).__name__} is for {kind}. "
+            f"Received: a {type(callback.model).__name__}, which has no {missing[0]}"
+        )
+
+
+def check_names(names: Sequence[str] | None, num_classes: int | None) -> None:
+    """Raises a ValueError where there are not as many class names as classes."""
+    if names is not None and num_classes is not None and len(names) != num_classes:
+        raise ValueError(
+            f"class_names must be {num_classes} names, one for each class of the model. "
+            f"Received: {received(names)}"
+        )
 
 
 def is_trained(callback: keras.callbacks.Callback, epoch: int | None) -> bool:

@@ -2,12 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 
 from keras_gen import images
+from keras_gen.arguments import Seed, checked
 from keras_gen.callbacks.picture_callback import PictureCallback
+from keras_gen.callbacks.sample_callback import check_names
+
+MOST_SHOWN = 10_000
+Shown = Annotated[int, Interval(ge=1, le=MOST_SHOWN)]
 
 
 class SampleGrid(PictureCallback):
@@ -17,11 +23,14 @@ class SampleGrid(PictureCallback):
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
-        num_samples: Images in the grid of an unconditional model.
-        samples_per_class: Columns of the grid of a conditional model.
+        num_samples: Images in the grid of an unconditional model, from 1 to 10,000.
+        samples_per_class: Columns of the grid of a conditional model, which has 10,000 images at most.
         class_names: What to write beside the rows; the model's own names by default.
         seed: Integer that determines the noise.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
+
+    Raises:
+        ValueError: A number is out of range; or as for `SampleCallback`.
 
     Example:
 
@@ -29,13 +38,17 @@ class SampleGrid(PictureCallback):
     >>> grid = SampleGrid(tempfile.mkdtemp(), num_samples=16)
     """
 
+    verbs = ("generate", "image_shape")
+    kind = "models that generate images"
+
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        num_samples: int = 64,
-        samples_per_class: int = 10,
+        num_samples: Shown = 64,
+        samples_per_class: Shown = 10,
         class_names: Sequence[str] | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         **kwargs: Any,
     ):
         super().__init__(log_dir, "samples", **kwargs)
@@ -43,6 +56,16 @@ class SampleGrid(PictureCallback):
         self.samples_per_class = samples_per_class
         self.class_names = class_names
         self.seed = seed
+
+    def check_model(self) -> None:
+        super().check_model()
+        if self.model.conditional:
+            check_names(self.class_names, self.model.num_classes)
+            if self.samples_per_class * self.model.num_classes > MOST_SHOWN:
+                raise ValueError(
+                    f"SampleGrid must have at most {MOST_SHOWN:,} images. Received: "
+                    f"samples_per_class={self.samples_per_class} of {self.model.num_classes:,} classes"
+                )
 
     def picture(self) -> np.ndarray:
         return images.sample_picture(

@@ -4,10 +4,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
+from annotated_types import MinLen, doc
 
+from keras_gen.arguments import Count, Natural, NonNegative, Seed, checked
 from keras_gen.callbacks.sample_callback import SampleCallback
 from keras_gen.files import written_whole
 
@@ -21,15 +23,16 @@ class TextSamples(SampleCallback):
     Args:
         log_dir: TensorBoard's directory; the texts are in its run `train`.
         prompts: What to continue; `""` is the beginning of a text.
-        temperatures: See `TextGenerator.generate`.
-        max_tokens: How many tokens to write at most.
+        temperatures: See `TextGenerator.generate`; 0 or more.
+        max_tokens: How many tokens to write at most, 1 or more.
         num_likeliest: Rows of the table; 0 for none.
         text_dir: Folder of the files, `log_dir/samples` by default; `epoch-0001.md` and so on.
         every: Show after every so many epochs, 1 or more, and after the last one.
         seed: Integer that determines the noise.
 
     Raises:
-        ValueError: `every` is less than 1, or there is no prompt or no temperature.
+        ValueError: A number is out of range, or there is no prompt or no temperature; or as for
+            `SampleCallback`.
 
     Example:
 
@@ -38,27 +41,34 @@ class TextSamples(SampleCallback):
     """
 
     suffix = ".md"
+    verbs = ("generate", "next_token_probabilities")
+    kind = "models that generate text"
 
+    @checked
     def __init__(
         self,
         log_dir: str | os.PathLike,
-        prompts: Sequence[str] = ("",),
-        temperatures: Sequence[float] = (0.5, 0.8, 1.0),
-        max_tokens: int = 200,
-        num_likeliest: int = 8,
+        prompts: Annotated[Sequence[str], MinLen(1), doc("a list of one or more strings")] = ("",),
+        temperatures: Annotated[
+            Sequence[NonNegative], MinLen(1), doc("a list of one or more numbers, each 0 or more")
+        ] = (0.5, 0.8, 1.0),
+        max_tokens: Count = 200,
+        num_likeliest: Natural = 8,
         text_dir: str | os.PathLike | None = None,
-        every: int = 1,
-        seed: int = 0,
+        every: Count = 1,
+        seed: Seed = 0,
     ):
         super().__init__(log_dir, "samples", text_dir, every)
-        for name, values in (("prompts", prompts), ("temperatures", temperatures)):
-            if isinstance(values, str) or not len(values):
-                raise ValueError(f"{name} must be a list of one or more. Received: {values!r}")
         self.prompts = list(prompts)
         self.temperatures = tuple(temperatures)
         self.max_tokens = max_tokens
         self.num_likeliest = num_likeliest
         self.seed = seed
+
+    def check_model(self) -> None:
+        super().check_model()
+        for prompt in self.prompts:
+            self.model.next_token_probabilities(prompt, 1)  # refuses a prompt that it cannot read
 
     def shown(self) -> list[str]:
         """What comes after each prompt, as Markdown."""

@@ -4,6 +4,8 @@ import time
 
 import keras
 
+from keras_gen.arguments import Positive, checked
+
 
 class TimeBudget(keras.callbacks.Callback):
     """Stops `fit` cleanly, between two steps, after so many minutes.
@@ -19,10 +21,9 @@ class TimeBudget(keras.callbacks.Callback):
     >>> budget = TimeBudget(minutes=10)
     """
 
-    def __init__(self, minutes: float):
+    @checked
+    def __init__(self, minutes: Positive):
         super().__init__()
-        if not minutes > 0:
-            raise ValueError(f"minutes must be more than 0. Received: {minutes}")
         self.minutes = minutes
         self._end: float | None = None
 

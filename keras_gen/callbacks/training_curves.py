@@ -1,13 +1,14 @@
 """Losses and metrics in TensorBoard, in few charts."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_gen import tensorboard
+from keras_gen.arguments import checked
+from keras_gen.files import make_folder, writable_folder
 
 
 class TrainingCurves(keras.callbacks.Callback):
@@ -22,16 +23,23 @@ class TrainingCurves(keras.callbacks.Callback):
 
     Place it after callbacks that add to the logs, such as `Evaluation`.
 
+    Raises:
+        ValueError: `log_dir` is a file or may not be written to.
+
     Example:
 
     >>> import tempfile
     >>> curves = TrainingCurves(tempfile.mkdtemp())
     """
 
+    @checked
     def __init__(self, log_dir: str | os.PathLike):
         super().__init__()
-        self.log_dir = Path(log_dir)
+        self.log_dir = writable_folder("log_dir", log_dir)
         self._writers: dict[str, Any] = {}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        make_folder("log_dir", self.log_dir / tensorboard.TRAIN)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}

@@ -9,13 +9,20 @@ import importlib.util
 import os
 from pathlib import Path
 
-from keras_gen.datasets.image_dataset import ImageDataset
+from keras_gen.arguments import received
+from keras_gen.datasets.formats import in_one_line
+from keras_gen.datasets.image_dataset import ImageDataset, refuse_test_fraction
 from keras_gen.datasets.image_folder import build_from_files, hold_out, images_in
+from keras_gen.datasets.names import keras_home
+from keras_gen.files import printable, read_text
 
 KAGGLE_DATASET = "jessicali9530/celeba-dataset"
 IMAGE_FOLDERS = ("", "img_align_celeba", "img_align_celeba/img_align_celeba")
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 TRAINING, TEST = 0, 2  # in the partition; 1 is for validation
+PARTS = {"0": TRAINING, "1": 1, "2": TEST}
+HAS_IT = {"1": 1, "-1": 0, "0": 0}
+MOST_BYTES = 2**30  # 40 times the table of attributes
 
 
 def load_celeba(
@@ -28,6 +35,7 @@ def load_celeba(
     channels: int | None,
     test_fraction: float,
     skip_broken: bool,
+    background: str,
 ) -> ImageDataset:
     """Builds the data set: see `load_dataset`."""
     folder = download() if data_dir is None else Path(data_dir)
@@ -37,14 +45,14 @@ def load_celeba(
     if partition is None:
         train_files, test_files = hold_out(files, test_fraction)
     else:
-        parts = read_column(partition, "partition")
+        refuse_test_fraction(printable(folder), test_fraction)
+        parts = read_column(partition, "partition", PARTS)
         train_files = [file for file in files if parts.get(file.name) == TRAINING]
         test_files = [file for file in files if parts.get(file.name) == TEST]
         if not train_files or not test_files:
-            raise ValueError(
-                f"{partition} names none of the images in {files[0].parent} for "
-                f"{'testing' if train_files else 'training'} ({TEST if train_files else TRAINING})."
-            )
+            part = f"testing ({TEST})" if train_files else f"training ({TRAINING})"
+            place = printable(files[0].parent)
+            raise ValueError(f"{printable(partition)} names none of the images in {place} for {part}.")
     return build_from_files(
         "celeba",
         folder,
@@ -56,7 +64,9 @@ def load_celeba(
         seed=seed,
         image_size=image_size,
         channels=channels,
+        test_fraction=test_fraction if partition is None else None,
         skip_broken=skip_broken,
+        background=background,
     )
 
 
@@ -66,62 +76,85 @@ def find_images(folder: Path) -> list[Path]:
         if (folder / place).is_dir() and (found := images_in(folder / place)):
             return found
     raise ValueError(
-        f"{folder} does not hold CelebA: expected .jpg images in it or in img_align_celeba, beside "
-        f"{ATTRIBUTES}.csv."
+        f"{printable(folder)} does not hold CelebA: expected .jpg images in it or in img_align_celeba, "
+        f"beside {ATTRIBUTES}.csv."
     )
 
 
 def find_table(folder: Path, name: str) -> Path | None:
     """The .csv (Kaggle's) or .txt (the authors') of that name."""
-    return next((path for s in (".csv", ".txt") if (path := folder / f"{name}{s}").is_file()), None)
+    return next((path for s in (".csv", ".txt") if (path := folder / f"{name}{s}").exists()), None)
 
 
 def read_labels(folder: Path, label: str, files: list[Path]) -> dict[Path, int]:
     """Whether each image has the attribute, by its file's name, whatever the order of the rows."""
     table = find_table(folder, ATTRIBUTES)
     if table is None:
-        raise ValueError(f"{folder} has no {ATTRIBUTES}.csv (or .txt), where {label!r} would be.")
-    values = read_column(table, label)
+        raise ValueError(
+            f"{printable(folder)} has no {ATTRIBUTES}.csv (or .txt), where {received(label)} would be."
+        )
+    values = read_column(table, label, HAS_IT)
     missing = [file.name for file in files if file.name not in values]
     if missing:
-        raise ValueError(f"{table} has no row for {len(missing)} of the images, for one {missing[0]}.")
-    wrong = next((name for name, value in values.items() if value not in (-1, 0, 1)), None)
-    if wrong is not None:
-        raise ValueError(f"{table}: expected {label} to be 1 or -1. Received: {values[wrong]} for {wrong}")
-    return {file: int(values[file.name] == 1) for file in files}
-
-
-def read_column(table: Path, column: str) -> dict[str, int]:
-    """File name -> the number in that column."""
-    with open(table, newline="", encoding="utf-8") as file:
-        if table.suffix == ".csv":
-            rows = [row for row in csv.reader(file) if row]
-        else:
-            rows = [line.split() for line in file if line.strip()]
-            if len(rows[0]) == 1:  # the number of images
-                rows = rows[1:]
-            # The authors' header does not name the column of files, and their partition has no header.
-            has_header = len(rows) > 1 and len(rows[0]) < len(rows[1])
-            rows.insert(0, ["image_id", *(rows.pop(0) if has_header else ["partition"])])
-    header = rows[0] if rows else []
-    if column not in header[1:]:
         raise ValueError(
-            f"{table} has no column {column!r}: expected one of {', '.join(header[1:]) or 'some'}."
+            f"{printable(table)} has no row for {len(missing)} of the images, for one "
+            f"{printable(missing[0])}."
         )
-    number = header.index(column)
+    return {file: values[file.name] for file in files}
+
+
+def read_column(table: Path, column: str, meanings: dict[str, int]) -> dict[str, int]:
+    """File name -> what the value in that column means."""
+    header, rows = read_table(table)
+    names = [name.strip() for name in header[1:]]
+    if column not in names:
+        known = f"one of {printable(', '.join(names)[:1000])}" if names else "a table with a row of names"
+        raise ValueError(f"{printable(table)} has no column {received(column)}: expected {known}.")
+    if names.count(column) > 1:
+        raise ValueError(f"{printable(table)} has several columns {received(column)}: expected one.")
+    number = 1 + names.index(column)
+    found: dict[str, int] = {}
+    for row in rows:
+        value = row[number].strip() if len(row) > number else ""
+        if value not in meanings:
+            raise ValueError(
+                f"{printable(table)}: expected {column} to be one of {', '.join(meanings)}. "
+                f"Received: {received(value)} for {received(row[0])}"
+            )
+        if found.setdefault(row[0], meanings[value]) != meanings[value]:
+            raise ValueError(f"{printable(table)} has two rows that differ. Received: {received(row[0])}")
+    return found
+
+
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a table, the first column of which has the names of files."""
     try:
-        return {row[0]: int(row[number]) for row in rows[1:]}
-    except (IndexError, ValueError):
-        bad = next(r for r in rows[1:] if len(r) <= number or not r[number].lstrip("-").isdigit())
+        text = read_text(path, MOST_BYTES).removeprefix("\ufeff")  # which spreadsheets begin with
+    except OSError as error:
         raise ValueError(
-            f"{table}: expected a whole number for {column}. Received the row: {bad}"
+            f"{printable(path)} must be a file that can be read. Received: {error.strerror}"
         ) from None
+    if path.suffix == ".csv":
+        lines = text.splitlines()
+        separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
+        try:
+            rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+        except csv.Error as error:
+            raise ValueError(f"{printable(path)} is not a table of values: {error}.") from None
+    else:
+        rows = [line.split() for line in text.splitlines() if line.strip()]
+        if rows and len(rows[0]) == 1:  # the number of images
+            rows = rows[1:]
+        # The authors' header does not name the column of files, and their partition has no header.
+        has_header = len(rows) > 1 and len(rows[0]) < len(rows[1])
+        if rows:
+            rows.insert(0, ["image_id", *(rows.pop(0) if has_header else ["partition"])])
+    return (rows[0], rows[1:]) if rows else ([], [])
 
 
 def download() -> Path:
     """Kaggle's copy, through its own package, into Keras' folder of data sets; once."""
-    home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
-    folder = Path(home) / "datasets" / "celeba"
+    folder = keras_home() / "datasets" / "celeba"
     if find_table(folder, ATTRIBUTES) is not None:
         return folder
     instead = "Or put the images and list_attr_celeba.csv into a folder, and pass data_dir=."
@@ -138,7 +171,8 @@ def download() -> Path:
         api.dataset_download_files(KAGGLE_DATASET, path=str(folder), quiet=False, unzip=True)
     except (Exception, SystemExit) as error:  # without credentials, the package ends the process
         raise ConnectionError(
-            f"celeba could not be downloaded from Kaggle ({type(error).__name__}: {error}). It needs your "
-            f"credentials, from kaggle.com/settings, in ~/.kaggle/kaggle.json. {instead}"
+            f"celeba could not be downloaded from Kaggle ({type(error).__name__}: "
+            f"{in_one_line(error)}). It needs your credentials, from kaggle.com/settings, in "
+            f"~/.kaggle/kaggle.json. {instead}"
         ) from error
     return folder

@@ -5,14 +5,31 @@ import contextlib
 import hashlib
 import json
 import os
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import PIL.Image
+from annotated_types import Interval
 
 from keras_gen.datasets.image_files import inspect_image
-from keras_gen.files import written_whole
+from keras_gen.datasets.names import keras_home
+from keras_gen.files import printable, read_bytes, written_whole
+from keras_gen.records import Record, parse_record
 
-INDEXES = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "keras_gen" / "folders"
-VERSION = 1  # of what `inspect_image` gives
+INDEXES = keras_home() / "keras_gen" / "folders"
+VERSION = 2  # of what `inspect_image` gives
+MOST_BYTES = 2**30  # millions of files
+
+Side = Annotated[int, Interval(ge=1, le=2**31 - 1)]
+
+
+class FolderIndex(Record):
+    """Name -> size in bytes, time in ns, (height, width, channels)."""
+
+    version: Literal[2]
+    files: dict[str, tuple[int, int, tuple[Side, Side, Literal[1, 3]]]]
 
 
 def inspect_images(folder: Path, files: list[Path]) -> list[tuple[int, int, int] | str]:
@@ -26,15 +43,17 @@ def inspect_images(folder: Path, files: list[Path]) -> list[tuple[int, int, int]
     """
     index = index_of(folder)
     known = read_index(index)
-    names = [os.path.relpath(file, folder) for file in files]
+    names = [printable(os.path.relpath(file, folder)) for file in files]
     stamps = [stamp_of(file) for file in files]
     found: dict[str, Any] = {
-        name: tuple(known[name][2])
+        name: known[name][2]
         for name, stamp in zip(names, stamps, strict=True)
         if name in known and known[name][:2] == stamp
     }
     unknown = {name: file for name, file in zip(names, files, strict=True) if name not in found}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
+        # An error says the same.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
         found.update(zip(unknown, pool.map(inspect_image, unknown.values()), strict=True))
     good = {
         name: [*stamp, found[name]]
@@ -46,13 +65,13 @@ def inspect_images(folder: Path, files: list[Path]) -> list[tuple[int, int, int]
     return [found[name] for name in names]
 
 
-def stamp_of(file: Path) -> list[int]:
+def stamp_of(file: Path) -> tuple[int, ...]:
     """Size and time, by which a change is seen; nothing where there is no file, as behind a broken link."""
     try:
         stat = file.stat()
     except OSError:
-        return []
-    return [stat.st_size, stat.st_mtime_ns]
+        return ()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def index_of(folder: Path) -> Path:
@@ -61,16 +80,11 @@ def index_of(folder: Path) -> Path:
     return INDEXES / f"{key}.json"
 
 
-def read_index(path: Path) -> dict[str, list]:
-    """Name -> size in bytes, time in ns, shape; nothing where there is no index, or a damaged one."""
+def read_index(path: Path) -> Mapping[str, tuple[int, int, tuple[int, int, int]]]:
+    """What is known of each file; nothing where there is no index, or a damaged one."""
     try:
-        index = json.loads(path.read_text())
-        entries = index["files"] if index["version"] == VERSION else {}
-        return {
-            name: [int(size), int(time), [int(n) for n in shape]]
-            for name, (size, time, shape) in entries.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return parse_record(read_bytes(path, MOST_BYTES), FolderIndex, str(path), "").files
+    except (OSError, ValueError):
         return {}
 
 

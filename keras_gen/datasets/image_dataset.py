@@ -2,11 +2,17 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
+
+from keras_gen.arguments import Count, Natural, check, checked
+from keras_gen.datasets.broken_images import broken_images_named
+
+TEST_FRACTION = 0.1  # of the images, where their source has no test part
 
 # What turns a vector of example numbers into a batch of images, or of (images, labels).
 Loader = Callable[[tf.Tensor], tf.data.Dataset]
@@ -68,20 +74,31 @@ class ImageDataset:
         """Number of training batches in an epoch."""
         return self.num_train // self.batch_size
 
-    def test_images(self, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """The first `most` test images (all by default), and their labels where there are any."""
+    @checked
+    @broken_images_named()
+    def test_images(self, most: Count | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The first `most` test images (all by default), and their labels where there are any.
+
+        Raises:
+            ValueError: `most` is below 1.
+        """
         most = self.num_test if most is None else min(most, self.num_test)
         x, y = self._arrays(self.test.take(-(-most // self.batch_size)))
         return x[:most], None if y is None else y[:most]
 
-    def training_chunks(self, most: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    @checked
+    def training_chunks(self, most: Count) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """All training images, and their labels where there are any, about `most` at a time.
 
         In the order of the first epoch; the passes over `train` are not disturbed.
+
+        Raises:
+            ValueError: `most` is below 1.
         """
-        batches = iter(self.train_once())
-        while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
-            yield self._arrays(chunk)
+        with broken_images_named():
+            batches = iter(self.train_once())
+            while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
+                yield self._arrays(chunk)
 
     def _arrays(self, batches: Iterable) -> tuple[np.ndarray, np.ndarray | None]:
         if self.class_names is None:
@@ -101,6 +118,12 @@ class Share:
 
     part: int = 0
     parts: int = 1
+
+    def __post_init__(self) -> None:
+        check("part", self.part, Natural)
+        check("parts", self.parts, Count)
+        if self.part >= self.parts:
+            raise ValueError(f"part must be below parts={self.parts}. Received: {self.part}")
 
 
 ALL = Share()
@@ -157,7 +180,12 @@ def keyed_by_epoch(batches: Loader, steps: int) -> tf.data.Dataset:
     dataset = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     dataset = with_sharding(dataset.prefetch(2))
-    dataset.set_epoch = lambda epoch: next_epoch.assign(epoch)
+
+    @checked
+    def set_epoch(epoch: Natural) -> None:
+        next_epoch.assign(epoch)
+
+    dataset.set_epoch = set_epoch
     return dataset
 
 
@@ -166,6 +194,27 @@ def with_sharding(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)
+
+
+def num_held_out(num_images: int, test_fraction: float) -> int:
+    """Test images among all; one at least of each part, if there are two."""
+    return min(max(1, round(num_images * test_fraction)), max(1, num_images - 1))
+
+
+def is_given(value: Any, default: Any) -> bool:
+    """Whether an option is another than its default, but for the rounding of a 32-bit number."""
+    if isinstance(value, float):
+        return not math.isclose(value, default, rel_tol=1e-6)
+    return value != default
+
+
+def refuse_test_fraction(name: str, test_fraction: float) -> None:
+    """Raises a ValueError where something is to be held out of images that have a test part."""
+    if is_given(test_fraction, TEST_FRACTION):
+        raise ValueError(
+            f"test_fraction is for images without a test part, and {name} has one: leave it out. "
+            f"Received: {test_fraction}"
+        )
 
 
 def array_loader(images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> Loader:
@@ -205,7 +254,13 @@ def build_dataset(
             f"batch_size={batch_size} images. Received: {num_train}. Choose a smaller batch_size."
         )
 
-    def train_from(step: int, share: Share = ALL) -> tf.data.Dataset:
+    @checked
+    def train_from(step: Natural, share: Share = ALL) -> tf.data.Dataset:
+        steps = num_train // batch_size
+        if step >= steps:
+            raise ValueError(f"step must be below {steps}, the batches of an epoch. Received: {step}")
+        if batch_size % share.parts:
+            raise ValueError(f"parts must divide batch_size={batch_size}. Received: {share.parts}")
         return shuffled_batches(train_loader, num_train, batch_size, seed, step, share)
 
     def train_once() -> tf.data.Dataset:

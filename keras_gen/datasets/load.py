@@ -1,35 +1,64 @@
 """`load_dataset`: a name, a folder or a file -> an `ImageDataset`."""
 
+import contextlib
+import difflib
+import inspect
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import PIL.ImageColor
+from annotated_types import Interval, Predicate, doc
 
+from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.datasets import formats
 from keras_gen.datasets.celeba import load_celeba
-from keras_gen.datasets.image_dataset import ImageDataset, array_loader, build_dataset
+from keras_gen.datasets.image_dataset import (
+    TEST_FRACTION,
+    ImageDataset,
+    array_loader,
+    build_dataset,
+    is_given,
+    num_held_out,
+    refuse_test_fraction,
+)
 from keras_gen.datasets.image_folder import load_image_folder
-from keras_gen.datasets.names import CLASS_NAMES, DATASETS
+from keras_gen.datasets.names import CLASS_NAMES, DATASETS, USED_BY, keras_home, options_used_by
+from keras_gen.files import printable
 
 ASSETS = Path(__file__).parent / "assets"
+CACHED = {  # in Keras' folder of data sets
+    "fashion_mnist": "fashion-mnist",
+    "mnist": "mnist.npz",
+    "cifar10": "cifar-10-batches-py-target",
+}
+SECONDS = 20  # to wait for a server
+MOST_CLASSES = 1000  # of few images; of more, as many as there are images
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 # x_train, y_train, x_test, y_test
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
 
+ImageSize = Annotated[tuple[Count, Count], doc("(height, width), two integers, each 1 or more")]
+Channels = Annotated[int, Predicate((1, 3).__contains__), doc("1 (grey) or 3 (colour)")]
+HeldOut = Annotated[float, Interval(gt=0, lt=1), doc("a number between 0 and 1")]
 
+
+@checked
 def load_dataset(
     name_or_path: str | os.PathLike = "fashion_mnist_12k",
     *,
-    batch_size: int = 128,
-    seed: int = 0,
+    batch_size: Count = 128,
+    seed: Seed = 0,
     data_dir: str | os.PathLike | None = None,
-    image_size: tuple[int, int] | None = None,
-    channels: int | None = None,
+    image_size: ImageSize | None = None,
+    channels: Channels | None = None,
     label: str | None = None,
-    test_fraction: float = 0.1,
+    test_fraction: HeldOut = TEST_FRACTION,
     skip_broken: bool = False,
     background: str = "white",
 ) -> ImageDataset:
@@ -41,8 +70,8 @@ def load_dataset(
             `x_train` and, as there are, `y_train`, `x_test`, `y_test`, `class_names`; or `images` and
             `labels`); or the path of a folder of images, whose sub-folders are the classes.
             Where a folder has `train` and `test`, they are the two parts.
-        batch_size: Images in a batch. Training leaves out the last, smaller batch of an epoch.
-        seed: Determines, with the epoch's number, the order of the training images.
+        batch_size: Images in a batch, 1 or more. Training leaves out the last, smaller batch of an epoch.
+        seed: From 0 to 2**31 - 1. Determines, with the epoch's number, the order of the training images.
         data_dir: A folder with the named data set's own files, for where there is no network: IDX
             files (gzipped or not) or an `.npz` for the MNISTs, the batch files for CIFAR-10, the images
             and `list_attr_celeba.csv` for CelebA (which else comes from Kaggle, by its package).
@@ -52,18 +81,20 @@ def load_dataset(
             warning where others do not.
         label: The attribute of CelebA's that makes its two classes, such as `"Blond_Hair"`; none by
             default.
-        test_fraction: The part of the images held out, where the source has no test images.
+        test_fraction: The part of the images held out, between 0 and 1, where the source has no test
+            images.
         skip_broken: Leave out image files that do not decode, and count them in `num_broken`,
-            instead of raising.
-        background: What shows through the transparent pixels of a folder's images: the name of a colour
-            or `"#rrggbb"`.
+            instead of raising. Another image stands in for one that breaks later, with a warning.
+        background: What shows through the transparent pixels of image files: the name of a colour or
+            `"#rrggbb"`.
 
     Returns:
         An `ImageDataset`.
 
     Raises:
-        ValueError: The name is unknown; a file or folder is missing, empty, broken or of another
-            format; images are of several sizes; labels do not match; there are fewer images than a
+        ValueError: An argument is out of range, or is one that the source does not use; the name is
+            unknown; a file or folder is missing, empty, broken or of another format; images are of
+            several sizes, or do not fit into memory; labels do not match; there are fewer images than a
             batch. The message names the file and the remedy.
         ConnectionError: A named data set could not be downloaded.
 
@@ -77,92 +108,85 @@ def load_dataset(
     >>> images.shape, images.dtype.name
     (TensorShape([100, 28, 28, 1]), 'uint8')
     """
-    check_options(batch_size, test_fraction, image_size, channels, background)
     name = os.fspath(name_or_path)
+    if not name:
+        raise ValueError("name_or_path must be a data set's name or a path. Received: ''")
+    if data_dir is not None and not os.path.isdir(os.fspath(data_dir)):
+        raise ValueError(f"data_dir must be an existing folder. Received: {received(data_dir)}")
+    check_colour(background)
     path = Path(name)
-    if name not in DATASETS and path.is_dir() and label is None:
-        return load_image_folder(
-            path,
-            batch_size=batch_size,
-            seed=seed,
-            image_size=image_size,
-            channels=channels,
-            test_fraction=test_fraction,
-            skip_broken=skip_broken,
-            background=background,
-        )
-    if background != "white":
-        raise ValueError(f"background is for folders of images. Received: {name!r}")
-    if label is not None and name != "celeba":
-        raise ValueError(f"label is for celeba. Received: {name!r}")
+    is_folder = name not in DATASETS and os.path.isdir(name)
+    is_archive = path.suffix.lower() == ".npz" and os.path.lexists(path)
+    if name not in DATASETS and not is_folder and not is_archive:
+        raise unknown_source(name)
+    options = {
+        "data_dir": data_dir,
+        "image_size": image_size,
+        "channels": channels,
+        "label": label,
+        "test_fraction": test_fraction,
+        "skip_broken": skip_broken,
+        "background": background,
+    }
+    refuse_unused(name, options)
+    of_files: dict[str, Any] = {"batch_size": batch_size, "seed": seed, **options}
+    if is_folder:
+        del of_files["data_dir"], of_files["label"]
+        return load_image_folder(path, **of_files)
     if name == "celeba":
-        return load_celeba(
-            data_dir,
-            label=label,
-            batch_size=batch_size,
-            seed=seed,
-            image_size=image_size,
-            channels=channels,
-            test_fraction=test_fraction,
-            skip_broken=skip_broken,
-        )
-    for option, value in (("image_size", image_size), ("channels", channels)):
-        if value is not None:
-            raise ValueError(f"{option} is for folders of images and celeba. Received: {name!r}")
+        return load_celeba(**of_files)
     if name in DATASETS:
         arrays, class_names = load_named(name, data_dir), CLASS_NAMES.get(name)
-    elif path.suffix == ".npz":
-        arrays, class_names = load_npz(path, test_fraction)
     else:
-        missing = " does not exist, nor is it" if not path.exists() else " is neither a folder nor"
-        raise ValueError(
-            f"{name!r}{missing} a data set's name: expected {', '.join(DATASETS)}, a folder of "
-            "images, or an .npz file."
-        )
-    return from_arrays(name, arrays, class_names, batch_size, seed)
+        arrays, class_names = load_npz(path, test_fraction)
+    return from_arrays(printable(name), arrays, class_names, batch_size, seed)
 
 
-def check_options(
-    batch_size: int,
-    test_fraction: float,
-    image_size: tuple[int, int] | None,
-    channels: int | None,
-    background: str,
-) -> None:
-    """Raises a ValueError for numbers that no data set can be made with."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be between 0 and 1. Received: {test_fraction}")
-    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
-        raise ValueError(f"image_size must be (height, width). Received: {image_size}")
-    if channels not in (None, 1, 3):
-        raise ValueError(f"channels must be 1 (grey) or 3 (colour). Received: {channels}")
+def unknown_source(name: str) -> ValueError:
+    """The error of what is neither a name nor a path that `load_dataset` takes."""
+    guesses = difflib.get_close_matches(name.strip().lower(), DATASETS, 1)
+    hint = f" Did you mean {guesses[0]!r}?" if guesses else ""
+    what = "is of another kind" if os.path.exists(name) else "does not exist"
+    return ValueError(
+        f"{received(name)} {what}: expected one of {', '.join(DATASETS)}, a folder of images, or an .npz "
+        f"file. Received: {received(name)}.{hint}"
+    )
+
+
+def check_colour(background: str) -> None:
+    """Raises a ValueError for what is not the name of an opaque colour."""
     try:
         is_colour = len(PIL.ImageColor.getrgb(background)) == 3
-    except (ValueError, AttributeError):
+    except ValueError:
         is_colour = False
     if not is_colour:
         raise ValueError(
-            f"background must be a colour, such as 'white' or '#808080'. Received: {background!r}"
+            f"background must be a colour, such as 'white' or '#808080'. Received: {received(background)}"
         )
+
+
+def refuse_unused(name: str, options: dict[str, Any]) -> None:
+    """Raises a ValueError for an option that was given and that makes no difference."""
+    used, parameters = options_used_by(name), inspect.signature(load_dataset).parameters
+    for option, value in options.items():
+        if option not in used and is_given(value, parameters[option].default):
+            users = [source for source, names in USED_BY.items() if option in names]
+            raise ValueError(
+                f"{option} is for {', '.join(users)}: leave it out. "
+                f"Received: {received(value)} with {received(name)}"
+            )
 
 
 def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:
     """The arrays of a data set that has a name: embedded, from local files, or downloaded."""
     if name == "fashion_mnist_12k":
-        if data_dir is not None:
-            raise ValueError(f"{name} is embedded: leave out data_dir. Received: {data_dir}")
-        return split_arrays(ASSETS / f"{name}.npz", formats.read_npz(ASSETS / f"{name}.npz"), 0.1)
+        return read_arrays(ASSETS / f"{name}.npz")
     if data_dir is None:
         return download(name)
     folder = Path(data_dir)
-    if not folder.is_dir():
-        raise ValueError(f"data_dir must be an existing folder. Received: {folder}")
     for place in (folder, folder / name):
         if (place / f"{name}.npz").exists():
-            path = place / f"{name}.npz"
-            return split_arrays(path, formats.read_npz(path), 0.1)
+            return read_arrays(place / f"{name}.npz")
         arrays = cifar10_files(place) if name == "cifar10" else idx_files(place)
         if arrays is not None:
             return arrays
@@ -171,21 +195,37 @@ def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:
         if name == "cifar10"
         else " ".join(f"{part}-ubyte[.gz]" for part in IDX_PARTS)
     )
-    raise ValueError(f"{folder} does not hold {name}: expected {expected}, or {name}.npz.")
+    raise ValueError(f"{printable(folder)} does not hold {name}: expected {expected}, or {name}.npz.")
 
 
 def download(name: str) -> Arrays:
     """Keras' own download, with an error that says what to do where it fails."""
+    cached = keras_home() / "datasets" / CACHED[name]
+    # Of this one, Keras does not check what it downloaded before.
+    if name == "fashion_mnist" and (arrays := idx_files(cached)) is not None:
+        return arrays
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        with waiting_at_most(SECONDS):
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
         raise ConnectionError(
             f"{name} could not be downloaded, or what came is not {name} "
-            f"({type(error).__name__}: {error}). Delete its files in ~/.keras/datasets (or "
-            "$KERAS_HOME/datasets) and try again; or "
+            f"({type(error).__name__}: {formats.in_one_line(error)}). Delete {printable(cached)}, if it is "
+            "there, and try again; or "
             'put its files in a folder and pass data_dir=. "fashion_mnist_12k" needs no network.'
         ) from error
     return x_train, y_train.reshape(-1), x_test, y_test.reshape(-1)
+
+
+@contextlib.contextmanager
+def waiting_at_most(seconds: float) -> Iterator[None]:
+    """Gives up on a server that does not answer, which by default is waited for without end."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def idx_files(folder: Path) -> Arrays | None:
@@ -207,8 +247,15 @@ def idx_files(folder: Path) -> Arrays | None:
     ]
     if None in paths:
         return None
-    x_train, y_train, x_test, y_test = (formats.read_idx(path) for path in paths)  # type: ignore[arg-type]
-    return x_train, y_train, x_test, y_test
+    return (*read_idx_pair(*paths[:2]), *read_idx_pair(*paths[2:]))  # type: ignore[arg-type]
+
+
+def read_idx_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of an MNIST's files, one of which an error names."""
+    x = checked_images(printable(images), formats.read_idx(images))
+    y = checked_labels(printable(labels), formats.read_idx(labels), len(x))
+    checked_class_names(printable(labels), CLASS_NAMES["mnist"], y)
+    return x, y
 
 
 def cifar10_files(folder: Path) -> Arrays | None:
@@ -226,28 +273,60 @@ def cifar10_files(folder: Path) -> Arrays | None:
 
 def load_npz(path: Path, test_fraction: float) -> tuple[Arrays, tuple[str, ...] | None]:
     """A user's own archive and the class names in it."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: expected an .npz file.")
     found = formats.read_npz(path)
-    names = found.get("class_names")
-    class_names = None if names is None else tuple(str(name) for name in names)
-    return split_arrays(path, found, test_fraction), class_names
+    arrays = split_arrays(path, found, test_fraction)
+    if "class_names" not in found:
+        return arrays, None
+    if arrays[1] is None:
+        raise ValueError(f"{printable(path)} has class_names but no labels: expected y_train, labels or y.")
+    return arrays, read_class_names(path, found["class_names"])
+
+
+def read_class_names(path: Path, names: np.ndarray) -> tuple[str, ...]:
+    """The names in an archive, or a ValueError."""
+    if names.ndim != 1 or not names.size or names.dtype.kind not in "USiu":
+        raise ValueError(
+            f"{printable(path)}: class_names must be strings of shape (num_classes,). "
+            f"Received: {received(names)}"
+        )
+    texts = [
+        printable(name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name))
+        for name in names.tolist()
+    ]
+    wrong = next((text for text in texts if not text.strip() or texts.count(text) > 1), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{printable(path)}: class_names must not be empty, and each only once. "
+            f"Received: {received(wrong)}"
+        )
+    return tuple(texts)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of an archive with the name of a data set."""
+    return split_arrays(path, formats.read_npz(path), TEST_FRACTION)
 
 
 def split_arrays(path: Path, found: dict[str, np.ndarray], test_fraction: float) -> Arrays:
     """Picks the four arrays by their names, and holds out test images where there are none."""
+    name = printable(path)
     x = next((found[key] for key in ("x_train", "images", "x") if key in found), None)
     y = next((found[key] for key in ("y_train", "labels", "y") if key in found), None)
     if x is None:
         raise ValueError(
-            f"{path} has no array of images: expected one named x_train, images or x. "
-            f"Received: {', '.join(found) or 'no arrays'}"
+            f"{name} has no array of images: expected one named x_train, images or x. "
+            f"Received: {printable(', '.join(found)[:200]) or 'no arrays'}"
         )
     if "x_test" in found:
+        refuse_test_fraction(name, test_fraction)
         return x, y, found["x_test"], found.get("y_test")
+    if "y_test" in found:
+        raise ValueError(f"{name} has y_test but no x_test: expected both, or neither.")
+    x = checked_images(name, x)
+    y = None if y is None else checked_labels(name, y, len(x))
     if len(x) < 2:
-        raise ValueError(f"{path}: expected at least 2 images. Received: {len(x)}")
-    num_test = max(1, round(len(x) * test_fraction))
+        raise ValueError(f"{name}: expected at least 2 images. Received: {len(x)}")
+    num_test = num_held_out(len(x), test_fraction)
     order = np.random.default_rng(0).permutation(len(x))
     test, train = order[:num_test], order[num_test:]
     return x[train], None if y is None else y[train], x[test], None if y is None else y[test]
@@ -263,18 +342,18 @@ def from_arrays(
     """Checks arrays that came from a file and makes the pipelines over them."""
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = checked_images(name, x_train), checked_images(name, x_test)
-    if x_train.shape[1:] != x_test.shape[1:]:
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
         raise ValueError(
-            f"{name}: training and test images must have one shape. "
-            f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
+            f"{name}: training and test images must have one shape and one type. "
+            f"Received: {received(x_train)} and {received(x_test)}"
         )
     if (y_train is None) != (y_test is None):
         raise ValueError(f"{name}: labels don't match: only one of train and test has them.")
     if y_train is not None and y_test is not None:
-        num_classes = len(class_names) if class_names else int(max(y_train.max(), y_test.max())) + 1
-        class_names = class_names or tuple(str(label) for label in range(num_classes))
-        y_train = checked_labels(name, y_train, x_train, num_classes)
-        y_test = checked_labels(name, y_test, x_test, num_classes)
+        y_train = checked_labels(name, y_train, len(x_train))
+        y_test = checked_labels(name, y_test, len(x_test))
+        class_names = checked_class_names(name, class_names, y_train, y_test)
+        y_train, y_test = y_train.astype(np.int32), y_test.astype(np.int32)
     return build_dataset(
         name,
         array_loader(x_train, y_train, batch_size),
@@ -292,40 +371,50 @@ def checked_images(name: str, images: np.ndarray) -> np.ndarray:
     """Images as uint8 or float32 (n, height, width, channels), or a ValueError."""
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(
             f"{name}: images must be (n, height, width), or (n, height, width, channels) with 1 "
             f"or 3 channels, and at least one. Received: shape {images.shape}"
         )
     if images.dtype == np.uint8:
         return images
-    if not np.issubdtype(images.dtype, np.floating):
+    if images.dtype.kind != "f":
         raise ValueError(
             f"{name}: images must be uint8 in [0, 255] or floating point in [0, 1]. "
             f"Received: {images.dtype}"
         )
-    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+    least, most = images.min(), images.max()  # NaN where one of them is
+    if not (least >= 0 and most <= 1):
         raise ValueError(
-            f"{name}: floating-point images must be in [0, 1]. "
-            f"Received: from {images.min()} to {images.max()}. Divide by 255, or save uint8."
+            f"{name}: floating-point images must be in [0, 1]. Received: from {least} to {most}"
         )
-    return images.astype(np.float32)
+    return images.astype(np.float32, copy=False)
 
 
-def checked_labels(name: str, labels: np.ndarray, images: np.ndarray, num_classes: int) -> np.ndarray:
-    """Labels as int32 (n,), or a ValueError."""
+def checked_labels(name: str, labels: np.ndarray, num_images: int) -> np.ndarray:
+    """Labels as integers (n,), or a ValueError."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.shape != (len(images),):
+    if labels.shape != (num_images,):
+        remedy = ". Of one-hot labels, save labels.argmax(axis=1)" if labels.ndim == 2 else ""
         raise ValueError(
-            f"{name}: labels don't match the images: expected shape ({len(images)},). "
-            f"Received: {labels.shape}"
+            f"{name}: labels don't match the images: expected shape ({num_images},). "
+            f"Received: {labels.shape}{remedy}"
         )
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":
         raise ValueError(f"{name}: labels must be integers. Received: {labels.dtype}")
-    if labels.min() < 0 or labels.max() >= num_classes:
+    return labels
+
+
+def checked_class_names(
+    name: str, class_names: tuple[str, ...] | None, *labels: np.ndarray
+) -> tuple[str, ...]:
+    """The names of the classes of all labels, by default their numbers, or a ValueError."""
+    most = len(class_names) if class_names else max(MOST_CLASSES, sum(map(len, labels)))
+    least, largest = min(int(part.min()) for part in labels), max(int(part.max()) for part in labels)
+    if least < 0 or largest >= most:
+        why = "" if class_names else f", of at most {MOST_CLASSES:,} classes or one for each image"
         raise ValueError(
-            f"{name}: labels must be from 0 to {num_classes - 1}. "
-            f"Received: from {labels.min()} to {labels.max()}"
+            f"{name}: labels must be from 0 to {most - 1}{why}. Received: from {least} to {largest}"
         )
-    return labels.astype(np.int32)
+    return class_names or tuple(str(label) for label in range(largest + 1))

@@ -1,4 +1,7 @@
-"""The data sets that have a name. Nothing is imported here, so that they can be listed at once."""
+"""The data sets that have a name. Nothing slow is imported here, so that they can be listed at once."""
+
+import os
+from pathlib import Path
 
 DATASETS = {
     "fashion_mnist_12k": "12,000 garments, 28 x 28, grey, 10 classes; embedded, needs no network",
@@ -6,6 +9,18 @@ DATASETS = {
     "mnist": "70,000 handwritten digits, 28 x 28, grey, 10 classes",
     "cifar10": "60,000 photographs, 32 x 32, colour, 10 classes",
     "celeba": "202,599 faces, 218 x 178, colour; two classes by one of 40 attributes, the label",
+}
+
+# Options of `load_dataset`, by what uses them.
+OF_FILES = ("image_size", "channels", "test_fraction", "skip_broken", "background")
+USED_BY = {
+    "fashion_mnist_12k": (),
+    "fashion_mnist": ("data_dir",),
+    "mnist": ("data_dir",),
+    "cifar10": ("data_dir",),
+    "celeba": ("data_dir", "label", *OF_FILES),
+    "a folder of images": OF_FILES,
+    "an .npz file": ("test_fraction",),
 }
 
 TEXTS = {
@@ -42,3 +57,18 @@ CLASS_NAMES = {
         "truck",
     ),
 }
+
+
+def options_used_by(source: str) -> tuple[str, ...]:
+    """Which of the options of `load_dataset` something that it loads makes use of.
+
+    Args:
+        source: A name or a path.
+    """
+    folder_or_file = "a folder of images" if os.path.isdir(source) else "an .npz file"
+    return USED_BY[source if source in DATASETS else folder_or_file]
+
+
+def keras_home() -> Path:
+    """Where Keras keeps what it downloads."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")

@@ -5,9 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Positive, Probability, checked
+from keras_gen.layers.checked_inputs import CheckedInputs
+
 
 @keras.saving.register_keras_serializable("keras_gen")
-class BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(CheckedInputs, keras.layers.BatchNormalization):
     """Keras' batch normalization, which trains on feature maps in one kernel instead of a dozen.
 
     On a CPU that makes it two to three times as fast, where it took a third of the time of a small
@@ -19,6 +22,17 @@ class BatchNormalization(keras.layers.BatchNormalization):
     On several replicas the statistics are those of the global batch. That is decided when the layer runs,
     so that a model that was built on one device trains alike on many.
 
+    Args:
+        axis: Of the channels.
+        momentum: Of the moving statistics, from 0 to 1.
+        epsilon: What is added to the variance, more than 0.
+        center: Whether to add a trained offset.
+        scale: Whether to multiply by a trained factor.
+        **kwargs: As for `keras.layers.BatchNormalization`.
+
+    Raises:
+        ValueError: An argument is out of its range, or the inputs are not numbers.
+
     References:
         1. Ioffe & Szegedy 2015, Batch Normalization, arXiv 1502.03167.
 
@@ -29,6 +43,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
     >>> bool(abs(tf.reduce_mean(y)) < 1e-5), bool(abs(tf.math.reduce_std(y) - 1.0) < 1e-3)
     (True, True)
     """
+
+    least_axes, axes = 2, "(n, ..., channels)"
+
+    @checked
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: Probability = 0.99,
+        epsilon: Positive = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(axis, momentum, epsilon, center, scale, **kwargs)
 
     @property
     def synchronized(self) -> bool:

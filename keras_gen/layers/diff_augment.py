@@ -5,13 +5,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Seed, checked, received
+from keras_gen.layers.checked_inputs import CheckedInputs
 from keras_gen.layers.sampling import replica_seed
 
 POLICIES = ("color", "translation", "cutout")
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class DiffAugment(keras.layers.Layer):
+class DiffAugment(CheckedInputs, keras.layers.Layer):
     """Augments real and generated images alike, so that a discriminator cannot memorize a few [1].
 
     Images are in [-1, 1]. Each image gets its own random changes, as large as in the paper: `"color"` adds
@@ -25,7 +27,7 @@ class DiffAugment(keras.layers.Layer):
         seed: Integer that determines the changes; random by default.
 
     Raises:
-        ValueError: A change is unknown.
+        ValueError: A change is unknown, or the inputs are not images.
 
     References:
         1. Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training, arXiv 2006.10738.
@@ -38,14 +40,19 @@ class DiffAugment(keras.layers.Layer):
     (TensorShape([4, 8, 8, 1]), True)
     """
 
-    def __init__(self, policy: str = "color,translation,cutout", seed: int | None = None, **kwargs: Any):
+    least_axes = most_axes = 4
+    axes = "(n, height, width, channels)"
+
+    @checked
+    def __init__(self, policy: str = "color,translation,cutout", seed: Seed | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.policy = policy
         self.changes = [name.strip() for name in policy.split(",") if name.strip()]
         for name in self.changes:
             if name not in POLICIES:
                 raise ValueError(
-                    f"policy must name some of {', '.join(POLICIES)}, with commas. Received: {policy!r}"
+                    f"policy must name some of {', '.join(POLICIES)}, with commas. "
+                    f"Received: {received(policy)}"
                 )
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)

@@ -1,15 +1,18 @@
 """Dropout whose noise differs between replicas."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Natural, Probability, Seed, checked
+from keras_gen.layers.checked_inputs import CheckedInputs
 from keras_gen.layers.sampling import replica_seed
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class Dropout(keras.layers.Dropout):
+class Dropout(CheckedInputs, keras.layers.Dropout):
     """Keras' dropout [1], which on several replicas would drop the same units on all of them.
 
     Args:
@@ -17,6 +20,9 @@ class Dropout(keras.layers.Dropout):
         noise_shape: Sizes of the noise: along an axis of 1, all is dropped or kept alike; None is the
             inputs' own size.
         seed: Integer that determines the noise; random by default.
+
+    Raises:
+        ValueError: An argument is out of its range, or the inputs are not numbers.
 
     References:
         1. Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting.
@@ -28,9 +34,21 @@ class Dropout(keras.layers.Dropout):
     ([0.0, 2.0], True)
     """
 
+    @checked
+    def __init__(
+        self,
+        rate: Probability,
+        noise_shape: Sequence[Natural | None] | None = None,
+        seed: Seed | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(rate, noise_shape, seed, **kwargs)
+
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         if not training or self.rate == 0:
             return inputs
+        if self.rate == 1:
+            return inputs * 0.0
         seed = replica_seed(self.seed_generator)
         shape = tf.shape(inputs)
         if self.noise_shape is not None:

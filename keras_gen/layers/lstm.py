@@ -5,11 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_gen.arguments import Count, Probability, Seed, checked
 from keras_gen.devices import uses_cudnn
+from keras_gen.layers.checked_inputs import CheckedInputs
+from keras_gen.memory import refuse_beyond_memory
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class LSTM(keras.layers.LSTM):
+class LSTM(CheckedInputs, keras.layers.LSTM):
     """Keras' long short-term memory [1], with the same numbers, faster on a CPU.
 
     Keras' loop multiplies the inputs, and all the weights' gradients, step by step. Here the inputs of all
@@ -17,9 +20,18 @@ class LSTM(keras.layers.LSTM):
     a GPU the layer is Keras', which runs cuDNN's kernel.
 
     Args:
-        units: Length of the state.
+        units: Length of the state, 1 or more.
+        *args: As for `keras.layers.LSTM`.
+        dropout: Fraction of the inputs that is dropped, from 0 to 1.
+        recurrent_dropout: Fraction of the state that is dropped, from 0 to 1.
+        seed: Integer that determines what is dropped; random by default.
+        return_sequences: Whether to return the outputs of all steps, or the last one.
+        return_state: Whether to return the last state, too.
         **kwargs: As for `keras.layers.LSTM`. What differs from a plain LSTM (dropout inside, masks, other
             activations, going backwards) is computed by Keras.
+
+    Raises:
+        ValueError: An argument is out of its range, or the inputs are not numbers (n, t, features).
 
     References:
         1. Hochreiter & Schmidhuber 1997, Long Short-Term Memory.
@@ -30,6 +42,37 @@ class LSTM(keras.layers.LSTM):
     >>> layer(tf.zeros((2, 7, 3))).shape
     TensorShape([2, 7, 4])
     """
+
+    least_axes = most_axes = 3
+    axes = "(n, t, features)"
+
+    @checked
+    def __init__(
+        self,
+        units: Count,
+        *args: Any,
+        dropout: Probability = 0.0,
+        recurrent_dropout: Probability = 0.0,
+        seed: Seed | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            units,
+            *args,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            **kwargs,
+        )
+
+    def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
+        num_bytes = 16 * self.units * (self.units + sequences_shape[-1])
+        refuse_beyond_memory(num_bytes, f"units={self.units:,}", "Take fewer.")
+        super().build(sequences_shape, initial_state_shape)
 
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False

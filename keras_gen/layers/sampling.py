@@ -1,13 +1,18 @@
 """Random numbers: seeds that differ between generators and replicas, noise that belongs to an example."""
 
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.arguments import Seed, checked, received
+from keras_gen.layers.checked_inputs import CheckedInputs
 
-def child_seed(seed: int | None, name: str) -> int | None:
+
+@checked
+def child_seed(seed: Seed | None, name: str) -> int | None:
     """An integer that a model's seed and a name determine, and no other seed or name.
 
     Layers, noise and sampling of one model each get their own, so that none repeats another's numbers, nor
@@ -27,7 +32,7 @@ def child_seed(seed: int | None, name: str) -> int | None:
     """
     if seed is None:
         return None
-    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode(errors="surrogatepass")),))
     return int(sequence.generate_state(1)[0] >> 1)
 
 
@@ -37,6 +42,7 @@ def replica_id() -> tf.Tensor:
     return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)
 
 
+@checked
 def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
     """The generator's next seed, another one on each replica of a distributed run.
 
@@ -53,13 +59,17 @@ def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(replica_id(), seed.dtype))
 
 
-def example_noise(seed: tf.Tensor, examples: tf.Tensor, shape: tuple) -> tf.Tensor:
+@checked
+def example_noise(seed: Any, examples: Any, shape: Any) -> tf.Tensor:
     """Standard normal noise of which each example's depends on (seed, its number) alone.
 
     Args:
         seed: Integer.
         examples: Numbers of the examples, integers (n,).
         shape: Of one example's noise.
+
+    Raises:
+        ValueError: `seed`, `examples` or `shape` are no integers, or `examples` have another shape.
 
     Returns:
         float32 (n, *shape): whatever batch an example is in, its noise is the same.
@@ -72,14 +82,34 @@ def example_noise(seed: tf.Tensor, examples: tf.Tensor, shape: tuple) -> tf.Tens
     """
 
     def noise(example: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, tf.stack([tf.cast(seed, tf.int32), example]))
+        return tf.random.stateless_normal(shape, tf.stack([seed, example]))
 
-    examples = tf.cast(examples, tf.int32)
+    sizes = shape if isinstance(shape, (tuple, list)) else [None]
+    if not all(tf.is_tensor(size) or (isinstance(size, int) and size >= 0) for size in sizes):
+        raise ValueError(f"shape must be a tuple of integers, 0 or more. Received: {received(shape)}")
+    seed, examples = integers("seed", seed, 0), integers("examples", examples, 1)
     return tf.map_fn(noise, examples, fn_output_signature=tf.float32)
 
 
+def integers(name: str, value: Any, rank: int) -> tf.Tensor:
+    """An argument as an int32 tensor of so many axes.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    try:
+        tensor = tf.convert_to_tensor(value)
+        fits = tensor.dtype.is_integer and tensor.shape.rank in (None, rank)
+    except Exception:  # TensorFlow's own differ by what the value is
+        fits = False
+    if not fits:
+        expected = ("an integer", "integers of shape (n,)")[rank]
+        raise ValueError(f"{name} must be {expected}. Received: {received(value)}")
+    return tf.cast(tensor, tf.int32)
+
+
 @keras.saving.register_keras_serializable("keras_gen")
-class Sampling(keras.layers.Layer):
+class Sampling(CheckedInputs, keras.layers.Layer):
     """Draws z ~ N(z_mean, exp(z_log_var)) so that gradients reach both [1, section 2.4].
 
     z = z_mean + exp(z_log_var / 2) * noise, with noise ~ N(0, 1) from a generator that the layer
@@ -87,6 +117,9 @@ class Sampling(keras.layers.Layer):
 
     Args:
         seed: Integer that determines the noise; random by default.
+
+    Raises:
+        ValueError: The inputs are not numbers (n, latent_dim), or their shapes differ.
 
     References:
         1. Kingma & Welling 2013, Auto-Encoding Variational Bayes, arXiv 1312.6114.
@@ -98,11 +131,28 @@ class Sampling(keras.layers.Layer):
     True
     """
 
-    def __init__(self, seed: int | None = None, **kwargs):
+    least_axes = most_axes = 2
+    axes = "(n, latent_dim)"
+
+    @checked
+    def __init__(self, seed: Seed | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
+
+    @checked
+    def __call__(self, z_mean: Any, z_log_var: Any, noise: Any = None, **kwargs: Any) -> tf.Tensor:
+        z_mean = self.numbers("z_mean", z_mean)
+        z_log_var = self.numbers("z_log_var", z_log_var)
+        noise = None if noise is None else self.numbers("noise", noise)
+        for name, other in (("z_log_var", z_log_var), ("noise", noise)):
+            if other is not None and not tf.TensorShape(z_mean.shape).is_compatible_with(other.shape):
+                raise ValueError(
+                    f"{name} must have the shape of z_mean, {tuple(z_mean.shape)}. "
+                    f"Received: {received(other)}"
+                )
+        return super().__call__(z_mean, z_log_var, noise, **kwargs)
 
     def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
         """Draws one z for each row.

@@ -5,13 +5,22 @@ References:
        Inception Score is exp(class entropy - prediction entropy)).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from annotated_types import Interval
+from numpy.typing import ArrayLike
+
+from keras_gen import arrays
+from keras_gen.arguments import checked
+
+MOST_CLASSES = 10**6
 
 
-def prediction_entropy(probabilities: Any) -> float:
+@checked
+def prediction_entropy(probabilities: ArrayLike) -> float:
     """Mean entropy of each image's class probabilities, in nats: low where images are clear.
 
     Args:
@@ -31,7 +40,8 @@ def prediction_entropy(probabilities: Any) -> float:
     return float(_entropies(_checked(probabilities)).mean())
 
 
-def class_entropy(probabilities: Any) -> float:
+@checked
+def class_entropy(probabilities: ArrayLike) -> float:
     """Entropy of the classes over all images, in nats: high where no class is missing.
 
     Args:
@@ -51,27 +61,27 @@ def class_entropy(probabilities: Any) -> float:
     return float(_entropies(_checked(probabilities).mean(axis=0)))
 
 
-def label_accuracy(probabilities: Any, labels: Any) -> float:
+@checked
+def label_accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The fraction of the images that are classified as the class that was asked for.
 
     Args:
         probabilities: (n, num_classes).
-        labels: Integers (n,).
+        labels: Integers (n,), from 0 to num_classes - 1.
 
     Returns:
         From 0 to 1; higher is better.
 
     Raises:
-        ValueError: The rows are not probabilities, or the number of labels differs.
+        ValueError: The rows are not probabilities, or labels are of another number or out of range.
 
     Example:
 
     >>> label_accuracy([[0.9, 0.1], [0.8, 0.2]], [0, 1])
     0.5
     """
-    probabilities, labels = _checked(probabilities), np.asarray(labels)
-    if labels.shape != (len(probabilities),):
-        raise ValueError(f"Expected {len(probabilities)} labels, one an image. Received: {labels.shape}")
+    probabilities = _checked(probabilities)
+    labels = arrays.labels("labels", labels, *probabilities.shape)
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
@@ -80,7 +90,7 @@ class ClassifierEntropy(keras.metrics.Metric):
     """Prediction entropy and class entropy of probabilities that come in batches, in nats.
 
     Args:
-        num_classes: Number of classes.
+        num_classes: Number of classes, from 1 to 1,000,000.
         name: Of the metric.
 
     Example:
@@ -92,16 +102,24 @@ class ClassifierEntropy(keras.metrics.Metric):
     {'prediction_entropy': 0.0, 'class_entropy': 0.693}
     """
 
-    def __init__(self, num_classes: int, name: str = "classifier_entropy"):
+    @checked
+    def __init__(
+        self,
+        num_classes: Annotated[int, Interval(ge=1, le=MOST_CLASSES)],
+        name: str = "classifier_entropy",
+    ):
         super().__init__(name=name)
         self.num_classes = num_classes
         self.count = self.add_variable((), "zeros", name="count")
         self.entropies = self.add_variable((), "zeros", name="entropies")
         self.classes = self.add_variable((num_classes,), "zeros", name="classes")
 
+    @checked
     def update_state(self, probabilities: Any) -> None:
         """Adds probabilities (n, num_classes)."""
-        p = keras.ops.convert_to_tensor(probabilities, "float32")
+        if not isinstance(probabilities, tf.Tensor) or tf.executing_eagerly():
+            probabilities = _checked(probabilities, self.num_classes)
+        p = tf.ensure_shape(tf.cast(probabilities, tf.float32), (None, self.num_classes))
         self.count.assign_add(keras.ops.cast(keras.ops.shape(p)[0], "float32"))
         self.entropies.assign_add(keras.ops.sum(-p * keras.ops.log(keras.ops.maximum(p, 1e-30))))
         self.classes.assign_add(keras.ops.sum(p, axis=0))
@@ -123,12 +141,12 @@ def _entropies(probabilities: np.ndarray) -> np.ndarray:
     return -np.sum(probabilities * logs, axis=-1)
 
 
-def _checked(probabilities: Any) -> np.ndarray:
-    probabilities = np.asarray(probabilities, np.float64)
-    rows = probabilities.sum(axis=-1) if probabilities.ndim == 2 else np.zeros(1)
-    if not len(rows) or not np.allclose(rows, 1.0, atol=1e-3) or probabilities.min() < 0:
+def _checked(probabilities: ArrayLike, num_classes: int | str = "num_classes") -> np.ndarray:
+    p = np.asarray(arrays.numbers("probabilities", probabilities, "n", num_classes), np.float64)
+    sums = p.sum(axis=1)
+    if p.min() < 0 or not np.allclose(sums, 1.0, atol=1e-3):
         raise ValueError(
-            "probabilities must be (n, num_classes), 0 or more, and each row sum to 1. "
-            f"Received: shape {probabilities.shape}"
+            "probabilities must be 0 or more, and each row sum to 1. "
+            f"Received: from {p.min():g} to {p.max():g}, and sums from {sums.min():g} to {sums.max():g}"
         )
-    return probabilities
+    return p

@@ -1,33 +1,34 @@
 """Distances between two sets of vectors, a block at a time, so that memory stays bounded."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+
+from keras_gen.arrays import numbers
 
 BLOCK = 1000  # rows of the distance matrix that are in memory at a time
 
 
-def check_features(**sets: np.ndarray) -> list[np.ndarray]:
+def check_features(**sets: Any) -> list[np.ndarray]:
     """The sets as float arrays (n, d) of one d.
 
     Raises:
         ValueError: A set has another shape, is empty or not finite, or the sets' d differ.
     """
-    checked = []
-    for name, features in sets.items():
-        features = np.asarray(features)
-        if features.ndim != 2 or not len(features) or not np.issubdtype(features.dtype, np.number):
-            raise ValueError(
-                f"{name} must be numbers (n, d), n 1 or more. "
-                f"Received: shape {features.shape} of {features.dtype}"
-            )
-        if not np.isfinite(features).all():
-            raise ValueError(f"{name} must be finite. Received: NaN or infinity")
-        checked.append(features)
-    if len({features.shape[1] for features in checked}) > 1:
-        shapes = ", ".join(f"{name} {np.shape(features)}" for name, features in sets.items())
+    checked = {name: numbers(name, features, "n", "d") for name, features in sets.items()}
+    if len({features.shape[1] for features in checked.values()}) > 1:
+        shapes = ", ".join(f"{name} {features.shape}" for name, features in checked.items())
         raise ValueError(f"The sets must have as many features as each other. Received: {shapes}")
-    return checked
+    return list(checked.values())
+
+
+def finite(what: str, value: Any, *sets: np.ndarray) -> float:
+    """Raises a ValueError where features are so large that a number made of them is not finite."""
+    if not np.isfinite(value):
+        largest = max(float(np.abs(features).max()) for features in sets)
+        raise ValueError(f"{what} overflows: scale the features. Received: features of up to {largest:.2g}")
+    return float(value)
 
 
 def need_samples(what: str, name: str, count: int, needed: int) -> None:

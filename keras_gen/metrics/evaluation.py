@@ -4,19 +4,21 @@ Generated images are compared with test images. A number alone says little, so e
 number for real images: what as many training images score in the place of the generated ones.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.datasets import ImageDataset, TextDataset
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics.classification import label_accuracy
-from keras_gen.metrics.distances import need_samples
-from keras_gen.metrics.extractors import default_extractor
+from keras_gen.metrics.extractors import check_extractor, default_extractor
 from keras_gen.metrics.likelihood import bits_per_dim, dequantized, reconstruction_error
 from keras_gen.metrics.originality import Originality
-from keras_gen.metrics.report import Report, Result
+from keras_gen.metrics.report import Better, Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
 from keras_gen.metrics.text_evaluation import evaluate_text
 
@@ -28,15 +30,17 @@ NUM_BOUND = 2000  # test images of the importance-weighted bound, which takes 64
 
 # What shows how far an evaluation is: it gets a stage, and how many of how many images are done.
 Progress = Callable[[str, int, int], None]
+VERBS = ("generate", "log_prob", "reconstruct", "classify")
 
 
+@checked
 def evaluate(
     model: Any,
     data: ImageDataset | TextDataset,
     *,
-    num: int | None = None,
+    num: Count | None = None,
     extractor: Any = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Report:
     """Measures everything that a model can do: generate, compute likelihoods, reconstruct, classify.
@@ -58,8 +62,8 @@ def evaluate(
         A `Report`.
 
     Raises:
-        ValueError: There are too few images for the number of features, or the model does not fit the
-            data.
+        ValueError: There are too few images for the number of features, the model does not fit the data,
+            or what it computes is not finite.
 
     Example:
 
@@ -70,24 +74,21 @@ def evaluate(
     True
     """
     progress = progress or (lambda stage, done, total: None)
-    if isinstance(data, TextDataset) != hasattr(model, "token_log_probs"):
-        raise ValueError(
-            f"A {type(model).__name__} cannot be measured by a {type(data).__name__}: models of text need "
-            "load_text, models of images load_dataset."
-        )
+    check_fit(model, data)
     if isinstance(data, TextDataset):
         if num is not None or extractor is not None:
-            raise ValueError("num and extractor are for images, and a text is read whole.")
+            raise ValueError(
+                "num and extractor are for images, and a text is read whole. "
+                f"Received: num={num}, extractor={received(extractor)}"
+            )
         return evaluate_text(model, data, seed, progress)
-    if model.image_shape != data.image_shape:
-        raise ValueError(
-            f"The model's images are {model.image_shape}, those of {data.name} {data.image_shape}."
-        )
-    if model.num_classes not in (None, data.num_classes):
-        raise ValueError(f"The model has {model.num_classes} classes, {data.name} has {data.num_classes}.")
+    if extractor is not None:
+        check_extractor(extractor)
     start = time.monotonic()
     wanted = min(MOST_IMAGES, data.num_test) if num is None else num
-    need_samples("An evaluation", "images (num)", wanted, 1)
+    if hasattr(model, "generate"):
+        num_bytes = 4 * wanted * math.prod(model.image_shape)
+        refuse_beyond_memory(num_bytes, f"num={wanted:,}", "Measure fewer images.")
     x, y = data.test_images(wanted)
     labels = y if model.conditional else None
     results: list[Result] = []
@@ -103,6 +104,44 @@ def evaluate(
         time.monotonic() - start,
         neighbours,
     )
+
+
+def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
+    """Raises a ValueError where data does not fit a model, or the model has nothing that is measured."""
+    of_text = hasattr(model, "token_log_probs")
+    if not of_text and not any(hasattr(model, verb) for verb in VERBS):
+        raise ValueError(
+            f"model must be a model of keras_gen, or have one of {', '.join(VERBS)}. "
+            f"Received: {received(model)}"
+        )
+    if isinstance(data, TextDataset) != of_text:
+        raise ValueError(
+            "Models of text are measured by data of load_text, models of images by data of load_dataset. "
+            f"Received: a {type(model).__name__} and a {type(data).__name__}"
+        )
+    if isinstance(data, TextDataset):
+        return
+    if model.image_shape != data.image_shape:
+        raise ValueError(
+            f"The model's images must be those of {data.name}, {data.image_shape}. "
+            f"Received: {model.image_shape}"
+        )
+    if model.num_classes not in (None, data.num_classes):
+        raise ValueError(
+            f"The model must have the classes of {data.name}, {data.num_classes}. "
+            f"Received: {model.num_classes}"
+        )
+
+
+def finite_values(what: str, values: np.ndarray) -> np.ndarray:
+    """Raises a ValueError where a model computes NaN or infinity, of which no mean says anything."""
+    bad = int(np.count_nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+    if bad:
+        raise ValueError(
+            f"{what} must be finite. Received: NaN or infinity for {bad:,} of {len(values):,} images. Its "
+            "training may have diverged: try a checkpoint from before, or a lower learning rate"
+        )
+    return values
 
 
 # === Generated images ===
@@ -185,7 +224,8 @@ def generate(
         some = None if labels is None else labels[rows]
         # Each part has noise of its own, which no other seed has.
         part_seed = (seed * 100_003 + number) % (2**31 - 1)
-        parts.append(model.generate(rows.stop - rows.start, seed=part_seed, labels=some))
+        images = model.generate(rows.stop - rows.start, seed=part_seed, labels=some)
+        parts.append(finite_values("What the model generates", images))
         progress("generating", rows.stop, num)
     return np.concatenate(parts), labels
 
@@ -199,17 +239,18 @@ def test_results(
     """Likelihoods, reconstruction error and accuracy, as far as the model has the verbs."""
     results = []
 
-    def add(name: str, label: str, value: float, better: str, count: int = len(x)) -> None:
+    def add(name: str, label: str, value: float, better: Better, count: int = len(x)) -> None:
         results.append(Result(name, label, value, better, "test", count))
 
     if hasattr(model, "log_prob"):
         results += likelihoods(model, x, labels, progress)
     if hasattr(model, "reconstruct"):
-        error = reconstruction_error(x, model.reconstruct(x, labels))
+        reconstructions = finite_values("The model's reconstructions", model.reconstruct(x, labels))
+        error = reconstruction_error(x, reconstructions)
         add("reconstruction_error", "reconstruction error (MSE)", error, "lower")
     if hasattr(model, "classify"):
         assert y is not None  # the model has as many classes as the data
-        probabilities = model.classify(x)
+        probabilities = finite_values("The model's probabilities", model.classify(x))
         add("accuracy", "accuracy", label_accuracy(probabilities, y), "higher")
         nats = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))
         add("loss", "loss (cross-entropy, nats)", float(np.mean(nats)), "lower")
@@ -231,9 +272,10 @@ def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: 
     if of == "density":
         x, few = dequantized(x), dequantized(few)
     results = []
+    better: Better
     if hasattr(model, "elbo"):
         progress("likelihoods", 0, 2)
-        elbo = float(np.mean(model.elbo(x, labels=labels)))
+        elbo = float(np.mean(finite_values("The model's ELBO", model.elbo(x, labels=labels))))
         if of == "cross-entropy":
             name, label, better = "cross_entropy_elbo", "cross-entropy + KL (nats per image)", "lower"
             elbo = -elbo
@@ -241,7 +283,7 @@ def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: 
             name, label, better = "elbo", f"ELBO, {of} (nats per image)", "higher"
         results.append(Result(name, label, elbo, better, "test", len(x)))
     progress("likelihoods", 1, 2)
-    log_prob = model.log_prob(few, labels=few_labels)
+    log_prob = finite_values("The model's log_prob", model.log_prob(few, labels=few_labels))
     mean = float(np.mean(log_prob))
     if of == "cross-entropy":
         label = "cross-entropy, importance-weighted (nats per image)"

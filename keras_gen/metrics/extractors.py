@@ -10,6 +10,7 @@ References:
 """
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen import arrays
+from keras_gen.arguments import checked, received
+from keras_gen.files import is_file, printable, read_bytes
+
 ASSETS = Path(__file__).parent / "assets"
 BATCH = 250
 INCEPTION_SHAPE = (299, 299, 3)
+EMBEDDED = "fashion_mnist"
+INCEPTION = ("inception_v3", "inception")
 
 
 class FeatureExtractor:
@@ -35,7 +42,7 @@ class FeatureExtractor:
         pixel_range: The network's input values of black and white.
 
     Raises:
-        ValueError: The network does not take one batch of images.
+        ValueError: The network does not take one batch of images, or `pixel_range` is one number twice.
 
     Example:
 
@@ -45,24 +52,34 @@ class FeatureExtractor:
     ((2, 64), True)
     """
 
+    @checked
     def __init__(
         self,
-        network: keras.Model,
+        network: Any,
         name: str | None = None,
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ):
         inputs = getattr(network, "inputs", None) or []
-        if len(inputs) != 1 or len(inputs[0].shape) != 4 or None in inputs[0].shape[1:]:
+        is_model = isinstance(network, keras.Model)
+        if not is_model or len(inputs) != 1 or len(inputs[0].shape) != 4 or None in inputs[0].shape[1:]:
+            shapes = f" with inputs {[tuple(x.shape) for x in inputs]}" if is_model else ""
             raise ValueError(
                 "The extractor must be a keras.Model with one input (height, width, channels). "
-                f"Received: {network!r} with inputs {[tuple(x.shape) for x in inputs]}"
+                f"Received: {received(network)}{shapes}"
             )
+        if pixel_range[0] == pixel_range[1]:
+            raise ValueError(f"pixel_range must be two different numbers. Received: {pixel_range}")
         self.network = network
         self.name = name or network.name
         self.image_shape = tuple(inputs[0].shape[1:])
         self.pixel_range = pixel_range
         outputs = [tuple(tensor.shape[1:]) for tensor in network.outputs]
-        if len(outputs[0]) not in (1, 3) or len(outputs) > 2:
+        logits = outputs[1:]
+        if (
+            len(outputs[0]) not in (1, 3)
+            or outputs[0][-1] is None
+            or [len(x) for x in logits] not in ([], [1])
+        ):
             raise ValueError(
                 "The extractor must give features (n, d) or (n, h, w, d), and maybe logits "
                 f"(n, num_classes). Received outputs: {outputs}"
@@ -72,17 +89,34 @@ class FeatureExtractor:
         self.sha256 = network_hash(network)
         self._compiled: dict[tuple, Any] = {}  # by the images' shape
 
+    @checked
     def __call__(self, images: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Features (n, num_features) and probabilities (n, num_classes), or None, both float32.
 
         Args:
             images: (n, height, width, channels), uint8 in [0, 255] or floating point in [0, 1].
+
+        Raises:
+            ValueError: The images have another shape or range, or the network gives NaN or infinity for
+                them.
         """
+        images = arrays.images("images", images)
+        channels = self.image_shape[2]
+        if images.shape[3] != channels and {images.shape[3], channels} != {1, 3}:
+            raise ValueError(
+                f"images must have {channels if channels not in (1, 3) else '1 or 3'} channels for the "
+                f"extractor {self.name}. Received: {images.shape}"
+            )
         parts = []
         for start in range(0, len(images), BATCH):
             x = tf.image.convert_image_dtype(images[start : start + BATCH], tf.float32)
             parts.append([part.numpy() for part in self._function(x)(x)])
         features, *probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not all(np.isfinite(values).all() for values in (features, *probabilities)):
+            raise ValueError(
+                f"The extractor {self.name} must give finite numbers: check its weights and "
+                "its pixel_range. Received: NaN or infinity"
+            )
         return features, probabilities[0] if probabilities else None
 
     def _function(self, images: tf.Tensor) -> Any:
@@ -115,7 +149,8 @@ class FeatureExtractor:
         return images
 
 
-def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> FeatureExtractor:
+@checked
+def load_extractor(source: Any = EMBEDDED, name: str | None = None) -> FeatureExtractor:
     """Loads a feature extractor by name or from a file, or makes one of a Keras model.
 
     Args:
@@ -125,7 +160,7 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
         name: Used in the names of results, for a model; its own name by default.
 
     Raises:
-        ValueError: The name is unknown, or the model does not fit.
+        ValueError: The name is unknown, the file is damaged, or the model does not fit.
         ConnectionError: InceptionV3 could not be downloaded.
 
     Example:
@@ -134,26 +169,65 @@ def load_extractor(source: Any = "fashion_mnist", name: str | None = None) -> Fe
     >>> extractor.image_shape, extractor.num_features, extractor.num_classes
     ((28, 28, 1), 128, 10)
     """
+    check_extractor(source)
     if isinstance(source, FeatureExtractor):
         return source
     if isinstance(source, keras.Model):
         # A classifier of the zoo has its features and logits in one network.
         return FeatureExtractor(getattr(source, "network", source), name or source.name)
-    if source == "fashion_mnist":
-        path = ASSETS / "fashion_mnist.keras"
-        return FeatureExtractor(keras.saving.load_model(path, compile=False), "fashion_mnist")
-    if source in ("inception_v3", "inception"):
+    if source == EMBEDDED:
+        return FeatureExtractor(embedded(), EMBEDDED)
+    if source in INCEPTION:
         return FeatureExtractor(inception_v3(), "inception_v3", pixel_range=(-1.0, 1.0))
-    path = Path(os.fspath(source))
-    if path.suffix != ".keras" or not path.exists():
+    path = Path(os.fsdecode(source))
+    model = load_network(path)
+    return FeatureExtractor(getattr(model, "network", model), name or path.stem)
+
+
+def check_extractor(source: Any) -> None:
+    """Raises a ValueError where `load_extractor` does not know `source`; loads and downloads nothing."""
+    if isinstance(source, (FeatureExtractor, keras.Model)):
+        return
+    is_path = isinstance(source, (str, os.PathLike))
+    known = is_path and source in (EMBEDDED, *INCEPTION)
+    if not known and not (is_path and Path(os.fsdecode(source)).suffix == ".keras" and is_file(source)):
         raise ValueError(
-            "Unknown extractor: expected fashion_mnist, inception_v3, or an existing .keras file. "
-            f"Received: {os.fspath(source)!r}"
+            "extractor must be fashion_mnist, inception_v3, an existing .keras file, or a keras.Model. "
+            f"Received: {received(source)}"
         )
-    model = keras.saving.load_model(path, compile=False)
-    return FeatureExtractor(getattr(model, "network", model), path.stem)
 
 
+def embedded() -> keras.Model:
+    """The network that comes with the package, whose file is checked against its card."""
+    path = ASSETS / f"{EMBEDDED}.keras"
+    expected = json.loads((ASSETS / f"{EMBEDDED}.json").read_text())["sha256_of_file"]
+    digest = hashlib.sha256(read_bytes(path)).hexdigest()
+    if digest != expected:
+        raise ValueError(
+            f"The extractor {EMBEDDED} must have the SHA-256 {expected}: install keras_gen again. "
+            f"Received: {digest}"
+        )
+    return load_network(path)
+
+
+def load_network(path: Path) -> keras.Model:
+    """The model in a `.keras` file."""
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        raise ValueError(
+            "An extractor's file must be a .keras file that Keras can load. "
+            f"Received: {printable(path)} ({in_short(error)})"
+        ) from error
+
+
+def in_short(error: Exception) -> str:
+    """An error in part of a line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 200 else text[:200] + '...'}"
+
+
+@checked
 def default_extractor(data_name: str) -> str:
     """The default extractor for a data set: `fashion_mnist` for garments, otherwise `inception_v3`."""
     return "fashion_mnist" if data_name.startswith("fashion_mnist") else "inception_v3"
@@ -167,9 +241,8 @@ def inception_v3() -> keras.Model:
         )
     except Exception as error:
         raise ConnectionError(
-            f"InceptionV3 could not be downloaded, or the file is damaged ({type(error).__name__}: "
-            f"{error}). Choose another extractor: fashion_mnist, or a classifier that you train, which "
-            "needs no network."
+            f"InceptionV3 could not be downloaded, or the file is damaged ({in_short(error)}). Choose "
+            "another extractor: fashion_mnist, or a classifier that you train, which needs no network."
         ) from error
 
 

@@ -12,15 +12,23 @@ References:
     2. Chong & Forsyth 2019, Effectively Unbiased FID and Inception Score, arXiv 1911.07023.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from annotated_types import Interval
+from numpy.typing import ArrayLike
 
-from keras_gen.metrics.distances import check_features, need_samples
+from keras_gen.arguments import checked
+from keras_gen.arrays import numbers
+from keras_gen.metrics.distances import check_features, finite, need_samples
+
+MOST_FEATURES = 8192  # whose covariances take a GiB
 
 
-def frechet_distance(real_features: Any, generated_features: Any) -> float:
+@checked
+def frechet_distance(real_features: ArrayLike, generated_features: ArrayLike) -> float:
     """Fréchet distance of two sets of features.
 
     Args:
@@ -45,17 +53,19 @@ def frechet_distance(real_features: Any, generated_features: Any) -> float:
         needed = features.shape[1] + 1
         what = f"The Fréchet distance of {features.shape[1]} features"
         need_samples(what, name, len(features), needed)
-    return gaussian_frechet_distance(*moments(real), *moments(generated))
+    return finite("The Fréchet distance", distance(*moments(real), *moments(generated)), real, generated)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and unbiased covariance (d, d), float64."""
     features = np.asarray(features, np.float64)
-    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
+@checked
 def gaussian_frechet_distance(
-    mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
+    mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other_covariance: ArrayLike
 ) -> float:
     """Fréchet distance of two normal distributions.
 
@@ -65,15 +75,44 @@ def gaussian_frechet_distance(
         other_mean: (d,).
         other_covariance: (d, d), symmetric.
 
+    Raises:
+        ValueError: The shapes do not fit, or a covariance is not symmetric or has negative eigenvalues.
+
     Example:
 
     >>> gaussian_frechet_distance(np.zeros(2), np.eye(2), np.ones(2), 4.0 * np.eye(2))
     4.0
     """
+    means = [numbers("mean", mean, "d")]
+    d = len(means[0])
+    means.append(numbers("other_mean", other_mean, d))
+    covariances = []
+    for name, value in (("covariance", covariance), ("other_covariance", other_covariance)):
+        matrix = np.asarray(numbers(name, value, d, d), np.float64)
+        if not np.allclose(matrix, matrix.T):
+            raise ValueError(f"{name} must be symmetric. Received: another matrix")
+        least = np.linalg.eigvalsh(matrix)[0]
+        if least < -1e-6 * np.abs(matrix).max():
+            raise ValueError(f"{name} must have eigenvalues of 0 or more. Received: one of {least:.3g}")
+        covariances.append(matrix)
+    found = distance(means[0], covariances[0], means[1], covariances[1])
+    return finite("The Fréchet distance", found, *means, *covariances)
+
+
+def distance(
+    mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
+) -> float:
+    """`gaussian_frechet_distance` of sound arrays; not finite where they are too large."""
+    if not (np.isfinite(covariance).all() and np.isfinite(other_covariance).all()):
+        return np.inf
     # tr((A B)^(1/2)) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2).
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    product = np.linalg.eigvalsh(root @ other_covariance @ root)
+    with np.errstate(over="ignore", invalid="ignore"):
+        between = root @ other_covariance @ root
+    if not np.isfinite(between).all():
+        return np.inf
+    product = np.linalg.eigvalsh(between)
     trace = np.trace(covariance) + np.trace(other_covariance)
     trace -= 2.0 * np.sqrt(np.maximum(product, 0.0)).sum()
     return float(max(np.sum(np.square(mean - other_mean)) + trace, 0.0))
@@ -84,7 +123,7 @@ class FrechetDistance(keras.metrics.Metric):
     """The Fréchet distance of features that come in batches.
 
     Args:
-        num_features: d.
+        num_features: d, from 1 to 8,192.
         name: Of the metric.
 
     Example:
@@ -97,7 +136,12 @@ class FrechetDistance(keras.metrics.Metric):
     18.0
     """
 
-    def __init__(self, num_features: int, name: str = "frechet_distance"):
+    @checked
+    def __init__(
+        self,
+        num_features: Annotated[int, Interval(ge=1, le=MOST_FEATURES)],
+        name: str = "frechet_distance",
+    ):
         super().__init__(name=name, dtype="float64")
         self.num_features = num_features
         self._sides = []
@@ -111,11 +155,13 @@ class FrechetDistance(keras.metrics.Metric):
                 }
             )
 
+    @checked
     def update_state(self, real_features: Any, generated_features: Any) -> None:
         """Adds features (n, d) and (m, d); either may be None."""
-        for side, features in zip(self._sides, (real_features, generated_features), strict=True):
+        given = {"real_features": real_features, "generated_features": generated_features}
+        for side, (name, features) in zip(self._sides, given.items(), strict=True):
             if features is not None:
-                x = keras.ops.cast(features, "float64")
+                x = tf.cast(numbers(name, features, "n", self.num_features), tf.float64)
                 side["count"].assign_add(keras.ops.cast(keras.ops.shape(x)[0], "float64"))
                 side["total"].assign_add(keras.ops.sum(x, axis=0))
                 side["products"].assign_add(keras.ops.matmul(keras.ops.transpose(x), x))
@@ -126,14 +172,14 @@ class FrechetDistance(keras.metrics.Metric):
         Raises:
             ValueError: A side has no more than d samples.
         """
-        statistics = []
+        statistics: list[np.ndarray] = []
         for name, side in zip(("real", "generated"), self._sides, strict=True):
             count, total, products = (side[key].numpy() for key in ("count", "total", "products"))
             what = f"The Fréchet distance of {self.num_features} features"
             need_samples(what, f"{name} samples", int(count), self.num_features + 1)
             mean = total / count
             statistics += [mean, (products - count * np.outer(mean, mean)) / (count - 1.0)]
-        return gaussian_frechet_distance(*statistics)
+        return finite("The Fréchet distance", distance(*statistics), *statistics)
 
     def get_config(self) -> dict:
         return {"num_features": self.num_features, "name": self.name}

@@ -9,28 +9,32 @@ References:
     1. Binkowski et al. 2018, Demystifying MMD GANs, arXiv 1801.01401.
 """
 
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Interval
+from numpy.typing import ArrayLike
 
-from keras_gen.metrics.distances import check_features, need_samples
+from keras_gen.arguments import Seed, checked
+from keras_gen.metrics.distances import check_features, finite, need_samples
 
 LARGEST_SUBSET = 1000
 
 
+@checked
 def kernel_distance(
-    real_features: Any,
-    generated_features: Any,
-    num_subsets: int = 100,
-    subset_size: int | None = None,
-    seed: int = 0,
+    real_features: ArrayLike,
+    generated_features: ArrayLike,
+    num_subsets: Annotated[int, Interval(ge=1, le=10_000)] = 100,
+    subset_size: Annotated[int, Ge(2)] | None = None,
+    seed: Seed = 0,
 ) -> tuple[float, float]:
     """Mean and spread of the kernel distance over random subsets, as the paper reports it.
 
     Args:
         real_features: (n, d).
         generated_features: (m, d).
-        num_subsets: How many pairs of subsets, 1 or more.
+        num_subsets: How many pairs of subsets, from 1 to 10,000.
         subset_size: Samples in a subset, from 2 to the size of the smaller set; by default 1,000, but no
             more than half of the smaller set, since subsets of nearly all samples hardly differ.
         seed: Integer that determines the subsets.
@@ -49,24 +53,23 @@ def kernel_distance(
     True
     """
     real, generated = check_features(real_features=real_features, generated_features=generated_features)
-    if num_subsets < 1 or (subset_size is not None and subset_size < 2):
-        raise ValueError(
-            "num_subsets must be 1 or more and subset_size 2 or more. "
-            f"Received: {num_subsets} and {subset_size}"
-        )
     for name, features in (("real samples", real), ("generated samples", generated)):
-        need_samples("The kernel distance", name, len(features), subset_size or 4)
+        of = f" of subsets of {subset_size:,}" if subset_size else ""
+        need_samples(f"The kernel distance{of}", name, len(features), subset_size or 4)
     real, generated = (np.asarray(features, np.float64) for features in (real, generated))
     size = subset_size or min(LARGEST_SUBSET, len(real) // 2, len(generated) // 2)
     random = np.random.default_rng(seed)
-    values = [
-        squared_discrepancy(
-            real[random.choice(len(real), size, replace=False)],
-            generated[random.choice(len(generated), size, replace=False)],
-        )
-        for _ in range(num_subsets)
-    ]
-    return float(np.mean(values)), float(np.std(values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = [
+            squared_discrepancy(
+                real[random.choice(len(real), size, replace=False)],
+                generated[random.choice(len(generated), size, replace=False)],
+            )
+            for _ in range(num_subsets)
+        ]
+        mean, spread = np.mean(values), np.std(values)
+    what = "The kernel distance"
+    return finite(what, mean, real, generated), finite(what, spread, real, generated)
 
 
 def squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:

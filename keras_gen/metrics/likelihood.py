@@ -6,42 +6,49 @@ References:
 """
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_gen.arguments import Count, checked
+from keras_gen.arrays import as_array, numbers, pixels
 
 
-def importance_weighted_bound(log_weights: Any) -> np.ndarray:
+@checked
+def importance_weighted_bound(log_weights: ArrayLike) -> np.ndarray:
     """Lower bound of log p(x) from samples z_k ~ q(z | x) [1], which tightens with their number K.
 
         log (1/K) sum_k w_k,  w_k = p(x | z_k) p(z_k) / q(z_k | x)
 
     Args:
-        log_weights: log w_k, (n, K).
+        log_weights: log w_k, (n, K); minus infinity is a weight of 0.
 
     Returns:
         (n,), nats; its mean over samples with K = 1 is the ELBO.
 
     Raises:
-        ValueError: The shape is another.
+        ValueError: The shape is another, or a weight is NaN or infinite.
 
     Example:
 
     >>> importance_weighted_bound([[0.0, math.log(3.0)]])  # log((1 + 3) / 2)
     array([0.693])
     """
-    log_weights = np.asarray(log_weights, np.float64)
-    if log_weights.ndim != 2 or not log_weights.shape[1]:
-        raise ValueError(f"log_weights must be (n, K), K 1 or more. Received: {log_weights.shape}")
-    largest = log_weights.max(axis=1, keepdims=True)
-    return largest[:, 0] + np.log(np.mean(np.exp(log_weights - largest), axis=1))
+    log_weights = np.asarray(numbers("log_weights", log_weights, "n", "K", finite=False), np.float64)
+    largest = log_weights.max(axis=1, keepdims=True)  # NaN is the maximum of whatever it is among
+    if not (largest < np.inf).all():
+        raise ValueError("log_weights must be less than infinity. Received: NaN or infinity")
+    largest = np.maximum(largest, np.finfo(np.float64).min)  # where all weights of a row are 0
+    with np.errstate(divide="ignore"):
+        return largest[:, 0] + np.log(np.mean(np.exp(log_weights - largest), axis=1))
 
 
-def bits_per_dim(log_prob: Any, num_dims: int, levels: int = 1) -> float:
+@checked
+def bits_per_dim(log_prob: ArrayLike, num_dims: Count, levels: Count = 1) -> float:
     """Bits that an ideal code built on the model spends on each pixel and channel.
 
     Args:
-        log_prob: log p(x) in nats, (n,): probabilities of pixels, or densities over [0, 1].
+        log_prob: log p(x) in nats, (n,) or their mean: probabilities of pixels, or densities over [0, 1].
         num_dims: Pixels times channels.
         levels: Values of a pixel, 256 for uint8, where `log_prob` is a density: over [0, 1] it is
             so many times the probability of one value [2]. 1 for probabilities.
@@ -50,15 +57,16 @@ def bits_per_dim(log_prob: Any, num_dims: int, levels: int = 1) -> float:
         Lower is better; 8 is what uint8 pixels take uncompressed.
 
     Raises:
-        ValueError: `num_dims` or `levels` is less than 1.
+        ValueError: `log_prob` is not finite, or `num_dims` or `levels` is less than 1.
 
     Example:
 
     >>> bits_per_dim([0.0], num_dims=784, levels=256)  # a uniform density
     8.0
     """
-    if num_dims < 1 or levels < 1:
-        raise ValueError(f"num_dims and levels must be 1 or more. Received: {num_dims} and {levels}")
+    array = as_array(log_prob)
+    is_mean = array is not None and array.ndim == 0
+    log_prob = numbers("log_prob", np.atleast_1d(array) if is_mean else log_prob, "n")
     return float(-np.mean(log_prob) / (num_dims * math.log(2.0)) + math.log2(levels))
 
 
@@ -87,7 +95,8 @@ def dequantized(images: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.minimum((levels + noise) / np.float32(256.0), np.float32(1.0)).astype(np.float32)
 
 
-def reconstruction_error(images: Any, reconstructions: Any) -> float:
+@checked
+def reconstruction_error(images: ArrayLike, reconstructions: ArrayLike) -> float:
     """Mean squared difference of pixels in [0, 1].
 
     Args:
@@ -98,14 +107,15 @@ def reconstruction_error(images: Any, reconstructions: Any) -> float:
         From 0 to 1; lower is better.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: The shapes differ, or pixels are out of range.
 
     Example:
 
     >>> reconstruction_error(np.full((2, 4), 255, "uint8"), np.full((2, 4), 0.5))
     0.25
     """
-    images, reconstructions = _unit_range(images), _unit_range(reconstructions)
+    images = _unit_range("images", images)
+    reconstructions = _unit_range("reconstructions", reconstructions)
     if images.shape != reconstructions.shape:
         raise ValueError(
             f"images and reconstructions must have one shape. Received: {images.shape} and "
@@ -114,6 +124,6 @@ def reconstruction_error(images: Any, reconstructions: Any) -> float:
     return float(np.mean(np.square(images - reconstructions), dtype=np.float64))
 
 
-def _unit_range(images: Any) -> np.ndarray:
-    images = np.asarray(images)
-    return images / np.float32(255.0) if images.dtype == np.uint8 else images
+def _unit_range(name: str, images: ArrayLike) -> np.ndarray:
+    array = pixels(name, images)
+    return array / np.float32(255.0) if array.dtype == np.uint8 else array

@@ -1,8 +1,13 @@
 """An n-gram model: how well a text's last few tokens alone predict the next."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Interval
+from numpy.typing import ArrayLike
+
+from keras_gen.arguments import Count, checked
+from keras_gen.arrays import numbers
 
 
 class NGramModel:
@@ -17,10 +22,10 @@ class NGramModel:
 
     Args:
         order: Length of the n-grams, 1 or more: 1 is a unigram model, 3 a trigram model.
-        vocabulary_size: How many token ids there are.
+        vocabulary_size: How many token ids there are, from 1 to 2**31.
 
     Raises:
-        ValueError: `order` is less than 1.
+        ValueError: A number is out of range.
 
     References:
         1. Kneser & Ney 1995, Improved Backing-off for M-gram Language Modeling, ICASSP.
@@ -33,22 +38,25 @@ class NGramModel:
     [0.47 0.87 0.57 0.11]
     """
 
-    def __init__(self, order: int, vocabulary_size: int):
-        if order < 1:
-            raise ValueError(f"order must be 1 or more. Received: {order}")
+    @checked
+    def __init__(self, order: Count, vocabulary_size: Annotated[int, Interval(ge=1, le=2**31)]):
         self.order = order
         self.vocabulary_size = vocabulary_size
         self._levels: list[_Level] = []
 
-    def fit(self, token_ids: Any) -> "NGramModel":
+    @checked
+    def fit(self, token_ids: ArrayLike) -> "NGramModel":
         """Counts the n-grams of a text, integers (n,), `order` tokens or more; returns the model itself.
 
         Raises:
-            ValueError: The text is shorter.
+            ValueError: The text is shorter, or a token id is out of range.
         """
-        token_ids = np.asarray(token_ids, np.int64)
+        token_ids = self._checked(token_ids)
         if len(token_ids) < self.order:
-            raise ValueError(f"Expected {self.order} tokens or more. Received: {len(token_ids)}")
+            raise ValueError(
+                f"token_ids must be {self.order:,} or more, the order of the n-grams. "
+                f"Received: {len(token_ids):,}"
+            )
         # An n-gram has a number, its place among the sorted ones of its length; n + 1 tokens are
         # then the number of the first n and a token, whatever n is.
         contexts = np.zeros(len(token_ids), np.int64)
@@ -70,9 +78,18 @@ class NGramModel:
         ]
         return self
 
-    def log_probs(self, token_ids: Any) -> np.ndarray:
-        """log p of each token of a text, integers (n,), after those before it, in nats: float64 (n,)."""
-        token_ids = np.asarray(token_ids, np.int64)
+    @checked
+    def log_probs(self, token_ids: ArrayLike) -> np.ndarray:
+        """log p of each token of a text, integers (n,), after those before it, in nats: float64 (n,).
+
+        Raises:
+            ValueError: A token id is out of range, or `fit` was not called before.
+        """
+        if not self._levels:
+            raise ValueError(
+                "An NGramModel must be fitted to a text before. Received: log_probs before fit"
+            )
+        token_ids = self._checked(token_ids)
         probabilities = np.full(len(token_ids), 1 / self.vocabulary_size)
         contexts = np.zeros(len(token_ids), np.int64)  # what is before each token; -1 where never seen
         for level in self._levels:
@@ -80,6 +97,15 @@ class NGramModel:
             probabilities = level.interpolate(contexts, numbers, probabilities)
             contexts = np.concatenate(([-1], numbers[:-1]))
         return np.log(probabilities)
+
+    def _checked(self, token_ids: ArrayLike) -> np.ndarray:
+        array = numbers("token_ids", token_ids, "n")
+        if array.dtype.kind == "f" or array.min() < 0 or array.max() >= self.vocabulary_size:
+            raise ValueError(
+                f"token_ids must be integers from 0 to {self.vocabulary_size - 1}. "
+                f"Received: {array.dtype} from {array.min()} to {array.max()}"
+            )
+        return array.astype(np.int64)
 
 
 class _Level(NamedTuple):

@@ -13,8 +13,10 @@ References:
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_gen import images
+from keras_gen import arrays, images
+from keras_gen.arguments import Count, checked, received
 from keras_gen.metrics.distances import check_features, distance_blocks
 from keras_gen.metrics.report import Result
 
@@ -25,6 +27,9 @@ class NearestNeighbour:
     Args:
         queries: (n, d): pixels or features.
 
+    Raises:
+        ValueError: They have another shape, or are not finite.
+
     Example:
 
     >>> nearest = NearestNeighbour([[0.0, 0.0], [5.0, 5.0]])
@@ -34,16 +39,22 @@ class NearestNeighbour:
     ([5.0, 1.0], [0, 2])
     """
 
-    def __init__(self, queries: Any):
-        self.queries = np.asarray(queries, np.float32)
+    @checked
+    def __init__(self, queries: ArrayLike):
+        self.queries = vectors("queries", queries)
         self.distances = np.full(len(self.queries), np.inf, np.float32)
         self.indices = np.full(len(self.queries), -1)
         self._seen = 0
 
-    def update(self, references: Any) -> np.ndarray:
-        """Adds references (m, d); returns for which queries the nearest is now among them, bool (n,)."""
+    @checked
+    def update(self, references: ArrayLike) -> np.ndarray:
+        """Adds references (m, d); returns for which queries the nearest is now among them, bool (n,).
+
+        Raises:
+            ValueError: They have another shape than the queries, or are not finite.
+        """
         queries, references = check_features(
-            queries=self.queries, references=np.asarray(references, np.float32)
+            queries=self.queries, references=vectors("references", references)
         )
         nearer = np.zeros(len(queries), bool)
         for rows, blocked in distance_blocks(queries, references):
@@ -57,7 +68,8 @@ class NearestNeighbour:
         return nearer
 
 
-def copying(generated_distances: Any, test_distances: Any) -> float:
+@checked
+def copying(generated_distances: ArrayLike, test_distances: ArrayLike) -> float:
     """Probability that a generated image is nearer to a training image than a test image is.
 
     Args:
@@ -69,16 +81,15 @@ def copying(generated_distances: Any, test_distances: Any) -> float:
         generated images that are farther from all real ones.
 
     Raises:
-        ValueError: A set is empty.
+        ValueError: A set is empty or not finite.
 
     Example:
 
     >>> copying([0.0, 0.0, 3.0], [1.0, 2.0])  # 4 of 6 pairs
     0.667
     """
-    generated, test = np.asarray(generated_distances), np.sort(test_distances)
-    if not len(generated) or not len(test):
-        raise ValueError("Expected at least one distance of each kind. Received: none")
+    generated = arrays.numbers("generated_distances", generated_distances, "n")
+    test = np.sort(arrays.numbers("test_distances", test_distances, "m"))
     # Mann and Whitney's U over the number of pairs; ties count half.
     greater = len(test) - np.searchsorted(test, generated, side="right")
     ties = np.searchsorted(test, generated, side="right") - np.searchsorted(test, generated, side="left")
@@ -93,9 +104,26 @@ class Originality:
         generated_features: (n, d).
         test: Test images, (m, height, width, channels).
         test_features: (m, d).
+
+    Raises:
+        ValueError: Images or features have other shapes, are out of range or not finite.
     """
 
-    def __init__(self, generated: Any, generated_features: Any, test: Any, test_features: Any):
+    @checked
+    def __init__(
+        self,
+        generated: ArrayLike,
+        generated_features: ArrayLike,
+        test: ArrayLike,
+        test_features: ArrayLike,
+    ):
+        generated = arrays.images("generated", generated)
+        test = arrays.images("test", test, generated.shape[1:])
+        generated_features, test_features = check_features(
+            generated_features=generated_features, test_features=test_features
+        )
+        same_number("generated", generated, generated_features)
+        same_number("test", test, test_features)
         self.images = images.to_uint8(generated)
         self.generated = {
             "pixels": NearestNeighbour(flat_pixels(generated)),
@@ -108,8 +136,17 @@ class Originality:
         self.nearest = {space: np.zeros_like(self.images) for space in self.generated}
         self._seen = 0
 
-    def update(self, train: np.ndarray, train_features: np.ndarray) -> None:
-        """Adds training images (k, height, width, channels) and their features (k, d)."""
+    @checked
+    def update(self, train: ArrayLike, train_features: ArrayLike) -> None:
+        """Adds training images (k, height, width, channels) and their features (k, d).
+
+        Raises:
+            ValueError: They have other shapes than the generated ones, are out of range or not finite.
+        """
+        train = arrays.images("train", train, self.images.shape[1:])
+        num_features = self.generated["features"].queries.shape[1]
+        train_features = arrays.numbers("train_features", train_features, "k", num_features)
+        same_number("train", train, train_features)
         references = {"pixels": flat_pixels(train), "features": train_features}
         for space, vectors in references.items():
             self.test[space].update(vectors)
@@ -118,8 +155,20 @@ class Originality:
             self.nearest[space][nearer] = images.to_uint8(train[found])
         self._seen += len(train)
 
+    @checked
     def results(self, facts: dict[str, Any]) -> list[Result]:
-        """For pixels and features: the mean distance, and how often it is smaller than a test image's."""
+        """For pixels and features: the mean distance, and how often it is smaller than a test image's.
+
+        Args:
+            facts: `extractor` and `extractor_sha256` of the results by features.
+
+        Raises:
+            ValueError: There were no training images yet.
+        """
+        if unknown := facts.keys() - {"extractor", "extractor_sha256"}:
+            raise ValueError(f"facts must be extractor and extractor_sha256. Received: {received(unknown)}")
+        if not self._seen:
+            raise ValueError("Originality needs training images: call update before. Received: none")
         found = []
         for space in self.generated:
             distances = [side[space].distances for side in (self.generated, self.test)]
@@ -152,12 +201,29 @@ class Originality:
             ]
         return found
 
-    def picture(self, columns: int = 10) -> np.ndarray:
+    @checked
+    def picture(self, columns: Count = 10) -> np.ndarray:
         """Generated images over their nearest training images, uint8 (height, width, 3)."""
         rows = [self.images, self.nearest["pixels"], self.nearest["features"]]
         stacked = np.concatenate([row[:columns] for row in rows])
         names = ["generated", "by pixels", "by features"]
         return images.grid(stacked, min(columns, len(self.images)), names)
+
+
+def vectors(name: str, value: Any) -> np.ndarray:
+    """Vectors (n, d) as float32, which is enough for distances."""
+    array = arrays.numbers(name, value, "n", "d")
+    with np.errstate(over="ignore"):
+        return arrays.numbers(f"{name} as float32", np.asarray(array, np.float32), "n", "d")
+
+
+def same_number(name: str, pictures: np.ndarray, features: np.ndarray) -> None:
+    """Refuses features of another number of images."""
+    if len(pictures) != len(features):
+        raise ValueError(
+            f"{name} images must have a row of features each. "
+            f"Received: {len(pictures):,} images and {len(features):,} rows"
+        )
 
 
 def flat_pixels(x: Any) -> np.ndarray:

@@ -13,14 +13,17 @@ References:
        arXiv 2002.09797.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_gen.arguments import Count, checked
 from keras_gen.metrics.distances import check_features, distance_blocks, need_samples, neighbour_radii
 
 
-def precision_recall(real_features: Any, generated_features: Any, k: int = 3) -> tuple[float, float]:
+@checked
+def precision_recall(
+    real_features: ArrayLike, generated_features: ArrayLike, k: Count = 3
+) -> tuple[float, float]:
     """Improved precision and recall.
 
     Args:
@@ -47,7 +50,10 @@ def precision_recall(real_features: Any, generated_features: Any, k: int = 3) ->
     return float(np.mean(in_real > 0)), float(np.mean(in_generated > 0))
 
 
-def density_coverage(real_features: Any, generated_features: Any, k: int = 5) -> tuple[float, float]:
+@checked
+def density_coverage(
+    real_features: ArrayLike, generated_features: ArrayLike, k: Count = 5
+) -> tuple[float, float]:
     """Density and coverage.
 
     Args:
@@ -73,9 +79,7 @@ def density_coverage(real_features: Any, generated_features: Any, k: int = 5) ->
     return float(counts.mean() / k), float(np.mean(covered))
 
 
-def _checked(real_features: Any, generated_features: Any, k: int) -> list[np.ndarray]:
-    if k < 1:
-        raise ValueError(f"k must be 1 or more. Received: {k}")
+def _checked(real_features: ArrayLike, generated_features: ArrayLike, k: int) -> list[np.ndarray]:
     sets = check_features(real_features=real_features, generated_features=generated_features)
     for name, features in zip(("real samples", "generated samples"), sets, strict=True):
         need_samples(f"A manifold of {k} neighbours", name, len(features), k + 1)

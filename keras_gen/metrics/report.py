@@ -2,9 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+from keras_gen.arguments import Natural, NonNegative, checked, received
+
+Better = Literal["lower", "higher", ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +18,7 @@ class Result:
     Args:
         name: The key, such as `fd`.
         label: Its name in tables, such as `FD-fashion_mnist`.
-        value: The number.
+        value: The number, finite.
         better: `"lower"`, `"higher"`, or `""` where neither is better.
         split: The part of the data that the real images come from.
         num_real: Number of real images, or tokens.
@@ -24,15 +28,18 @@ class Result:
         extractor: Name of the feature extractor, where one was used.
         extractor_sha256: The extractor's hash.
         baselines: The same number of simpler models on the same data, by their names.
+
+    Raises:
+        ValueError: A number is not finite, or an argument is of another type.
     """
 
     name: str
     label: str
     value: float
-    better: str
+    better: Better
     split: str
-    num_real: int
-    num_generated: int | None = None
+    num_real: Natural
+    num_generated: Natural | None = None
     floor: float | None = None
     spread: float | None = None
     extractor: str | None = None
@@ -52,16 +59,26 @@ class Report:
         neighbours: Generated images over their nearest training images, uint8 (height, width, 3), or
             None for a model that generates none.
         unit: `"images"` or `"tokens"`.
+
+    Raises:
+        ValueError: An argument is of another type, or there are no results.
     """
 
     results: dict[str, Result]
     data: str
-    seed: int
-    seconds: float
+    seed: Natural
+    seconds: NonNegative
     neighbours: np.ndarray | None = dataclasses.field(default=None, repr=False)
     unit: str = "images"
 
+    def __post_init__(self) -> None:
+        if not self.results:
+            raise ValueError("results must be one or more. Received: none")
+
     def __getitem__(self, name: str) -> float:
+        if name not in self.results:
+            known = ", ".join(self.results)
+            raise KeyError(f"A result must be one of {known}. Received: {received(name)}")
         return self.results[name].value
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +128,10 @@ class Report:
                 yield "(for the nearest training image: the score of test images)"
                 return
         yield f"{next(iter(self.results.values())).num_real:,} test {self.unit} of {self.data}"
+
+
+for record in (Result, Report):
+    record.__init__ = checked(record.__init__)  # type: ignore[method-assign]
 
 
 def shown(value: float) -> str:

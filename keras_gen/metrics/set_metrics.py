@@ -1,19 +1,23 @@
 """The metrics that compare a set of generated images with a set of real ones."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import MinLen
 
+from keras_gen import arrays
+from keras_gen.arguments import checked, received
 from keras_gen.metrics.classification import class_entropy, label_accuracy, prediction_entropy
 from keras_gen.metrics.distances import need_samples
 from keras_gen.metrics.extractors import FeatureExtractor, load_extractor
 from keras_gen.metrics.frechet_distance import frechet_distance
 from keras_gen.metrics.kernel_distance import kernel_distance
 from keras_gen.metrics.precision_recall import density_coverage, precision_recall
+from keras_gen.metrics.report import Better
 
 # Each metric, and in which direction it is better.
-SET_METRICS = {
+SET_METRICS: dict[str, Better] = {
     "fd": "lower",
     "kid": "lower",
     "precision": "higher",
@@ -34,21 +38,31 @@ class SetMetrics:
     Args:
         extractor: See `load_extractor`.
         real_images: (n, height, width, channels), uint8 or floating point in [0, 1].
-        metrics: Names of metrics; by default all that the extractor allows.
+        metrics: Names of metrics, one or more; by default all that the extractor allows.
 
     Raises:
         ValueError: A metric is unknown or needs a classifier as extractor, or there are too few images
             for the number of features; the message says how many are needed.
     """
 
-    def __init__(self, extractor: Any, real_images: Any, metrics: Sequence[str] | None = None):
+    @checked
+    def __init__(
+        self,
+        extractor: Any,
+        real_images: Any,
+        metrics: Annotated[Sequence[str], MinLen(1)] | None = None,
+    ):
+        check_metrics(metrics or ())
+        real_images = arrays.images("real_images", real_images)
         self.extractor: FeatureExtractor = load_extractor(extractor)
         known = [name for name in SET_METRICS if self.extractor.num_classes or name not in CLASS_METRICS]
         self.metrics = tuple(known if metrics is None else metrics)
         for name in self.metrics:
             if name not in known:
-                why = " (the others need an extractor with classes)" if name in CLASS_METRICS else ""
-                raise ValueError(f"metrics must be among {', '.join(known)}{why}. Received: {name!r}")
+                raise ValueError(
+                    f"metrics must be among {', '.join(known)}, since the extractor has no classes. "
+                    f"Received: {name!r}"
+                )
         # A covariance of d features needs more than d samples, a ball of 5 neighbours 6.
         self.needed = self.extractor.num_features + 1 if "fd" in self.metrics else 6
         self.check_count(len(real_images))
@@ -59,6 +73,7 @@ class SetMetrics:
         what = f"A comparison by {self.extractor.num_features} features ({self.extractor.name})"
         need_samples(what, "images of each kind (num)", count, self.needed)
 
+    @checked
     def measure(self, images: Any, labels: Any = None) -> dict[str, tuple[float, float | None]]:
         """Each metric's value, and its spread or None.
 
@@ -66,6 +81,7 @@ class SetMetrics:
             images: (m, height, width, channels), uint8 or floating point in [0, 1].
             labels: The classes that a conditional model was asked for, integers (m,).
         """
+        images = arrays.images("images", images)
         self.check_count(len(images))
         return self.measure_features(*self.extractor(images), labels)
 
@@ -82,12 +98,19 @@ class SetMetrics:
             if set(names) & set(self.metrics):
                 pair = function(self.real_features, features)
                 values.update({name: (value, None) for name, value in zip(names, pair, strict=True)})
-        if probabilities is not None:
+        if probabilities is not None and set(CLASS_METRICS) & set(self.metrics):
             values["prediction_entropy"] = prediction_entropy(probabilities), None
             values["class_entropy"] = class_entropy(probabilities), None
             if labels is not None and self.extractor.num_classes == probabilities.shape[1]:
                 values["label_accuracy"] = label_accuracy(probabilities, labels), None
         return {name: values[name] for name in self.metrics if name in values}
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Raises a ValueError where a metric is unknown, before anything is loaded."""
+    for name in names:
+        if name not in SET_METRICS:
+            raise ValueError(f"metrics must be among {', '.join(SET_METRICS)}. Received: {received(name)}")
 
 
 def set_label(name: str, extractor: str) -> str:

@@ -279,7 +279,7 @@ class Autoencoder(GenerativeModel):
     def signatures(self) -> dict:
         def of_images(function: Callable, name: str | None = None) -> Callable:
             def signature(images, labels=None):  # type: ignore[no-untyped-def]
-                result = function(self.to_images(images), self.to_one_hot(labels))
+                result = function(self.served_images(images), self.served_labels(labels, images))
                 return result if name is None else {name: result}
 
             return signature

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_gen import devices, exporting
 from keras_gen.arguments import Count, Fraction, Natural, checked, received
+from keras_gen.datasets.broken_images import broken_images_named
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
 from keras_gen.models.screening import Screen
@@ -41,6 +42,9 @@ class BaseModel(keras.Model):
     loader: ClassVar[str] = "load_dataset"  # what in `keras_gen.datasets` loads its data
     learns_from: ClassVar[Literal["images", "text"]] = "images"
     from_data: ClassVar[tuple[str, ...]] = ()  # constructor arguments that `arguments_from` its data gives
+    fixed_arguments: ClassVar[
+        tuple[str, ...]
+    ] = ()  # of its bases' constructors, which the class sets itself
     uses_sample_weight: ClassVar[bool] = True
     trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
     _is_fitting = False
@@ -285,7 +289,7 @@ class BaseModel(keras.Model):
         screen = Screen(self.check_examples, self.are_right)
         self._is_fitting = True
         try:
-            with screen.raising():
+            with screen.raising(), broken_images_named():
                 return super().fit(
                     screen(x),
                     y,
@@ -354,7 +358,7 @@ class BaseModel(keras.Model):
             callbacks = keras.tree.flatten(callbacks or [])
             checks.callbacks(callbacks)
             self._use_steps_per_execution(callbacks)
-        with screen.raising():
+        with screen.raising(), broken_images_named():
             return super().evaluate(
                 x,
                 y,

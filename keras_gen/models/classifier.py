@@ -199,10 +199,10 @@ class Classifier(ImageModel):
 
     def signatures(self) -> dict:
         def classify(images):  # type: ignore[no-untyped-def]
-            return {"probabilities": self.probabilities(self.to_images(images))}
+            return {"probabilities": self.probabilities(self.served_images(images))}
 
         def features(images):  # type: ignore[no-untyped-def]
-            return {"features": self.network(self.to_images(images), training=False)[0]}
+            return {"features": self.network(self.served_images(images), training=False)[0]}
 
         return {
             "serving_default": (classify, self.image_spec()),

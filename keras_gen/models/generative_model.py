@@ -14,8 +14,10 @@ from keras_gen.arguments import LARGEST, Count, ImageShape, Seed, checked
 from keras_gen.layers import child_seed
 from keras_gen.losses import spherical_interpolation
 from keras_gen.memory import refuse_beyond_memory
-from keras_gen.models import checks
+from keras_gen.models import assertions, checks
 from keras_gen.models.image_model import ImageModel, NumClasses
+
+MOST_SERVED_PIXELS = 2**23  # in one request: ten thousand images of 28 x 28
 
 
 class GenerativeModel(ImageModel):
@@ -174,9 +176,16 @@ class GenerativeModel(ImageModel):
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
         """What a SavedModel of this model offers: name -> (function, its inputs by name)."""
 
+        # At once, without chunks: what the feature maps of so many images take, must fit into memory.
+        most = max(1, MOST_SERVED_PIXELS // math.prod(self.image_shape[:2]))
+
         def generate(seed, num_samples, labels=None):  # type: ignore[no-untyped-def]
+            few = (num_samples >= 1) & (num_samples <= most)
+            num_samples = assertions.asserted(f"num_samples must be from 1 to {most}", few, num_samples)
+            seed = assertions.asserted("seed must be 0 or more", seed >= 0, seed)
             one_hot = None
             if labels is not None:
+                labels = assertions.labels(labels, self.num_classes)
                 repeated = tf.gather(labels, tf.range(num_samples) % tf.shape(labels)[0])
                 one_hot = self.to_one_hot(repeated)
             return {"images": self.images_from_latents(self.latents(num_samples, seed), one_hot)}
@@ -187,7 +196,8 @@ class GenerativeModel(ImageModel):
         }
 
         def decode(z, labels=None):  # type: ignore[no-untyped-def]
-            return {"images": self.images_from_latents(z, self.to_one_hot(labels))}
+            z = assertions.latents(z)
+            return {"images": self.images_from_latents(z, self.served_labels(labels, z))}
 
         z = {"z": tf.TensorSpec((None, self.latent_dim), tf.float32, "z")}
         return {

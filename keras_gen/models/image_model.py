@@ -11,7 +11,7 @@ from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen.arguments import LARGEST, ImageShape, Seed, checked, received
-from keras_gen.models import checks
+from keras_gen.models import assertions, checks
 from keras_gen.models.base_model import BaseModel
 
 NumClasses = Annotated[int, Interval(ge=2, le=LARGEST)]
@@ -290,6 +290,17 @@ class ImageModel(BaseModel):
 
     def card_facts(self) -> dict[str, Any]:
         return {"image_shape": self.image_shape}
+
+    def served_images(self, images: tf.Tensor) -> tf.Tensor:
+        """What a SavedModel is sent as images -> the same, checked in the graph."""
+        return self.to_images(assertions.images(images))
+
+    def served_labels(self, labels: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor | None:
+        """What a SavedModel is sent as labels, one for each row -> one-hot, checked in the graph."""
+        if labels is None:
+            return None
+        labels = assertions.as_many(assertions.labels(labels, self.num_classes), rows)
+        return self.to_one_hot(labels)
 
     def image_spec(self) -> dict[str, tf.TensorSpec]:
         """The input of signatures that take images: float32 in [0, 1]."""

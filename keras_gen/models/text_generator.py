@@ -16,8 +16,9 @@ from keras_gen.arguments import Count, Natural, NonNegative, Seed, Share, checke
 from keras_gen.layers import child_seed
 from keras_gen.memory import refuse_beyond_memory
 from keras_gen.models import checks
+from keras_gen.models.assertions import asserted, at_least_one
 from keras_gen.models.base_model import BaseModel
-from keras_gen.models.text_sampling import NOT_FINITE, Sampling, asserted, cut_at
+from keras_gen.models.text_sampling import NOT_FINITE, Sampling, cut_at
 from keras_gen.tokenizers import END, PADDING, Tokenizer
 from keras_gen.tokenizers.tokenizer import encodable
 
@@ -541,13 +542,6 @@ class Perplexity(keras.metrics.Mean):
 
 def as_list(texts: str | Sequence[str]) -> Sequence[str]:
     return [texts] if isinstance(texts, str) else texts
-
-
-def at_least_one(name: str, texts: tf.Tensor) -> tf.Tensor:
-    """Strings (n,), in a graph with an error where there are none."""
-    expected = f"{name} must be one string or more. Received: none"
-    with tf.control_dependencies([tf.debugging.Assert(tf.size(texts) > 0, [expected])]):
-        return tf.identity(texts)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_gen.models.assertions import asserted
 from keras_gen.tokenizers import PADDING, UNKNOWN
 
 NOT_FINITE = "The model's logits are not finite: its weights are damaged, or its training has diverged"
@@ -60,12 +61,6 @@ class Sampling:
         chosen = tf.where(is_first | (before < self.top_p), ordered, np.inf)
         least = tf.reduce_min(chosen, axis=1, keepdims=True)
         return tf.where(logits < least, -np.inf, logits)
-
-
-def asserted(expected: str, is_met: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """`value`; in a graph, an error where what is expected of it is not met."""
-    with tf.control_dependencies([tf.debugging.Assert(is_met, [f"{expected}. Received:", value])]):
-        return tf.identity(value)
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:

@@ -62,6 +62,8 @@ class WGANGP(GAN):
     True
     """
 
+    fixed_arguments = ("loss", "r1_weight")
+
     @checked
     def __init__(
         self,
@@ -73,7 +75,7 @@ class WGANGP(GAN):
         penalty_share: Share = 0.25,
         **kwargs: Any,
     ):
-        for name in ("loss", "r1_weight"):
+        for name in self.fixed_arguments:
             if name in kwargs:
                 raise ValueError(
                     f"{type(self).__name__} takes no {name}: its loss is Wasserstein's, with a gradient "
@@ -93,7 +95,7 @@ class WGANGP(GAN):
 
     def get_config(self) -> dict:
         config = super().get_config()
-        for name in ("loss", "r1_weight"):
+        for name in self.fixed_arguments:
             del config[name]
         return {**config, "gradient_penalty_weight": self.gradient_penalty_weight}
 

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from keras_gen import callbacks
 from keras_gen.callbacks.text_samples import fenced, in_code
 from keras_gen.datasets import load_text
-from keras_gen.models import VAE, CNNClassifier, LSTMTextGenerator
+from keras_gen.models import GAN, VAE, CNNClassifier, LSTMTextGenerator
 
 
 @pytest.fixture
@@ -120,10 +120,10 @@ def test_latent_projector_writes_what_the_projector_reads(model, garments, tmp_p
     width, height = embedding.sprite.single_image_dim
     assert sprite.shape[:2] == (6 * height, 6 * width)
     np.testing.assert_array_equal(sprite[height : 2 * height, :width, 0], images[6])
-    with pytest.raises(ValueError, match="Expected 30 labels"):
+    with pytest.raises(ValueError, match="labels must be 30 integers 0 or more, one for each image"):
         callbacks.LatentProjector(tmp_path, images, labels[:3])
-    with pytest.raises(ValueError, match="Expected 1 to 10,000 images"):
-        callbacks.LatentProjector(tmp_path, images[:0])
+    with pytest.raises(ValueError, match="x must be 10,000 images at most. Received: 10,001"):
+        callbacks.LatentProjector(tmp_path, np.zeros((10_001, 1, 1, 1), "uint8"))
 
 
 def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_path):
@@ -137,8 +137,6 @@ def test_hardware_monitor_logs_scalars_and_ends_its_thread(model, garments, tmp_
     assert [event.step for event in rates] == [1, 2, 3, 4]
     assert all(tf.make_ndarray(event.tensor_proto) > 0 for event in rates)
     assert {event.step for event in logged.Tensors("utilization/cpu_percent")} <= {1, 2, 3, 4}
-    with pytest.raises(ValueError, match="seconds must be more than 0"):
-        callbacks.HardwareMonitor(tmp_path, seconds=0)
 
 
 @pytest.mark.parametrize("steps_per_execution", (1, 4))
@@ -166,13 +164,6 @@ def test_time_budget(model, garments):
     budget = callbacks.TimeBudget(minutes=1e-9)
     model.fit(garments[0], batch_size=32, epochs=50, verbose=0, callbacks=[budget])
     assert int(model.optimizer.iterations) == 2  # one call of two steps
-    with pytest.raises(ValueError, match="minutes must be more than 0"):
-        callbacks.TimeBudget(minutes=0)
-
-
-def test_every_must_be_positive(tmp_path):
-    with pytest.raises(ValueError, match="every must be 1 or more"):
-        callbacks.SampleGrid(tmp_path, every=0)
 
 
 def test_progress_bar_says_a_line_for_each_epoch(model, garments):
@@ -224,11 +215,192 @@ def test_text_samples_are_the_same_prompts_at_several_temperatures(tmp_path):
     logged = events(tmp_path / "train")
     assert logged.Tags()["tensors"] == ["samples/prompt_1", "samples/prompt_2"]
     assert [event.step for event in logged.Tensors("samples/prompt_1")] == [2, 3]
-    for arguments in ({"prompts": "a"}, {"prompts": []}, {"temperatures": ()}):
-        with pytest.raises(ValueError, match="must be a list of one or more"):
-            callbacks.TextSamples(tmp_path, **arguments)
 
 
 def test_markdown_shows_text_as_it_is():
     assert fenced("a ``` b") == "````\na ``` b\n````"
     assert in_code("\n  `x|") == "`` '\\n  `x\\|' ``" and in_code("") == "*the end*"
+
+
+X, LABELS = np.zeros((4, 28, 28, 1), "uint8"), [0, 1, 2, 9]
+ONE_OF_MANY = "an integer from 1 to 10000. Received: 1000000000"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    (
+        (lambda d: callbacks.SampleGrid(d, every=0), "every must be an integer from 1"),
+        (lambda d: callbacks.SampleGrid(d, every=np.nan), "every must be an integer from 1"),
+        (lambda d: callbacks.SampleGrid(d, num_samples=10**9), f"num_samples must be {ONE_OF_MANY}"),
+        (lambda d: callbacks.SampleGrid(d, class_names="abc"), "class_names must be a list or tuple"),
+        (
+            lambda d: callbacks.SampleGrid(""),
+            "log_dir must be a directory that can be written to, or made.",
+        ),
+        (lambda d: callbacks.SampleGrid(d / "file"), "log_dir must be a directory that can be written to"),
+        (lambda d: callbacks.TrainingCurves(d / "file" / "x"), "log_dir must be a directory"),
+        (lambda d: callbacks.SampleGrid(d, image_dir=d / "file"), "the folder must be a directory"),
+        (lambda d: callbacks.ReconstructionGrid(d, []), "x must be images of shape (n, height, width, cha"),
+        (
+            lambda d: callbacks.ReconstructionGrid(d, X * 2.0 - 1),
+            "x must be uint8, or floating point in [0, ",
+        ),
+        (lambda d: callbacks.ReconstructionGrid(d, X, [1, 2]), "labels must be 4, one for each image. Rec"),
+        (lambda d: callbacks.ConfusionMatrix(d, X, [1, 2]), "labels must be 4 integers 0 or more, one for"),
+        (
+            lambda d: callbacks.ConfusionMatrix(d, X, [1, 2, 3, -1]),
+            "labels must be 4 integers 0 or more, on",
+        ),
+        (
+            lambda d: callbacks.ConfusionMatrix(d, X, None),
+            "labels must be 4 integers 0 or more, one for eac",
+        ),
+        (
+            lambda d: callbacks.LatentProjector(d, X, LABELS, ["a", "b"]),
+            "class_names must be 10 or more, one",
+        ),
+        (lambda d: callbacks.TextSamples(d, prompts="a"), "prompts must be a list of one or more strings."),
+        (lambda d: callbacks.TextSamples(d, prompts=[]), "prompts must be a list of one or more strings."),
+        (
+            lambda d: callbacks.TextSamples(d, temperatures=[-1]),
+            "temperatures must be a list of one or more",
+        ),
+        (
+            lambda d: callbacks.HardwareMonitor(d, seconds=0),
+            "seconds must be a finite number, more than 0.",
+        ),
+        (lambda d: callbacks.TimeBudget(minutes=np.inf), "minutes must be a finite number, more than 0."),
+        (lambda d: callbacks.ProgressBar(3, 0, 1), "steps_per_epoch must be an integer from 1"),
+        (lambda d: callbacks.FiniteGuard("loss"), "FiniteGuard: too many positional arguments"),
+    ),
+)
+def test_refuses_arguments_in_one_line(make, message, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        make(tmp_path)
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def untrained() -> dict:
+    """A compiled model of each kind."""
+    tokenizer = load_text(["a b c.\n" * 50], sequence_length=8, batch_size=4).tokenizer
+    sizes = {"latent_dim": 3, "widths": (4,), "hidden_units": 8}
+    models = {
+        "VAE": VAE(**sizes),
+        "conditional": VAE(**sizes, num_classes=10),
+        "classifier": CNNClassifier(widths=(4,), hidden_units=8),
+        "GAN": GAN(latent_dim=3, generator_widths=(4,), discriminator_widths=(4,)),
+        "text": LSTMTextGenerator(tokenizer, embedding_dim=4, widths=(6,)),
+    }
+    for model in models.values():
+        model.compile()
+    return models
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "message"),
+    (
+        (
+            "classifier",
+            lambda d: callbacks.SampleGrid(d),
+            "SampleGrid is for models that generate images. Received: a CNNClassifier, which has no gene",
+        ),
+        (
+            "text",
+            lambda d: callbacks.SampleGrid(d),
+            "SampleGrid is for models that generate images. "
+            "Received: a LSTMTextGenerator, which has no image_shape",
+        ),
+        (
+            "GAN",
+            lambda d: callbacks.ReconstructionGrid(d, X),
+            "ReconstructionGrid is for models that reconstruct images. Received: a GAN, which has no rec",
+        ),
+        (
+            "VAE",
+            lambda d: callbacks.ConfusionMatrix(d, X, LABELS),
+            "ConfusionMatrix is for classifiers. Received: a VAE, which has no classify",
+        ),
+        (
+            "GAN",
+            lambda d: callbacks.LatentProjector(d, X),
+            "LatentProjector is for models that encode images as latent vectors. Received: a GAN",
+        ),
+        (
+            "VAE",
+            lambda d: callbacks.TextSamples(d),
+            "TextSamples is for models that generate text. Received: a VAE, which has no next_token_prob",
+        ),
+        (
+            "VAE",
+            lambda d: callbacks.GANHealth(d),
+            "GANHealth is for GANs. Received: a VAE, which does not log discriminator_loss, diversity",
+        ),
+        (
+            "VAE",
+            lambda d: callbacks.ReconstructionGrid(d, X[:, :9]),
+            "ReconstructionGrid's x must be images of shape (n, 28, 28, 1). "
+            "Received: uint8 of shape (4, 9, 28, 1)",
+        ),
+        (
+            "classifier",
+            lambda d: callbacks.ConfusionMatrix(d, X, [0, 1, 2, 10]),
+            "ConfusionMatrix's labels must be 4 integers from 0 to 9, one for each image. "
+            "Received: from 0 to 10",
+        ),
+        (
+            "classifier",
+            lambda d: callbacks.ConfusionMatrix(d, X, LABELS, ["a"]),
+            "class_names must be 10 names, one for each class of the model. Received: ['a']",
+        ),
+        (
+            "conditional",
+            lambda d: callbacks.LatentProjector(d, X),
+            "The model is conditional (num_classes=10)",
+        ),
+        (
+            "conditional",
+            lambda d: callbacks.SampleGrid(d, samples_per_class=1001),
+            "SampleGrid must have at most 10,000 images. Received: samples_per_class=1001 of 10 classes",
+        ),
+    ),
+)
+def test_a_callback_says_at_the_start_of_fit_what_it_is_for(untrained, kind, make, message, tmp_path):
+    model = untrained[kind]
+    ids = np.full((4, 5), 3, np.int32)
+    data = (ids, ids) if kind == "text" else (X, np.array(LABELS))
+    with pytest.raises(ValueError) as refusal:
+        model.fit(*data, verbose=0, callbacks=[make(tmp_path)])
+    assert str(refusal.value).startswith(message)
+    assert int(model.optimizer.iterations) == 0 and not list(tmp_path.iterdir())
+
+
+def test_a_log_directory_that_became_a_file_is_refused_before_training(model, garments, tmp_path):
+    curves = callbacks.TrainingCurves(tmp_path / "logs")
+    (tmp_path / "logs").touch()
+    with pytest.raises(ValueError, match=r"^log_dir must be a directory .* Received: '.*/logs/train'$"):
+        model.fit(garments[0], verbose=0, callbacks=[curves])
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_class_names_that_are_no_words_can_be_drawn(tmp_path, garments):
+    names = ["$x^$", "two\nlines", "a\ttab", "\udce9", "x" * 3000, *"fghij"]
+    classifier = CNNClassifier(widths=(4,), hidden_units=8, seed=0)
+    matrix = callbacks.ConfusionMatrix(tmp_path, *(part[:20] for part in garments), names)
+    matrix.set_model(classifier)
+    assert matrix.picture().shape == (700, 700, 3)
+    conditional = VAE(latent_dim=3, widths=(4,), hidden_units=8, num_classes=10, seed=0)
+    projector = callbacks.LatentProjector(tmp_path, *(part[:20] for part in garments), names)
+    projector.set_model(conditional)
+    projector.write()
+    lines = (tmp_path / "projector" / "labels.tsv").read_text().splitlines()
+    shown = ["$x^$", "two lines", "a tab", "\\udce9", "x" * 40 + "...", *"fghij"]
+    assert lines == [shown[label] for label in garments[1][:20]]
+
+
+def test_many_classes_are_drawn_within_bounds(tmp_path):
+    classifier = CNNClassifier((8, 8, 1), 2000, widths=(2,), hidden_units=2, seed=0)
+    matrix = callbacks.ConfusionMatrix(tmp_path, np.zeros((3, 8, 8, 1), "uint8"), [0, 1, 1999])
+    matrix.set_model(classifier)
+    assert matrix.picture().shape == (4750, 4750, 3)

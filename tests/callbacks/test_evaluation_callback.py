@@ -6,7 +6,7 @@ import pytest
 
 from keras_gen import callbacks, metrics
 from keras_gen.datasets import load_dataset
-from keras_gen.models import VAE
+from keras_gen.models import VAE, CNNClassifier
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +94,51 @@ def test_the_better_direction_is_known(data, garments):
     assert [callback.mode for callback in stop] == ["min", "max", "min"]
 
 
-def test_refuses_what_cannot_be_measured(data, garments):
-    with pytest.raises(ValueError, match=r"needs 129 or more .*images.*. Received: 100"):
-        callbacks.Evaluation(data, num=100)
-    with pytest.raises(ValueError, match="every must be 1 or more"):
-        callbacks.Evaluation(data, every=0)
-    with pytest.raises(ValueError, match="Received: 'fid'"):
-        callbacks.Evaluation(data, metrics=("fid",))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (
+            {"num": 100},
+            "A comparison by 128 features (fashion_mnist) needs 129 or more images of each kind",
+        ),
+        ({"num": 2**31 - 1}, "Received: num=2,147,483,647, which takes 6,734.5 GB"),
+        ({"num": 150.5}, "num must be an integer from 1"),
+        ({"every": 0}, "every must be an integer from 1"),
+        ({"metrics": ("fid",)}, "metrics must be among fd, kid, precision"),
+        ({"metrics": "fd"}, "metrics must be a list or tuple, each a string. Received: 'fd'"),
+        ({"metrics": ()}, "metrics must be a list or tuple, each a string"),
+        (
+            {"extractor": "fashion"},
+            "extractor must be fashion_mnist, inception_v3, an existing .keras file",
+        ),
+        ({"seed": -1}, "seed must be an integer from 0"),
+        ({"data": {}}, "data must be an ImageDataset. Received: {}"),
+    ),
+)
+def test_refuses_arguments_in_one_line(data, arguments, message):
+    with pytest.raises(ValueError) as refusal:
+        callbacks.Evaluation(**{"data": data, **arguments})
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+def test_refuses_a_model_that_it_cannot_measure(data, garments):
     labels = callbacks.Evaluation(data, num=150, metrics=("label_accuracy",))
-    with pytest.raises(ValueError, match="label_accuracy is for conditional models"):
+    with pytest.raises(ValueError, match="label_accuracy is for conditional models. Received: a VAE"):
         model().fit(*garments, verbose=0, callbacks=[labels])
+    classifier = CNNClassifier(widths=(4,), hidden_units=8)
+    classifier.compile()
+    with pytest.raises(
+        ValueError, match="Evaluation is for models that generate images. Received: a CNNCl"
+    ):
+        classifier.fit(*garments, verbose=0, callbacks=[callbacks.Evaluation(data, 150)])
+
+
+def test_nan_is_no_quality(data, garments):
+    vae = model()
+    evaluation = callbacks.Evaluation(data, num=150, metrics=("fd",))
+    evaluation.set_model(vae)
+    vae.decoder.layers[-1].bias.assign([np.nan])
+    with pytest.raises(
+        FloatingPointError, match="Images that the model generates after epoch 3 are NaN or"
+    ):
+        evaluation.on_epoch_end(2, {})

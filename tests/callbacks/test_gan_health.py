@@ -101,5 +101,5 @@ def test_diagnose():
 
 
 def test_refuses_bad_arguments():
-    with pytest.raises(ValueError, match="window must be 1 or more. Received: 0"):
+    with pytest.raises(ValueError, match="window must be an integer from 1 .*. Received: 0"):
         GANHealth(None, window=0)

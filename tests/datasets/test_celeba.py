@@ -82,6 +82,60 @@ def test_without_a_label_and_with_another_size(celeba):
     assert next(iter(data.train)).shape == (2, 16, 16, 1)
 
 
+def test_tables_as_spreadsheets_save_them(celeba):
+    table = celeba / "list_attr_celeba.csv"
+    text = table.read_text()
+    for changed in (
+        "\ufeff" + text,
+        text.replace(",", ";"),
+        text.replace("\n", "\r\n"),
+        text + text.split("\n")[1],
+    ):
+        table.write_text(changed, encoding="utf-8", newline="")
+        assert_labels_match(load_dataset("celeba", data_dir=celeba, label="Blond_Hair", batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    (
+        (b"", "has no column 'Blond_Hair': expected a table with a row of names"),
+        (b"\n\n", "has no column 'Blond_Hair': expected a table with a row of names"),
+        (b"\xff\xfe\0\0", "must be utf-8 text. Received: 0xff at byte 0"),
+        (b"image_id,Blond_Hair,Blond_Hair\n", "has several columns 'Blond_Hair': expected one"),
+        (b"image_id,Blond_Hair\n000001.png\n", "Received: '' for '000001.png'"),
+        (
+            b"image_id,Blond_Hair\n000001.png,1\n000001.png,-1\n",
+            "two rows that differ. Received: '000001.png'",
+        ),
+        (b"image_id,Blond_Hair\n000001.png," + b"9" * 5000, "Received: '999.*' for '000001.png'"),
+        (b"image_id,Blond_Hair\n" + b"x" * 200_000 + b",1\n", "is not a table of values"),
+        (None, "must be a file. Received: a named pipe"),
+    ),
+)
+def test_broken_tables(celeba, content, message):
+    table = celeba / "list_attr_celeba.csv"
+    table.unlink()
+    if content is None:
+        os.mkfifo(table)
+    else:
+        table.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_dataset("celeba", data_dir=celeba, label="Blond_Hair", batch_size=1)
+    assert str(table) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_split_with_other_numbers_or_a_fraction_beside_it(celeba):
+    split = celeba / "list_eval_partition.csv"
+    split.write_text("image_id,partition\n" + "".join(f"{name(n)},{n // 6}\n" for n in range(8)))
+    with pytest.raises(ValueError, match=r"names none of the images in .* for testing \(2\)"):
+        load_dataset("celeba", data_dir=celeba, batch_size=1)
+    with pytest.raises(ValueError, match="test_fraction is for images without a test part"):
+        load_dataset("celeba", data_dir=celeba, batch_size=1, test_fraction=0.5)
+    split.write_text(f"image_id,partition\n{name(0)},7\n")
+    with pytest.raises(ValueError, match="partition to be one of 0, 1, 2. Received: '7' for '000001.png'"):
+        load_dataset("celeba", data_dir=celeba, batch_size=1)
+
+
 def test_refusals(celeba, tmp_path, garments):
     def load(**options):
         return load_dataset("celeba", **{"data_dir": celeba, "batch_size": 1, **options})
@@ -90,7 +144,7 @@ def test_refusals(celeba, tmp_path, garments):
         load(label="Blond")
     with pytest.raises(ValueError, match="does not hold CelebA"):
         load(data_dir=tmp_path)
-    with pytest.raises(ValueError, match="label is for celeba. Received: 'mnist'"):
+    with pytest.raises(ValueError, match="label is for celeba: leave it out. Received: 'Blond_Hair' with"):
         load_dataset("mnist", label="Blond_Hair")
     with pytest.raises(ValueError, match="label is for celeba"):
         load_dataset(celeba, label="Blond_Hair")
@@ -100,10 +154,12 @@ def test_refusals(celeba, tmp_path, garments):
     with pytest.raises(ValueError, match="has no row for 1 of the images, for one 000004.png"):
         load(label="Blond_Hair")
     table.write_text(text.replace(f"{name(3)},-1,1", f"{name(3)},-1,yes"))
-    with pytest.raises(ValueError, match="expected a whole number for Blond_Hair"):
+    with pytest.raises(
+        ValueError, match="Blond_Hair to be one of 1, -1, 0. Received: 'yes' for '000004.png'"
+    ):
         load(label="Blond_Hair")
     table.write_text(text.replace(f"{name(3)},-1,1", f"{name(3)},-1,7"))
-    with pytest.raises(ValueError, match="to be 1 or -1. Received: 7 for 000004.png"):
+    with pytest.raises(ValueError, match="to be one of 1, -1, 0. Received: '7' for '000004.png'"):
         load(label="Blond_Hair")
     table.unlink()
     with pytest.raises(ValueError, match="has no list_attr_celeba.csv"):

@@ -121,3 +121,23 @@ def test_shares_of_workers_make_up_each_batch():
     assert [len(share) for share in shares] == [len(whole)] * 2
     for step, batch in enumerate(whole):
         np.testing.assert_array_equal(np.concatenate([share[step] for share in shares]), batch)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    (
+        (lambda data: data.train_from(4), "step must be below 4, the batches of an epoch. Received: 4"),
+        (lambda data: data.train_from(-1), "step must be an integer from 0 .* Received: -1"),
+        (lambda data: data.train_from(0, "half"), "share must be a Share. Received: 'half'"),
+        (lambda data: data.train_from(0, Share(0, 3)), "parts must divide batch_size=4. Received: 3"),
+        (lambda data: Share(2, 2), "part must be below parts=2. Received: 2"),
+        (lambda data: Share(0, 0), "parts must be an integer from 1"),
+        (lambda data: data.train.set_epoch(1.5), "epoch must be an integer from 0 .* Received: 1.5"),
+        (lambda data: data.train.set_epoch(2**63), "epoch must be an integer from 0"),
+        (lambda data: data.test_images(0), "most must be an integer from 1 .* or None. Received: 0"),
+        (lambda data: data.training_chunks(0.5), "most must be an integer from 1 .* Received: 0.5"),
+    ),
+)
+def test_steps_shares_and_epochs_that_are_none(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(numbered())

@@ -1,9 +1,13 @@
+import json
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
 
 from keras_gen.datasets import folder_index, image_files, load_dataset
 from keras_gen.datasets.image_files import decode_image
+from keras_gen.models import MLPClassifier
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
@@ -192,3 +196,111 @@ def test_an_index_that_cannot_be_written_is_done_without(image_folder, tmp_path,
     (tmp_path / "file").touch()
     monkeypatch.setattr(folder_index, "INDEXES", tmp_path / "file" / "indexes")
     assert load_dataset(image_folder, batch_size=2).num_train == 11
+
+
+def test_a_damaged_or_hostile_index_is_done_without(image_folder):
+    load_dataset(image_folder, batch_size=2)
+    index = folder_index.index_of(image_folder)
+    whole = json.loads(index.read_text())
+    contents = ["", "[]", "null", "[" * 100_000, '{"version": 2, "files": []}', "\0" * 9, "\udcff"]
+    for shape in ([10**12, 28, 1], [28, 28], [0, 28, 1], [28, 28, 2], ["28", 28, 1], [28.5, 28, 1], "281"):
+        entries = {name: [*entry[:2], shape] for name, entry in whole["files"].items()}
+        contents.append(json.dumps({**whole, "files": entries}))
+    for content in contents:
+        index.write_text(content, errors="surrogateescape")
+        assert load_dataset(image_folder, batch_size=2).image_shape == (28, 28, 1)
+    index.unlink()
+    os.mkfifo(index)
+    assert load_dataset(image_folder, batch_size=2).image_shape == (28, 28, 1)
+
+
+# === What is no sound image ===
+
+
+def test_what_is_no_file_is_named_or_skipped(image_folder):
+    place = image_folder / "boots"
+    os.mkfifo(place / "pipe.png")
+    with pytest.raises(
+        ValueError, match=r"pipe.png is a broken .* \(must be a file. Received: a named pipe\)"
+    ):
+        load_dataset(image_folder, batch_size=2)
+    (place / "device.png").symlink_to("/dev/zero")
+    (place / "self.png").symlink_to("self.png")
+    (place / "folder.png").mkdir()
+    (image_folder / "loop").symlink_to(".")
+    with pytest.warns(UserWarning, match="sub-folders without images are no classes: loop"):
+        data = load_dataset(image_folder, batch_size=2, skip_broken=True)
+    assert (data.num_broken, data.num_train + data.num_test) == (3, 12)
+
+
+def test_names_that_are_not_utf8_are_read_and_printed(image_folder):
+    place = image_folder / os.fsdecode(b"\xff\n")
+    (image_folder / "boots").rename(place)
+    assert load_dataset(image_folder, batch_size=2).class_names == ("bags", r"\xff\n")
+    (place / "3.png").write_bytes(b"")
+    with pytest.raises(ValueError) as caught:
+        load_dataset(image_folder, batch_size=2)
+    assert r"\xff\n/3.png is a broken" in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_too_few_sound_images(image_folder):
+    for number in range(1, 6):
+        (image_folder / "boots" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="at least 2 that decode.* Received: 1 that decodes, of 6"):
+        load_dataset(image_folder / "boots", batch_size=1, skip_broken=True)
+    (image_folder / "boots" / "0.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="Received: 0 that decode, of 6"):
+        load_dataset(image_folder / "boots", batch_size=1, skip_broken=True)
+
+
+def test_a_part_whose_images_are_all_broken_gets_others(image_folder):
+    (image_folder / "bags" / "0.png").write_bytes(b"")  # the only one that was held out
+    data = load_dataset(image_folder / "bags", batch_size=1, skip_broken=True)
+    assert (data.num_train, data.num_test, data.num_broken) == (4, 1, 1)
+
+
+def test_an_image_that_breaks_in_training_is_named(image_folder):
+    data = load_dataset(image_folder, batch_size=11)
+    model = MLPClassifier(image_shape=(28, 28, 1), num_classes=2, widths=(2,))
+    model.compile()
+    (image_folder / "boots" / "3.png").unlink()
+    message = r"^\S*/boots/3.png has changed since .* \(No such file or directory\). .* skip_broken=True.$"
+    for use in (
+        lambda: model.fit(data.train, verbose=0),
+        lambda: model.evaluate(data.train, verbose=0),
+        lambda: list(data.training_chunks(100)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_another_image_stands_in_for_one_that_breaks_in_training(image_folder):
+    data = load_dataset(image_folder, batch_size=11, skip_broken=True)
+    victim = image_folder / "boots" / "3.png"
+    lost = np.asarray(PIL.Image.open(victim)).tobytes()
+    of_class = {
+        np.asarray(PIL.Image.open(path)).tobytes(): path.parent.name
+        for path in image_folder.glob("*/*.png")
+    }
+    victim.unlink()
+    os.mkfifo(victim)
+    with pytest.warns(UserWarning, match="3.png has changed since .*: another image stands in for it"):
+        images, labels = next(iter(data.train))
+    assert len(images) == 11 and lost not in [image.tobytes() for image in images.numpy()]
+    for image, label in zip(images.numpy(), labels.numpy(), strict=True):
+        assert of_class[image.tobytes()] == data.class_names[label]
+
+
+def test_nothing_decodes_any_more(image_folder):
+    data = load_dataset(image_folder, batch_size=2, skip_broken=True)
+    image_folder.rename(image_folder.with_name("moved"))
+    with (
+        pytest.warns(UserWarning, match="another image stands in"),
+        pytest.raises(ValueError, match="^None of the images decodes any more: were they moved or deleted"),
+    ):
+        data.test_images()
+
+
+def test_batches_beyond_memory_are_refused(image_folder):
+    with pytest.raises(ValueError, match="batches of 2 images of 1000000000 x 1000000000 x 1, which takes"):
+        load_dataset(image_folder, batch_size=2, image_size=(10**9, 10**9))

@@ -159,7 +159,8 @@ def test_says_how_far_it_is(data):
     ("num", "message"),
     (
         (100, r"\(fashion_mnist\) needs 129 or more images of each kind \(num\). Received: 100"),
-        (0, "needs 1 or more images"),
+        (0, "num must be an integer from 1"),
+        (2**31 - 1, r"Received: num=2,147,483,647, which takes 6,734.5 GB"),
     ),
 )
 def test_refuses_too_few_images_and_names_the_number_needed(data, num, message):
@@ -168,14 +169,39 @@ def test_refuses_too_few_images_and_names_the_number_needed(data, num, message):
 
 
 def test_refuses_another_image_shape(data):
-    with pytest.raises(ValueError, match=r"model's images are \(8, 8, 1\), those of fashion_mnist_12k"):
+    message = r"must be those of fashion_mnist_12k, \(28, 28, 1\). Received: \(8, 8, 1\)"
+    with pytest.raises(ValueError, match=message):
         evaluate(VAE(image_shape=(8, 8, 1), latent_dim=2, widths=(4,), hidden_units=8), data)
 
 
 def test_refuses_other_classes(data):
     classifier = CNNClassifier(widths=(4,), hidden_units=8, num_classes=7)
-    with pytest.raises(ValueError, match="model has 7 classes, fashion_mnist_12k has 10"):
+    with pytest.raises(ValueError, match="must have the classes of fashion_mnist_12k, 10. Received: 7"):
         evaluate(classifier, data)
+
+
+def test_refuses_what_no_model_or_data_is(data):
+    with pytest.raises(ValueError, match=r"have one of generate, .*. Received: None$"):
+        evaluate(None, data)
+    with pytest.raises(ValueError, match="data must be an ImageDataset, or a TextDataset. Received: 'a'"):
+        evaluate(Stub([]), "a")
+
+
+def test_an_unknown_extractor_is_refused_before_anything_is_computed(data):
+    with pytest.raises(ValueError, match="^extractor must be .*. Received: 'inception_v4'$"):
+        evaluate(Stub(None), data, extractor="inception_v4")
+
+
+def test_a_model_that_computes_nan_is_said_to(data):
+    broken = Stub(np.full((200, 28, 28, 1), np.nan))
+    broken.images[10:] = 0
+    message = "What the model generates must be finite. Received: NaN or infinity for 10 of 200 images"
+    with pytest.raises(ValueError, match=message):
+        evaluate(broken, data, num=200)
+    vae = VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0)
+    vae.encoder.layers[-1].bias.assign([np.nan] * 2)
+    with pytest.raises(ValueError, match="The model's .* must be finite. Received: NaN or infinity for"):
+        evaluate(vae, data, num=200)
 
 
 def test_too_few_training_images_give_no_floor(data, garments, tmp_path):

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import threading
 import zipfile
 
@@ -94,13 +95,69 @@ def test_the_hash_is_of_the_weights():
 
 
 def test_refuses_what_is_no_extractor(tmp_path):
-    with pytest.raises(ValueError, match="fashion_mnist, inception_v3, or an existing .keras file"):
-        load_extractor("resnet")
     vectors = keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"one input \(height, width, channels\)"):
         load_extractor(vectors)
     with pytest.raises(ValueError, match=r"features \(n, d\) or \(n, h, w, d\)"):
         load_extractor(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Reshape((4, 4))]))
+
+
+@pytest.mark.parametrize(
+    "source", ("", "nothing", "nothing.keras", None, 3, b"fashion_mnist", [], "a\0.keras")
+)
+def test_refuses_what_names_no_extractor(source):
+    with pytest.raises(ValueError) as refusal:
+        load_extractor(source)
+    expected = "extractor must be fashion_mnist, inception_v3, an existing .keras file, or a keras.Model."
+    assert str(refusal.value) == f"{expected} Received: {source!r}"
+
+
+def test_refuses_files_that_are_not_models(tmp_path):
+    (tmp_path / "empty.keras").touch()
+    with pytest.raises(ValueError, match=r"a .keras file that Keras can load. Received: .*/empty.keras"):
+        load_extractor(tmp_path / "empty.keras")
+    os.mkfifo(tmp_path / "pipe.keras")
+    (tmp_path / "folder.keras").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(ValueError, match=f"an existing .keras file.* Received: .*{name}.keras"):
+            load_extractor(tmp_path / f"{name}.keras")
+
+
+def test_an_embedded_network_that_was_changed_is_refused(tmp_path, monkeypatch):
+    for name in ("fashion_mnist.keras", "fashion_mnist.json"):
+        (tmp_path / name).write_bytes((ASSETS / name).read_bytes())
+    with (tmp_path / "fashion_mnist.keras").open("ab") as file:
+        file.write(b"more")
+    monkeypatch.setattr("keras_gen.metrics.extractors.ASSETS", tmp_path)
+    with pytest.raises(ValueError, match="must have the SHA-256 .*: install keras_gen again. Received: "):
+        load_extractor("fashion_mnist")
+
+
+def flat(*shape: int) -> keras.Model:
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten()])
+
+
+def test_refuses_images_that_an_extractor_cannot_read():
+    extractor = FeatureExtractor(flat(4, 4, 3))
+    for images, message in (
+        (np.zeros((2, 4, 4)), r"images of shape \(n, height, width, channels\). Received: float64"),
+        (np.zeros((0, 4, 4, 3)), "images, uint8 .*. Received: float64 of shape"),
+        (np.zeros((2, 4, 4, 3), int), "images, uint8 .*. Received: int64 of shape"),
+        (np.full((2, 4, 4, 3), 255.0), r"floating point in \[0, 1\]. Received: from 255 to 255"),
+        (np.full((2, 4, 4, 3), np.nan), r"floating point in \[0, 1\]. Received: NaN or infinity"),
+        (np.zeros((2, 4, 4, 2)), r"have 1 or 3 channels.*. Received: \(2, 4, 4, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^images must (be |be uint8, or |){message}"):
+            extractor(images)
+
+
+def test_a_network_that_computes_nan_is_said_to():
+    network = keras.Sequential([flat(4, 4, 1), keras.layers.Dense(2)])
+    network.layers[-1].bias.assign([np.nan, 0.0])
+    with pytest.raises(ValueError, match="The extractor mine must give finite numbers.* Received: NaN"):
+        FeatureExtractor(network, "mine")(np.zeros((1, 4, 4, 1)))
+    with pytest.raises(ValueError, match=r"must be two different numbers. Received: \(1.0, 1.0\)"):
+        FeatureExtractor(network, pixel_range=(1, 1))
 
 
 @pytest.fixture

@@ -65,10 +65,15 @@ def test_a_longer_context_foretells_more(text):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="order must be 1 or more"):
+    with pytest.raises(ValueError, match="order must be an integer from 1"):
         NGramModel(0, V)
-    with pytest.raises(ValueError, match="Expected 3 tokens or more. Received: 2"):
+    with pytest.raises(ValueError, match="token_ids must be 3 or more, .* Received: 2"):
         NGramModel(3, V).fit([1, 2])
+    for bad in ([1, 2, V], [1, 2, -1], [1.0, 2.0, 3.0]):
+        with pytest.raises(ValueError, match="token_ids must be integers from 0 to 5. Received: .*"):
+            NGramModel(1, V).fit(bad)
+    with pytest.raises(ValueError, match="must be fitted to a text before"):
+        NGramModel(1, V).log_probs([1])
 
 
 def test_a_text_whose_end_was_never_seen_before():

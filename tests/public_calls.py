@@ -1,0 +1,863 @@
+"""Everything public with valid arguments, found by its signatures, and what is right as a result.
+
+The models come from the recipes table. A new one needs nothing here, unless a method of its has an argument
+of a new name whose annotation does not say what it takes: then `KIND_BY_NAME` must say it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import io
+import json
+import os
+import shlex
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from hostile_values import (
+    KINDS,
+    NUM_CLASSES,
+    SHAPE,
+    Kind,
+    N,
+    choice,
+    class_names,
+    images,
+    labels,
+    next_tokens,
+    tokenizer,
+    tokens,
+    value_of,
+)
+
+import keras_gen as kg
+from keras_gen import cli, training
+from keras_gen.recipes import RECIPES
+from keras_gen.train_options import train_parser
+
+# === Models at their smoke size ===
+
+
+def build(recipe: str, **arguments: Any) -> Any:
+    """The recipe's model for the images, or the sentence, of `hostile_values.py`."""
+    found = RECIPES[recipe]
+    model = getattr(kg, found.model)
+    if model.loader == "load_text":
+        needed: dict[str, Any] = {"tokenizer": tokenizer}
+    else:
+        needed = {"image_shape": SHAPE}
+        if found.uses_labels:
+            needed |= {"num_classes": NUM_CLASSES, "class_names": class_names}
+    return model(**{"seed": 7, **needed, **found.smoke, **arguments})
+
+
+def distinct_recipes() -> list[str]:
+    """Those that differ from an earlier one in more than their sizes."""
+    return list({(what.model, what.uses_labels): name for name, what in reversed(RECIPES.items())}.values())
+
+
+@functools.cache
+def sample(recipe: str) -> Any:
+    """One such model, compiled, for all that does not change it."""
+    model = build(recipe)
+    model.compile(steps_per_execution=1, jit_compile=False)
+    return model
+
+
+def is_of_text(model: Any) -> bool:
+    return isinstance(model, kg.TextGenerator)
+
+
+def training_data(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    return (tokens, next_tokens) if is_of_text(model) else (images, labels)
+
+
+# === Calls ===
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A public function with valid arguments.
+
+    Args:
+        name: Of the call.
+        code: The function, as an expression.
+        arguments: The valid arguments, each as an expression.
+        kinds: Of every argument that is attacked.
+        recipe: Of the model whose method it is.
+        right: What is wrong with a result; None where nothing is. It gets the result and the arguments.
+    """
+
+    name: str
+    code: str
+    arguments: Mapping[str, str]
+    kinds: Mapping[str, Kind]
+    recipe: str | None
+    right: Callable[[Any, dict[str, Any]], str | None]
+
+    @property
+    def model(self) -> Any:
+        return None if self.recipe is None else sample(self.recipe)
+
+    def names(self) -> dict[str, Any]:
+        """What expressions may name beside `hostile_values.py`."""
+        names: dict[str, Any] = {
+            "sample": sample,
+            "build": build,
+            "model": self.model,
+            "training": training,
+        }
+        if self.recipe is not None:
+            names["x"], names["y"] = training_data(self.model)
+            if hasattr(self.model, "latent_dim"):
+                names["z"] = (
+                    np.random.default_rng(0).normal(size=(N, self.model.latent_dim)).astype("float32")
+                )
+        return names
+
+    def given(self, changed: Mapping[str, str]) -> dict[str, str]:
+        """The arguments' expressions, some of them changed."""
+        given = {**self.arguments, **changed}
+        if is_data(changed.get("x", "")):  # which has targets and batches itself
+            given = {name: value for name, value in given.items() if name not in ("y", "batch_size")}
+        return given
+
+    def repeat(self, changed: Mapping[str, str]) -> str:
+        """The call as somebody would write it."""
+        return f"{self.code}({', '.join(f'{name}={value}' for name, value in self.given(changed).items())})"
+
+    def function(self, names: dict[str, Any]) -> Any:
+        return value_of(self.code, **names)
+
+
+def is_data(expression: str) -> bool:
+    """Whether an expression is of a data set or of an iterator over batches."""
+    words = ("ataset", "Batches(", "iter(", "endless(", "failing(", " for i in ")
+    return any(word in expression for word in words)
+
+
+# The kinds of arguments whose annotation does not say it, by the names that DESIGN.md gives them.
+KIND_BY_NAME = {
+    "images": "images",
+    "reconstructions": "images",
+    "labels": "labels",
+    "z": "latents",
+    "z_start": "latents",
+    "z_end": "latents",
+    "prompts": "prompts",
+    "texts": "prompts",
+    "prompt": "prompt",
+    "token_ids": "token ids",
+    "sample_weight": "sample weight",
+    "class_weight": "class weight",
+    "validation_data": "validation data",
+    "callbacks": "callbacks",
+    "optimizer": "optimizer",
+    "discriminator_optimizer": "optimizer",
+    "generator_optimizer": "optimizer",
+    "metrics": "metrics",
+    "weighted_metrics": "metrics",
+    "encoder": "network",
+    "decoder": "network",
+    "backbone": "network",
+    "generator": "network",
+    "discriminator": "network",
+    "network": "network",
+    "dtype": "dtype",
+    "loss_weights": "nothing",
+    "stop": "stop",
+    "card": "dictionary",
+    "picture": "picture",
+    "tokenizer": "tokenizer",
+    "learning_rate": "number",
+    "progress": "function",
+    "say": "function",
+    "data": "image data",
+    "extractor": "extractor",
+    "real_features": "features",
+    "generated_features": "features",
+    "probabilities": "probabilities",
+    "vocabulary": "vocabulary",
+}
+
+
+# Of those annotated as `Any`.
+MAY_BE_NONE = ("validation_data", "callbacks", "sample_weight", "class_weight", "dtype", "extractor")
+
+
+def kind_of(name: str, annotation: Any, by_name: Mapping[str, str] = types.MappingProxyType({})) -> Kind:
+    """The kind of a parameter, from its name, or else from its annotation."""
+    optional = type(None) in typing.get_args(annotation)
+    known = {**KIND_BY_NAME, **by_name}
+    if name in known:
+        kind = KINDS[known[name]]
+        return kind.optional() if optional or name in MAY_BE_NONE else kind
+    kind = kind_of_annotation(annotation)
+    if kind is None:
+        raise KeyError(
+            f"{name}: {annotation} says nothing of the values that this argument takes: add its name to "
+            "KIND_BY_NAME in tests/bad_input.py."
+        )
+    return kind.optional() if optional else kind
+
+
+def kind_of_annotation(annotation: Any) -> Kind | None:
+    if annotation in (None, type(None)):
+        return KINDS["nothing"]
+    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return kind_of_annotation(inside[0])
+    if origin in (typing.Union, types.UnionType):
+        some = [part for part in inside if part is not type(None)]
+        if any(part is os.PathLike for part in some):
+            return KINDS["path"]
+        if some == [bool, Literal["auto"]]:
+            return choice((True, False, "auto"))
+        return kind_of_annotation(some[0]) if len(some) == 1 else None
+    if origin is Literal:
+        return choice(inside)
+    plain = {int: "integer", float: "number", str: "text", bool: "flag", os.PathLike: "path", Path: "path"}
+    if annotation in plain:
+        return KINDS[plain[annotation]]
+    sequences = {int: "integers", str: "texts", float: "sequence of numbers"}
+    if origin is not None and inside and inside[0] in sequences:
+        return KINDS[sequences[inside[0]]]
+    return (
+        KINDS["function"] if origin is Callable or getattr(origin, "__name__", "") == "Callable" else None
+    )
+
+
+def parameters_of(function: Any) -> dict[str, inspect.Parameter]:
+    """What a function takes, and what it hands on to its base class."""
+    found: dict[str, inspect.Parameter] = {}
+    functions = [function]
+    if isinstance(function, type):
+        functions = [base.__init__ for base in function.__mro__ if base.__module__.startswith("keras_gen")]
+    for each in functions:
+        parameters = inspect.signature(each).parameters.values()
+        for parameter in parameters:
+            if parameter.name != "self" and parameter.kind not in (
+                parameter.VAR_KEYWORD,
+                parameter.VAR_POSITIONAL,
+            ):
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def annotations_of(function: Any) -> dict[str, Any]:
+    return {name: parameter.annotation for name, parameter in parameters_of(function).items()}
+
+
+# === The calls of a recipe's model ===
+
+# Methods for those who write a model, which get what `fit` or another method has checked.
+HOOKS = (
+    "arguments_from",
+    "build_backbone",
+    "call",
+    "card_facts",
+    "check_data",
+    "checked_labels",
+    "compile_from_config",
+    "count_params",
+    "default_optimizer",
+    "drawn_seed",
+    "follow_generator",
+    "from_config",
+    "from_preset",
+    "generation_spec",
+    "get_compile_config",
+    "get_config",
+    "image_spec",
+    "in_chunks",
+    "kl_weight",
+    "label_spec",
+    "load_own_variables",
+    "logs",
+    "losses_of_networks",
+    "non_finite_losses",
+    "of_pixels",
+    "portable_network",
+    "predict_step",
+    "prepare",
+    "probe",
+    "refuse_weights",
+    "save_own_variables",
+    "signatures",
+    "test_step",
+    "to_images",
+    "to_numbers",
+    "to_one_hot",
+    "to_pixels",
+    "train_step",
+    "unpack",
+    "update_metrics",
+    "updates_per_step",
+    "weight_shapes",
+)
+
+
+def verbs_of(model: type) -> list[str]:
+    """The public methods that take what a user has: neither tensors, nor what Keras alone hands over."""
+    found = ["predict"]
+    for name, function in inspect.getmembers(model, callable):
+        if name.startswith("_") or name in HOOKS or not function.__module__.startswith("keras_gen"):
+            continue
+        annotations = [
+            parameter.annotation for parameter in inspect.signature(function).parameters.values()
+        ]
+        if not any("tensorflow" in str(annotation) for annotation in annotations):
+            found.append(name)
+    return found
+
+
+def calls_of_recipe(recipe: str) -> list[Call]:
+    """Its constructor, and every verb."""
+    model_class = getattr(kg, RECIPES[recipe].model)
+    return [constructor(recipe), *[verb(recipe, name) for name in verbs_of(model_class)]]
+
+
+def constructor(recipe: str) -> Call:
+    model_class = getattr(kg, RECIPES[recipe].model)
+    parameters = {**annotations_of(model_class), "name": str | None, "dtype": Any}
+    kinds = {name: kind_of(name, annotation) for name, annotation in parameters.items()}
+    return Call(f"{recipe}: constructor", "build", {"recipe": repr(recipe)}, kinds, recipe, right_model)
+
+
+def verb(recipe: str, name: str) -> Call:
+    """A public method of the recipe's model."""
+    model = getattr(kg, RECIPES[recipe].model)
+    annotations = annotations_of(getattr(model, name))
+    if name in ("fit", "evaluate", "predict"):
+        by_name, valid = kinds_of_data(recipe, name)
+        if name == "predict":  # Keras' own, which has no annotations
+            annotations |= {"batch_size": int | None, "steps": int | None}
+    else:
+        by_name = {"labels": "labels to generate"} if name == "generate" else {}
+        valid = {each: VALID[each] for each in annotations if each in VALID}
+        if not is_conditional(recipe):
+            valid.pop("labels", None)
+    kinds = {each: kind_of(each, annotation, by_name) for each, annotation in annotations.items()}
+    owner = "build" if name == "compile" else "sample"  # the others do not change it for good
+    right = RIGHT.get(name, right_numbers)
+    return Call(f"{recipe}: {name}", f"{owner}({recipe!r}).{name}", valid, kinds, recipe, right)
+
+
+def is_conditional(recipe: str) -> bool:
+    """Whether labels are an input of the networks."""
+    what = RECIPES[recipe]
+    return what.uses_labels and issubclass(getattr(kg, what.model), kg.GenerativeModel)
+
+
+def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The kinds of x and y of `fit`, `evaluate` and `predict`; and valid arguments."""
+    model = getattr(kg, RECIPES[recipe].model)
+    kinds = {"x": "training images", "y": "labels" if RECIPES[recipe].uses_labels else "anything"}
+    valid = {"x": "x", "y": "y", "batch_size": "2", "verbose": "0"}
+    if model.loader == "load_text":
+        kinds = {"x": "training tokens", "y": "token ids"}
+    if name == "predict":
+        del valid["y"]
+        if issubclass(model, kg.GenerativeModel) and not hasattr(model, "reconstruct"):
+            kinds["x"], valid["x"] = "latents", "z"
+        if is_conditional(recipe):
+            kinds["x"], valid["x"] = "inputs and labels", f"[{valid['x']}, labels]"
+    return {**kinds, "verbose": "verbosity"}, valid
+
+
+# Arguments of methods, as far as they are needed, or make it faster.
+VALID = {
+    "images": "images",
+    "labels": "labels",
+    "z": "z",
+    "z_start": "z",
+    "z_end": "z[::-1]",
+    "prompts": "['The', 'fox']",
+    "prompt": "'The'",
+    "texts": "['The fox', 'dog']",
+    "token_ids": "tokens",
+    "num_samples": "4",
+    "max_tokens": "5",
+    "seed": "0",
+    "filepath": "'exported'",
+    "directory": "'preset'",
+}
+
+
+# === What is right ===
+
+
+def right_numbers(result: Any, given: dict[str, Any]) -> str | None:
+    """All numbers in a result, of whatever structure, are finite."""
+    if isinstance(result, Mapping):
+        parts: Any = result.values()
+    elif isinstance(result, (list, tuple, set, Iterator)):
+        parts = list(result)
+    elif dataclasses.is_dataclass(result) and not isinstance(result, type):
+        parts = list(vars(result).values())
+    elif isinstance(result, keras.callbacks.History):
+        parts = result.history.values()
+    elif isinstance(result, (float, int, np.ndarray, np.generic, tf.Tensor)):
+        array = np.asarray(result)
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            return "a result that is not finite"
+        return None
+    else:
+        return None
+    return next(filter(None, (right_numbers(part, given) for part in parts)), None)
+
+
+def right_images(result: Any, given: dict[str, Any]) -> str | None:
+    """float32 in [0, 1], as many as were asked for."""
+    num = given.get("num_samples")
+    if num is None and given.get("labels") is not None:
+        num = np.atleast_1d(np.asarray(given["labels"])).shape[0]
+    if given.get("z") is not None or given.get("images") is not None:
+        num = len(np.asarray(given["z"] if given.get("z") is not None else given["images"]))
+    return pictures(result, (1 if num is None else int(num), *SHAPE))
+
+
+def pictures(result: Any, shape: tuple[int, ...]) -> str | None:
+    if not isinstance(result, np.ndarray) or result.dtype != np.float32 or result.shape != shape:
+        found = f"{getattr(result, 'dtype', type(result))} of shape {np.shape(result)}"
+        return f"{found} instead of float32 of shape {shape}"
+    if not (np.isfinite(result).all() and result.min() >= 0 and result.max() <= 1):
+        return "images that are not in [0, 1]"
+    return None
+
+
+def right_interpolation(result: Any, given: dict[str, Any]) -> str | None:
+    return pictures(result, (len(np.asarray(given["z_start"])), int(given.get("num_steps", 10)), *SHAPE))
+
+
+def right_text(result: Any, given: dict[str, Any]) -> str | None:
+    if "seed" not in given or "prompts" not in given:
+        return None
+    prompts = given["prompts"]
+    if isinstance(prompts, str):
+        prompts, result = [prompts], [result]
+    if not isinstance(result, list) or len(result) != len(prompts):
+        return f"{type(result).__name__} for {len(prompts)} prompts"
+    for prompt, text in zip(prompts, result, strict=True):
+        if not (isinstance(text, str) and text.startswith(str(prompt))):
+            return f"a text that does not begin with its prompt: {text[:80]!r}"
+    return None
+
+
+def right_generated(result: Any, given: dict[str, Any]) -> str | None:
+    return right_text(result, given) if "prompts" in given else right_images(result, given)
+
+
+def right_probabilities(result: Any, given: dict[str, Any]) -> str | None:
+    if result.shape != (len(np.asarray(given["images"])), NUM_CLASSES):
+        return f"probabilities of shape {result.shape}"
+    return None if np.allclose(result.sum(axis=1), 1, atol=1e-4) else "rows that do not sum to 1"
+
+
+def right_rows(result: Any, given: dict[str, Any]) -> str | None:
+    """One row, or number, for each image."""
+    if len(result) != len(np.asarray(given["images"])):
+        return f"{len(result)} results for {len(np.asarray(given['images']))} images"
+    return right_numbers(result, given)
+
+
+def right_file(result: Any, given: dict[str, Any]) -> str | None:
+    path = given.get("filepath", given.get("directory"))
+    return None if Path(path).exists() else "nothing was written"
+
+
+def right_compiled(result: Any, given: dict[str, Any]) -> str | None:
+    """A model that was compiled so must train."""
+    return trained(given["_function"].__self__)
+
+
+def right_model(result: Any, given: dict[str, Any]) -> str | None:
+    """A model that can be stored, and that learns from one batch."""
+    stored = json.loads(json.dumps(keras.saving.serialize_keras_object(result)))
+    again = keras.saving.deserialize_keras_object(stored)
+    if json.loads(json.dumps(keras.saving.serialize_keras_object(again))) != stored:
+        return "a model whose configuration does not come back as it was"
+    result.compile(run_eagerly=True)
+    return trained(result)
+
+
+def trained(model: Any) -> str | None:
+    x, y = training_data(model)
+    if not is_of_text(model) and model.image_shape != SHAPE:
+        x = np.zeros((N, *model.image_shape), "uint8")
+    history = model.fit(x, y, batch_size=N, epochs=1, verbose=0).history
+    if not np.isfinite(list(history.values())).all():
+        return f"a model whose losses are not finite: {history}"
+    return None
+
+
+RIGHT = {
+    "generate": right_generated,
+    "decode": right_images,
+    "interpolate": right_interpolation,
+    "reconstruct": right_images,
+    "encode": right_rows,
+    "log_prob": right_rows,
+    "elbo": right_rows,
+    "features": right_rows,
+    "classify": right_probabilities,
+    "export": right_file,
+    "save_preset": right_file,
+    "compile": right_compiled,
+}
+
+
+# === The calls of everything else that is public ===
+
+
+def callback(name: str, recipe: str = "vae", **arguments: str) -> Call:
+    """A callback with valid arguments, and one epoch of training with it."""
+    found = getattr(kg.callbacks, name)
+    parameters = annotations_of(found)
+    by_name = {"x": "images", "labels": "any labels", "prompts": "texts"}
+    of_base = ("name", "folder")  # which a subclass sets
+    kinds = {
+        key: kind_of(key, annotation, by_name)
+        for key, annotation in parameters.items()
+        if key not in of_base
+    }
+    for key in ("image_dir", "text_dir"):
+        if key in kinds:
+            kinds[key] = KINDS["path"].optional()
+    return Call(f"callbacks.{name}", f"kg.callbacks.{name}", arguments, kinds, recipe, right_callback)
+
+
+def right_callback(result: Any, given: dict[str, Any]) -> str | None:
+    """One epoch with it ends well, and finds what is logged finite."""
+    model = given["_model"]
+    x, y = training_data(model)
+    history = model.fit(x, y, batch_size=2, verbose=0, callbacks=[result]).history
+    return None if np.isfinite(list(history.values())).all() else f"logs that are not finite: {history}"
+
+
+def plain(
+    code: str,
+    kinds: Mapping[str, str] = types.MappingProxyType({}),
+    right: Any = right_numbers,
+    **arguments: str,
+) -> Call:
+    """A function or class of the package with valid arguments; `kinds` of arguments by their names."""
+    function = value_of(code, training=training)
+    parameters = {
+        name: annotation
+        for name, annotation in annotations_of(function).items()
+        if name in kinds or not (annotation is inspect.Parameter.empty or "tensorflow" in str(annotation))
+    }
+    found = {name: kind_of(name, annotation, kinds) for name, annotation in parameters.items()}
+    return Call(code.removeprefix("kg."), code, arguments, found, None, right)
+
+
+def right_run(result: Any, given: dict[str, Any]) -> str | None:
+    return None if (Path(result) / "model.keras").exists() else "no model.keras"
+
+
+# The functions of tensors, and their arguments.
+LOSSES = {
+    "gaussian_kl": ("z_mean", "z_log_var"),
+    "gaussian_log_prob": ("x", "mean", "log_var"),
+    "bernoulli_log_prob": ("images", "logits"),
+    "mean_over_batch": ("values",),
+    "diversity": ("generated_images", "real_images"),
+    "non_saturating": ("logits",),
+}
+
+
+def other_calls() -> list[Call]:
+    """Loaders, callbacks, metrics, layers, optimizers, tokenizers, and what trains and loads."""
+    feature_sets = {"real_features": "features", "generated_features": "features[::-1]"}
+    return [
+        plain("kg.load_dataset", {"name_or_path": "source"}, batch_size="100"),
+        plain("kg.load_dataset", {"name_or_path": "source"}, name_or_path="'pictures'", batch_size="2"),
+        plain(
+            "kg.load_text",
+            {"source": "many texts", "tokenizer": "kind of tokenizer"},
+            source="[SENTENCE * 30]",
+            sequence_length="24",
+            batch_size="4",
+        ),
+        plain("kg.load_model", {"source": "source"}, source="'model.keras'"),
+        plain("kg.from_preset", {"source": "source"}, source="'vae_fashion_mnist'"),
+        plain("kg.hardware_info"),
+        plain("kg.hardware_report", {"info": "dictionary"}),
+        callback("ConfusionMatrix", "mlp_classifier", log_dir="'logs'", x="images", labels="labels"),
+        callback("SampleGrid", log_dir="'logs'", num_samples="4", samples_per_class="2"),
+        callback("ReconstructionGrid", log_dir="'logs'", x="images"),
+        callback("LatentProjector", log_dir="'logs'", x="images", labels="labels"),
+        callback("TrainingCurves", log_dir="'logs'"),
+        callback("HardwareMonitor", log_dir="'logs'"),
+        callback("GANHealth", "gan", log_dir="'logs'"),
+        callback(
+            "TextSamples",
+            "lstm",
+            log_dir="'logs'",
+            prompts="['The']",
+            temperatures="(0.5,)",
+            max_tokens="3",
+        ),
+        callback("TimeBudget", minutes="1"),
+        callback("ProgressBar", steps="2", steps_per_epoch="2", units_per_step="2"),
+        callback("Evaluation", data="kg.load_dataset()", num="100", metrics="('recall',)"),
+        plain("kg.metrics.frechet_distance", **feature_sets),
+        plain(
+            "kg.metrics.gaussian_frechet_distance",
+            {
+                "mean": "numbers",
+                "covariance": "features",
+                "other_mean": "numbers",
+                "other_covariance": "features",
+            },
+            mean="np.zeros(3)",
+            covariance="np.eye(3)",
+            other_mean="np.ones(3)",
+            other_covariance="np.eye(3)",
+        ),
+        plain("kg.metrics.kernel_distance", **feature_sets, num_subsets="3", subset_size="8"),
+        plain("kg.metrics.precision_recall", **feature_sets),
+        plain("kg.metrics.density_coverage", **feature_sets),
+        plain(
+            "kg.metrics.copying",
+            {"generated_distances": "distances", "test_distances": "distances"},
+            generated_distances="[1.0, 2.0]",
+            test_distances="[1.0, 3.0]",
+        ),
+        plain("kg.metrics.prediction_entropy", probabilities="probabilities"),
+        plain("kg.metrics.class_entropy", probabilities="probabilities"),
+        plain(
+            "kg.metrics.label_accuracy",
+            {"labels": "any labels"},
+            probabilities="probabilities",
+            labels="labels",
+        ),
+        plain("kg.metrics.bits_per_dim", {"log_prob": "numbers"}, log_prob="[-100.0]", num_dims="64"),
+        plain("kg.metrics.importance_weighted_bound", {"log_weights": "features"}, log_weights="features"),
+        plain("kg.metrics.reconstruction_error", images="images", reconstructions="images"),
+        plain("kg.metrics.load_extractor", {"source": "extractor"}, source="'fashion_mnist'"),
+        plain("kg.metrics.default_extractor", data_name="'mnist'"),
+        plain(
+            "kg.metrics.SetMetrics",
+            {"extractor": "extractor", "real_images": "images", "metrics": "set metrics"},
+            extractor="build('mlp_classifier')",
+            real_images="np.repeat(images, 8, axis=0)",
+            metrics="['recall']",
+        ),
+        plain("kg.metrics.FrechetDistance", num_features="3"),
+        plain("kg.metrics.FrechetDistance(3).update_state", **feature_sets),
+        plain("kg.metrics.ClassifierEntropy", num_classes="10"),
+        plain("kg.metrics.ClassifierEntropy(10).update_state", probabilities="probabilities"),
+        plain("kg.metrics.NGramModel", order="2", vocabulary_size="tokenizer.vocabulary_size"),
+        plain(
+            "kg.metrics.NGramModel(2, tokenizer.vocabulary_size).fit",
+            {"token_ids": "running text"},
+            token_ids="tokens[0]",
+        ),
+        plain(
+            "kg.metrics.NGramModel(2, tokenizer.vocabulary_size).fit(tokens[0]).log_probs",
+            {"token_ids": "running text"},
+            token_ids="tokens[0]",
+        ),
+        plain("kg.metrics.NearestNeighbour", {"queries": "features"}, queries="features"),
+        plain(
+            "kg.metrics.NearestNeighbour(features).update",
+            {"references": "features"},
+            references="features",
+        ),
+        plain("kg.metrics.FeatureExtractor", {"pixel_range": "numbers"}, network="network(SHAPE, 3)"),
+        plain(
+            "kg.metrics.evaluate",
+            {"model": "model", "extractor": "extractor"},
+            model="kg.from_preset('vae_fashion_mnist')",
+            data="kg.load_dataset()",
+            num="20",
+            extractor="build('mlp_classifier', image_shape=(28, 28, 1))",
+        ),
+        *[
+            plain(
+                f"kg.losses.{name}",
+                dict.fromkeys(LOSSES[name], "tensor"),
+                **dict.fromkeys(LOSSES[name], "tf.constant(features, tf.float32)"),
+            )
+            for name in LOSSES
+        ],
+        plain("kg.load_dataset().test_images", most="5"),
+        plain("kg.layers.child_seed", seed="3", name="'noise'"),
+        plain("kg.layers.DiffAugment", policy="'translation'", seed="3"),
+        plain(
+            "kg.layers.Dropout",
+            {"rate": "number", "seed": "integer", "noise_shape": "anything"},
+            rate="0.5",
+            seed="3",
+        ),
+        plain("kg.layers.Sampling", seed="3"),
+        plain("kg.layers.LSTM", {"units": "integer"}, units="4"),
+        plain(
+            "kg.optimizers.Adam",
+            {"learning_rate": "schedule", "beta_1": "number", "beta_2": "number", "epsilon": "number"},
+            learning_rate="0.1",
+        ),
+        plain("kg.optimizers.copy_of", {"optimizer": "optimizer"}, optimizer="keras.optimizers.Adam()"),
+        plain("kg.tokenizers.CharacterTokenizer", vocabulary="['a', 'b']"),
+        plain("kg.tokenizers.WordTokenizer", vocabulary="['a', 'b']"),
+        plain("kg.tokenizers.CharacterTokenizer.adapted", {"texts": "many texts"}, texts="['banana']"),
+        plain("kg.tokenizers.WordTokenizer.adapted", {"texts": "many texts"}, texts="['a b c']"),
+        plain("tokenizer.encode", texts="['The']"),
+        plain("tokenizer.decode", token_ids="tokens"),
+        plain("tokenizer.unknown", texts="['The']"),
+        plain("training.resume", {"directory": "source"}, directory="'done'"),
+        *[
+            plain(
+                "training.train",
+                {
+                    "data": "source",
+                    "data_options": "dictionary",
+                    "hyperparameters": "dictionary",
+                    "mlflow": "path",
+                    "recipe": "text",
+                    "started": "number",
+                },
+                right_run,
+                recipe=repr(recipe),
+                data="'pictures'",
+                data_options="{'test_fraction': 0.5}",
+                hyperparameters=repr(found.smoke),
+                epochs="1",
+                batch_size="2",
+                out="'new'",
+            )
+            for recipe, found in RECIPES.items()
+            if recipe == "mlp_classifier"
+        ],
+    ]
+
+
+# === Commands ===
+
+
+class RefusedError(Exception):
+    """A command ended with a status other than 0."""
+
+    def __init__(self, status: Any, said: str):
+        super().__init__(said)
+        self.status = status
+
+
+@dataclasses.dataclass(frozen=True)
+class Command(Call):
+    """A command with valid options; `code` is the command's words."""
+
+    def repeat(self, changed: Mapping[str, str]) -> str:
+        return " ".join(["keras-gen", *map(shlex.quote, self.words({**self.arguments, **changed}))])
+
+    def words(self, options: Mapping[str, Any]) -> list[str]:
+        """`options` are expressions; those in capitals are positional."""
+        values = {
+            name: value_of(value) if isinstance(value, str) else value for name, value in options.items()
+        }
+        positional = [value for name, value in values.items() if name.isupper()]
+        named = [f"{name}={value}" for name, value in values.items() if not name.isupper()]
+        return [*self.code.split(), *positional, *named]
+
+    def function(self, names: dict[str, Any]) -> Any:
+        return self.run
+
+    def run(self, **options: Any) -> None:
+        words = self.words({name: repr(value) for name, value in options.items()})
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            try:
+                status = cli.main(words)
+            except SystemExit as exit:
+                status = exit.code
+        if status != 0:
+            raise RefusedError(status, said.getvalue())
+
+
+def right_command(result: Any, given: dict[str, Any]) -> str | None:
+    for name, made in (("--out", "model.keras"), ("DIR", "1")):
+        path = Path(str(given[name])) if name in given else None
+        if path is not None and not (path.is_file() or (path / made).exists()):
+            return f"nothing in {path}"
+    return None
+
+
+def command(words: str, options: list[str], **valid: str) -> Command:
+    """The `Command` of some words; `valid` has --batch-size as batch_size, and positions in capitals."""
+    named = {
+        name if name.isupper() else f"--{name.replace('_', '-')}": repr(value)
+        for name, value in valid.items()
+    }
+    kinds = dict.fromkeys([name for name in named if name.isupper()] + options, KINDS["option"])
+    return Command(f"command {words}", words, named, kinds, None, right_command)
+
+
+def options_of(parser: Any, but: tuple[str, ...] = ()) -> list[str]:
+    """The options of a parser that take a value."""
+    return [
+        action.option_strings[-1]
+        for action in parser._actions
+        if action.option_strings and action.nargs != 0 and action.option_strings[-1] not in but
+    ]
+
+
+def commands() -> list[Command]:
+    """`train` of every recipe, with the options that its signatures give; and every other command."""
+    found = []
+    for recipe, what in RECIPES.items():
+        options = options_of(train_parser(recipe)[0], ("--run", "--mlflow"))
+        smoke = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in what.smoke.items()
+        }
+        text = getattr(kg, what.model).loader == "load_text"
+        data = (
+            {"data": "text.txt", "sequence_length": "24"}
+            if text
+            else {"data": "pictures", "test_fraction": "0.5"}
+        )
+        found.append(
+            command(f"train {recipe}", options, **data, epochs="1", batch_size="2", out="new", **smoke)
+        )
+    parsers = next(
+        action for action in cli.build_parser()._actions if hasattr(action, "choices") and action.choices
+    ).choices
+    valid = {
+        "resume": {"RUN": "run"},
+        "sample": {"SOURCE": "vae.keras", "out": "grid.png", "num": "4"},
+        "evaluate": {"SOURCE": "model.keras", "data": "pictures", "extractor": "model.keras"},
+        "export": {"SOURCE": "vae.keras", "DIR": "served"},
+    }
+    for words, arguments in valid.items():
+        found.append(command(words, options_of(parsers[words]), **arguments))
+    conditional = {"SOURCE": "cvae.keras", "out": "grid.png", "labels": "a,b"}
+    found.append(command("sample", options_of(parsers["sample"]), **conditional))
+    writing = {"SOURCE": "lstm.keras", "prompt": "The", "max_tokens": "5"}
+    found.append(command("sample", options_of(parsers["sample"]), **writing))
+    found.append(command("list", [], WHAT="models"))
+    return found
+
+
+@functools.cache
+def all_calls() -> dict[str, Call]:
+    """Every call by its name."""
+    calls: dict[str, Call] = {}
+    for recipe in RECIPES:
+        for call in calls_of_recipe(recipe):
+            calls[call.name] = call
+    for call in [*other_calls(), *commands()]:
+        name = call.name
+        while name in calls:
+            name += "'"
+        calls[name] = dataclasses.replace(call, name=name)
+    return calls
