@@ -75,7 +75,7 @@ from keras_gen.recipes import RECIPES
 
 SECONDS = 60  # that one input may take, where other tests run beside it
 MEGABYTES = 1000  # by which it may make the process grow
-FEW, MANY = 7, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
+FEW, MANY = 7, 25  # inputs of a call that hypothesis draws in the fast and in the slow suite
 LONGEST_MESSAGE = 1000
 # A large number of these is not wrong, and takes as long as it takes.
 TAKE_LONG = (
