@@ -916,7 +916,9 @@ KINDS = {
         ),
         Kind(
             "callbacks",
-            lambda value, model: value is None or not value or isinstance(value, keras.callbacks.Callback),
+            lambda value, model: all(
+                isinstance(each, keras.callbacks.Callback) for each in keras.tree.flatten(value or [])
+            ),
             (
                 "[5]",
                 "[None]",
@@ -1296,11 +1298,14 @@ KINDS["inputs and labels"] = Kind(
 )
 KINDS["tensor"] = Kind(
     "tensor",
-    lambda value, model: (
-        (array := as_array(value)) is not None and array.dtype == np.float32 and array.ndim > 0
-    ),
+    lambda value, model: (array := as_array(value)) is not None and array.dtype.kind in "iuf",
     FEATURES,
     drawn_arrays((32, 3)),
+)
+KINDS["ids to decode"] = dataclasses.replace(  # of any rank
+    KINDS["token ids"],
+    name="ids to decode",
+    fits=lambda value, model: are_token_rows(np.asarray(value).reshape(1, -1)),
 )
 KINDS["strings"] = dataclasses.replace(  # in TensorFlow's graph, too
     KINDS["prompts"],

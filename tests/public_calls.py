@@ -571,7 +571,6 @@ LOSSES = {
     "gaussian_log_prob": ("x", "mean", "log_var"),
     "bernoulli_log_prob": ("images", "logits"),
     "mean_over_batch": ("values",),
-    "diversity": ("generated_images", "real_images"),
     "non_saturating": ("logits",),
 }
 
@@ -720,7 +719,7 @@ def other_calls() -> list[Call]:
         plain("kg.tokenizers.CharacterTokenizer.adapted", {"texts": "many texts"}, texts="['banana']"),
         plain("kg.tokenizers.WordTokenizer.adapted", {"texts": "many texts"}, texts="['a b c']"),
         plain("tokenizer.encode", {"texts": "strings"}, texts="['The']"),
-        plain("tokenizer.decode", token_ids="tokens"),
+        plain("tokenizer.decode", {"token_ids": "ids to decode"}, token_ids="tokens"),
         plain("tokenizer.unknown", {"texts": "strings"}, texts="['The']"),
         plain("training.resume", {"directory": "source"}, directory="'done'"),
         *[
