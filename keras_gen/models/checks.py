@@ -231,7 +231,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
     z = arrays.array(name, z)
-    if z.dtype.kind not in "biuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
+    if z.dtype.kind not in "iuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
     with np.errstate(over="ignore"):  # what is infinite then is refused
         z = z.astype(np.float32)
@@ -292,14 +292,17 @@ def direction(name: str) -> str:
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
-def callbacks(given: Sequence[Any]) -> None:
-    """Refuses what is not a callback."""
-    for callback in given:
+def callbacks(given: Any) -> list[Any]:
+    """Callbacks, given as one or several, as a list; refuses what is not a callback."""
+    several = keras.tree.flatten(given) if isinstance(given, (list, tuple)) else [given]
+    several = [] if given is None else several
+    for callback in several:
         if not isinstance(callback, keras.callbacks.Callback):
             raise ValueError(
                 "callbacks must be a list of keras.callbacks.Callback objects. "
                 f"Received: {received(callback)}"
             )
+    return several
 
 
 def class_weight(given: dict | None) -> None:
