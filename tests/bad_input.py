@@ -75,7 +75,7 @@ from keras_gen.recipes import RECIPES
 
 SECONDS = 60  # that one input may take, where other tests run beside it
 MEGABYTES = 1000  # by which it may make the process grow
-FEW, MANY = 7, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
+FEW, MANY = 7, 25  # inputs of a call that hypothesis draws in the fast and in the slow suite
 LONGEST_MESSAGE = 1000
 # A large number of these is not wrong, and takes as long as it takes.
 TAKE_LONG = (
@@ -456,10 +456,11 @@ def numbers_of(call: Call) -> dict[str, int | float]:
 def same(one: Any, other: Any) -> bool:
     """Whether two results are alike, as far as they can be compared."""
     if isinstance(one, keras.Model):
-        return json.dumps(one.get_config(), default=str) == json.dumps(other.get_config(), default=str)
-    if isinstance(one, (float, str, np.ndarray, np.generic)):
-        return np.array_equal(one, other) if isinstance(one, str) else np.allclose(one, other, rtol=1e-4)
-    return type(one) is type(other)
+        configs = [{**model.get_config(), "name": "", "tokenizer": ""} for model in (one, other)]
+        return all(same(value, configs[1][name]) for name, value in configs[0].items())
+    if isinstance(one, (float, np.ndarray, np.generic)):
+        return np.allclose(one, other, rtol=1e-4)
+    return one == other if isinstance(one, (int, str, list, tuple)) else type(one) is type(other)
 
 
 def try_valid(call: Call) -> Outcome:
