@@ -41,6 +41,9 @@ REMEDIES = {
 # Types of error that keras_gen refuses with what a user gave.
 REFUSALS = (ValueError, ImportError, FloatingPointError, MemoryError, OSError)
 
+LESS_MEMORY = "ask for less at once (a smaller --num, --batch-size or model)"
+
+# Types of error that Python raises in a pipeline where a file is not what it was.
 UNREADABLE = (
     "FileNotFoundError",
     "IsADirectoryError",
@@ -60,7 +63,6 @@ OF_THE_MACHINE = (
     "FailedPreconditionError",
     "NotFoundError",
     "PermissionDeniedError",
-    "ResourceExhaustedError",
     "UnavailableError",
     "UnknownError",
 )
@@ -145,10 +147,7 @@ def explanation(error: BaseException) -> str | None:
     if raised_here(error):
         return str(error)
     if isinstance(error, MemoryError):
-        return (
-            "there is not enough memory: ask for less at once (a smaller --num, --batch-size or model). "
-            f"Received: {error or 'MemoryError'}"
-        )
+        return f"there is not enough memory: {LESS_MEMORY}. Received: {error or 'MemoryError'}"
     if isinstance(error, UnicodeEncodeError) and error.encoding == getattr(sys.stdout, "encoding", None):
         return (
             f"standard output is {error.encoding}, which has no {error.object[error.start]!r}: set "
@@ -166,13 +165,15 @@ def of_tensorflow(error: BaseException) -> str | None:
     said = str(error)
     if "Traceback (most recent call last)" in said:
         return of_pipeline(said)
-    first, *_ = said.strip().splitlines() or [""]
+    first, *_ = re.sub(r"^{{.*?}} ", "", said.strip()).splitlines() or [""]
     for number, remedy in REMEDIES.items():
         if os.strerror(number) in said:
             return f"TensorFlow: {os.strerror(number)}: {remedy}. Received: {first}"
+    if type(error).__name__ == "ResourceExhaustedError":
+        return f"TensorFlow has too little memory: {LESS_MEMORY}. Received: {first}"
     if type(error).__name__ not in OF_THE_MACHINE:
         return None
-    return f"TensorFlow could not go on, for want of memory, disk space or a file. Received: {first}"
+    return f"TensorFlow could not go on: check the files, the disk and the devices. Received: {first}"
 
 
 def of_pipeline(said: str) -> str | None:

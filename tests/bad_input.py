@@ -73,9 +73,9 @@ import keras_gen as kg
 from keras_gen import training
 from keras_gen.recipes import RECIPES
 
-SECONDS = 20  # that one input may take
+SECONDS = 60  # that one input may take, where other tests run beside it
 MEGABYTES = 1000  # by which it may make the process grow
-FEW, MANY = 12, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
+FEW, MANY = 7, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
 LONGEST_MESSAGE = 1000
 # A large number of these is not wrong, and takes as long as it takes.
 TAKE_LONG = (

@@ -168,6 +168,8 @@ class Kind:
         )
 
     def expressions(self) -> tuple[str, ...]:
+        if self.name == "option":  # which is text, as a shell hands it over
+            return self.extremes
         return tuple(dict.fromkeys((*ANYTHING, *self.extremes)))
 
 
@@ -1043,7 +1045,9 @@ KINDS = {
         ),
         Kind(
             "vocabulary",
-            lambda value, model: sequence_of(is_one_text)(value) and len(value) > 1,
+            lambda value, model: (
+                sequence_of(is_one_text)(list(value) if is_text(value) else value) and len(value) > 1
+            ),
             (
                 "'ab'",
                 "['a', 'a']",

@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shlex
 import types
 import typing
@@ -40,7 +41,6 @@ from hostile_values import (
 import keras_gen as kg
 from keras_gen import cli, training
 from keras_gen.recipes import RECIPES
-from keras_gen.train_options import train_parser
 
 # === Models at their smoke size ===
 
@@ -765,7 +765,9 @@ class Command(Call):
     """A command with valid options; `code` is the command's words."""
 
     def repeat(self, changed: Mapping[str, str]) -> str:
-        return " ".join(["keras-gen", *map(shlex.quote, self.words({**self.arguments, **changed}))])
+        return " ".join(
+            ["keras-gen", *map(shlex.quote, self.words({**changed, **self.arguments, **changed}))]
+        )
 
     def words(self, options: Mapping[str, Any]) -> list[str]:
         """`options` are expressions; those in capitals are positional."""
@@ -798,60 +800,46 @@ def right_command(result: Any, given: dict[str, Any]) -> str | None:
     return None
 
 
-def command(words: str, options: list[str], **valid: str) -> Command:
+def command(words: str, **valid: str) -> Command:
     """The `Command` of some words; `valid` has --batch-size as batch_size, and positions in capitals."""
     named = {
         name if name.isupper() else f"--{name.replace('_', '-')}": repr(value)
         for name, value in valid.items()
     }
-    kinds = dict.fromkeys([name for name in named if name.isupper()] + options, KINDS["option"])
+    kinds = dict.fromkeys([*named, *options_of(words)], KINDS["option"])
     return Command(f"command {words}", words, named, kinds, None, right_command)
 
 
-def options_of(parser: Any, but: tuple[str, ...] = ()) -> list[str]:
-    """The options of a parser that take a value."""
-    return [
-        action.option_strings[-1]
-        for action in parser._actions
-        if action.option_strings and action.nargs != 0 and action.option_strings[-1] not in but
-    ]
+def options_of(words: str) -> list[str]:
+    """The options of a command that take a value, as its --help has them, but --mlflow."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        cli.main([*words.split(), "--help"])
+    usage = said.getvalue().split("\n\n")[0]
+    return [option for option in re.findall(r"\[(--[\w-]+) ", usage) if option != "--mlflow"]
 
 
 def commands() -> list[Command]:
-    """`train` of every recipe, with the options that its signatures give; and every other command."""
+    """`train` of every recipe, and every other command that takes something."""
     found = []
     for recipe, what in RECIPES.items():
-        options = options_of(train_parser(recipe)[0], ("--run", "--mlflow"))
         smoke = {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in what.smoke.items()
         }
-        text = getattr(kg, what.model).loader == "load_text"
-        data = (
-            {"data": "text.txt", "sequence_length": "24"}
-            if text
-            else {"data": "pictures", "test_fraction": "0.5"}
-        )
-        found.append(
-            command(f"train {recipe}", options, **data, epochs="1", batch_size="2", out="new", **smoke)
-        )
-    parsers = next(
-        action for action in cli.build_parser()._actions if hasattr(action, "choices") and action.choices
-    ).choices
-    valid = {
-        "resume": {"RUN": "run"},
-        "sample": {"SOURCE": "vae.keras", "out": "grid.png", "num": "4"},
-        "evaluate": {"SOURCE": "model.keras", "data": "pictures", "extractor": "model.keras"},
-        "export": {"SOURCE": "vae.keras", "DIR": "served"},
-    }
-    for words, arguments in valid.items():
-        found.append(command(words, options_of(parsers[words]), **arguments))
-    conditional = {"SOURCE": "cvae.keras", "out": "grid.png", "labels": "a,b"}
-    found.append(command("sample", options_of(parsers["sample"]), **conditional))
-    writing = {"SOURCE": "lstm.keras", "prompt": "The", "max_tokens": "5"}
-    found.append(command("sample", options_of(parsers["sample"]), **writing))
-    found.append(command("list", [], WHAT="models"))
-    return found
+        data = {"data": "pictures", "test_fraction": "0.5"}
+        if getattr(kg, what.model).loader == "load_text":
+            data = {"data": "text.txt", "sequence_length": "24"}
+        found.append(command(f"train {recipe}", **data, epochs="1", batch_size="2", out="new", **smoke))
+    return [
+        *found,
+        command("resume", RUN="done"),
+        command("sample", SOURCE="vae.keras", out="grid.png", num="4"),
+        command("sample", SOURCE="cvae.keras", out="grid.png", labels="a,b"),
+        command("sample", SOURCE="lstm.keras", prompt="The", max_tokens="5"),
+        command("evaluate", SOURCE="model.keras", data="pictures", extractor="model.keras"),
+        command("export", SOURCE="vae.keras", DIR="served"),
+        command("list", WHAT="models"),
+    ]
 
 
 @functools.cache

@@ -454,7 +454,7 @@ def test_errors_of_tensorflow_are_one_line(capsys):
         return command
 
     for kind, text, message in (
-        (tf.errors.ResourceExhaustedError, "OOM when allocating\nmore", "Received: OOM when allocating"),
+        (tf.errors.ResourceExhaustedError, "{{node x}} OOM of [9]\nmore", "smaller --num"),
         (tf.errors.OutOfRangeError, "x.data; File too large [Op:SaveV2]", "raise the limit"),
         (tf.errors.PermissionDeniedError, "logs; Permission denied", "choose a place"),
     ):

@@ -49,7 +49,7 @@ def test_mlflow_has_the_run_and_goes_on_with_it(options, tmp_path, monkeypatch):
     right = kept.read_text()
     for content, message in (
         ("{}", "mlflow.json: run_id is missing. Delete it, and MLflow gets a new run"),
-        ('{"run_id": "' + 32 * "0" + '"}', "mlflow.json: MLflow's store .* does not go on with this run"),
+        ('{"run_id": "' + 32 * "0" + '"}', "mlflow.json: MLflow's store .* cannot continue this run"),
     ):
         kept.write_text(content)
         with pytest.raises(ValueError, match=message):

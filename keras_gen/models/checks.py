@@ -77,21 +77,6 @@ def integer(name: str, value: Any, minimum: int) -> int:
     return number
 
 
-def precision(dtype: Any) -> keras.DTypePolicy:
-    """Keras' policy of a floating-point type; None for its global one."""
-    try:
-        policy = keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
-        types = [tf.as_dtype(name) for name in (policy.compute_dtype, policy.variable_dtype)]
-    except Exception:  # whatever Keras raises
-        types = []
-    if not types or not all(kind.is_floating for kind in types):
-        raise ValueError(
-            "dtype must be a floating-point type or policy of Keras', such as 'float32' or "
-            f"'mixed_bfloat16', or None. Received: {received(dtype)}"
-        )
-    return policy
-
-
 def more_than(name: str, value: float, bound: float) -> None:
     """Refuses a number that is not above a bound."""
     if not value > bound:
@@ -368,27 +353,28 @@ def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
-    """Checks the token ids that `fit` was given: arrays to the end, and of a data set the first batch."""
-    if isinstance(inputs, tf.distribute.DistributedDataset):
-        return
-    if isinstance(inputs, tf.data.Dataset):
-        batch = next(iter(inputs.take(1)), None)
-        if batch is None:
-            raise ValueError("The tf.data.Dataset is empty: expected at least one batch.")
-        inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    for name, rows in (("inputs", inputs), ("targets", targets)):
-        expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
-        if not (hasattr(rows, "shape") and hasattr(rows, "dtype")):
-            raise ValueError(f"{expected}. Received: {type(rows).__name__}")
-        rows = np.asarray(rows)
-        if rows.ndim != 2 or not rows.size or not np.issubdtype(rows.dtype, np.integer):
-            raise ValueError(f"{expected}. Received: {rows.dtype} of shape {rows.shape}")
-        if rows.min() < 0 or rows.max() >= vocabulary_size:
-            raise ValueError(
-                f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
-                f"Received: from {rows.min()} to {rows.max()}"
-            )
+    """Refuses token ids, and the token after each, that a model cannot learn from."""
+    inputs, targets = (
+        token_ids(name, rows, vocabulary_size) for name, rows in (("inputs", inputs), ("targets", targets))
+    )
     if inputs.shape != targets.shape:
         raise ValueError(
             f"Each token needs its target: expected one shape. Received: {inputs.shape} and {targets.shape}"
         )
+
+
+def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
+    """Refuses what are no token ids (n, t), one or more; returns them as an array."""
+    expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
+    if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
+        remedy = "Rows of one length are padded with 0, as by .to_tensor()."
+        raise ValueError(f"{expected}. Received: a {type(rows).__name__}. {remedy}")
+    array = arrays.as_array(rows) if hasattr(rows, "dtype") else None  # Keras takes no lists for arrays
+    if array is None or array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
+        raise ValueError(f"{expected}. Received: {arrays.described(rows, array)}")
+    if array.min() < 0 or array.max() >= vocabulary_size:
+        raise ValueError(
+            f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
+            f"Received: from {array.min()} to {array.max()}"
+        )
+    return array
