@@ -36,6 +36,15 @@ Widths = Annotated[
     Sequence[Count], MinLen(1), MaxLen(64), annotated_types.doc("1 to 64 integers, each 1 or more")
 ]
 
+
+def in_utf8(text: str) -> str:
+    text.encode()
+    return text
+
+
+# Of what TensorFlow keeps by its name.
+Name = Annotated[str, pydantic.AfterValidator(in_utf8), annotated_types.doc("a string that UTF-8 can hold")]
+
 Function = TypeVar("Function", bound=Callable)
 
 
