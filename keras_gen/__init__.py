@@ -52,11 +52,14 @@ def refuse_other_backends() -> None:
         where = f"Keras was imported with the backend {backend!r}"
     elif not backend:
         home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        settings = home / "keras.json"
+        if settings.exists() and not settings.is_file():  # of a pipe, Keras would read for ever
+            raise ImportError(f"{settings} must be a file of Keras' settings. Received: something else")
         try:
-            backend = json.loads((home / "keras.json").read_text()).get("backend", "")
+            backend = json.loads(settings.read_text()).get("backend", "")
         except (OSError, ValueError, AttributeError):
             backend = ""
-        where = f"{home / 'keras.json'} says {backend!r}"
+        where = f"{settings} says {backend!r}"
     if backend not in ("", "tensorflow"):
         raise ImportError(
             f"keras_gen runs on Keras' TensorFlow backend, but {where}: set "

@@ -202,6 +202,12 @@ def as_string(value: Any) -> str:
     return str(value)
 
 
+def as_instance(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError("not an instance")
+    return value
+
+
 def as_iterable(value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)):
         raise ValueError("one thing, or pairs of two")
@@ -209,12 +215,6 @@ def as_iterable(value: Any) -> Any:
         iter(value)
     except Exception:  # whatever the value's own method raises
         raise ValueError("not iterable") from None
-    return value
-
-
-def as_instance(kind: Any, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError("not an instance")
     return value
 
 
@@ -241,8 +241,6 @@ def strictly(hint: Any) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
-    if dataclasses.is_dataclass(hint):  # of which pydantic would make one, from a dictionary
-        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
     if origin is Iterable:  # what is in it is only known when it is used up
@@ -250,6 +248,8 @@ def strictly(hint: Any) -> Any:
     if origin in (tuple, list, dict, Sequence):
         of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):  # pydantic would make one of a dict
+        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
     return hint
 
 

@@ -105,14 +105,34 @@ def labels(name: str, value: Any, count: int, num_classes: int | None = None) ->
     return array.astype(np.int64)
 
 
+def array(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of numbers, or of strings.
+
+    Raises:
+        ValueError: It is none, as a list of lists of different lengths, or one of other things.
+    """
+    found = as_array(value)
+    if found is None or found.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{name} must be an array of numbers, such as a NumPy array. "
+            f"Received: {described(value, found)}"
+        )
+    return found
+
+
 def as_array(value: Any) -> Any:
-    """What NumPy makes of a value, or None; bfloat16, which NumPy does not know, becomes float32."""
-    if np.ma.is_masked(value):  # NumPy would take what is behind the mask
-        return None
+    """What NumPy makes of a value, or None, in the byte order of this machine.
+
+    bfloat16, which NumPy does not know, becomes float32.
+    """
     try:
-        array = np.asarray(value)
-        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    except Exception:
+        if np.ma.is_masked(value):  # NumPy would take what is behind the mask
+            return None
+        found = np.asarray(value)
+        if found.dtype.name == "bfloat16":
+            return found.astype(np.float32)
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
+    except Exception:  # as of lists of several lengths, or whatever the value's own methods raise
         return None
 
 

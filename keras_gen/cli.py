@@ -284,8 +284,8 @@ def ended(run_to_its_end: "Callable[[], Path]") -> int:
         print(f"Stopped: {stopped}. Continue with: keras-gen resume {stopped.directory}", file=sys.stderr)
         print(stopped.directory)
         return 0 if stopped.signal is None else 128 + stopped.signal  # as shells have it
-    for samples in (run / "samples").glob("final.*"):
-        print(f"Samples:     {samples}")
+    remedy = f"missing; draw some with: keras-gen sample {run} --out FILE"
+    print(f"Samples:     {next((run / 'samples').glob('final.*'), remedy)}")
     print(f"TensorBoard: tensorboard --logdir {run / 'logs'}")
     print(run)
     return 0
@@ -381,9 +381,8 @@ def sample_text(model: "TextGenerator", arguments: argparse.Namespace, out: Path
             for piece in pieces:
                 print(piece, end="", flush=True)
         else:
-            text = "".join(pieces)
-            with written_whole(out) as draft:
-                draft.write_text(text, encoding="utf-8")
+            with written_whole(out) as draft, draft.open("w", encoding="utf-8") as file:
+                file.writelines(pieces)
             print(out)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         print(f"keras-gen: {message}", file=sys.stderr)

@@ -6,6 +6,7 @@ logs/validation           the numbers in TensorBoard
 """
 
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -18,12 +19,14 @@ from keras_gen.datasets import load_dataset, load_text, loader_options
 from keras_gen.datasets.names import options_used_by
 from keras_gen.files import is_file, printable, read_text, written_whole
 from keras_gen.loading import data_of, load_model
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
 from keras_gen.parsing import did_you_mean
 from keras_gen.presets import find_preset, list_presets
 from keras_gen.presets.loading import load_keras_file
 
+MOST_FEATURES = 2048  # of an extractor, for each image
 EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
 BATCH = 16  # small: a data set with fewer training images than this is refused
 
@@ -71,6 +74,9 @@ def evaluate_source(
     loaded = load_for(model, **options)
     if extractor is not None:
         extractor = find_extractor(extractor)
+    if num is not None and isinstance(model, models.ImageModel):
+        numbers = math.prod(model.image_shape) + MOST_FEATURES
+        refuse_beyond_memory(2 * 4 * num * numbers, f"num={num}", "Measure fewer images.")
     report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
     if run is not None:
         keep(report, *run)

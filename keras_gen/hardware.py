@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_gen.arguments import checked, received
+
 GIB = 2**30
 PCI_DEVICES = Path("/sys/bus/pci/devices")  # Linux
 
@@ -20,6 +22,7 @@ def readable(read: Callable[[], Any]) -> Any:
         return None
 
 
+@checked
 def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
     """Describes this machine.
 
@@ -208,12 +211,25 @@ def gpu_advice(info: dict[str, Any]) -> str | None:
 def hardware_report(info: dict[str, Any] | None = None) -> str:
     """Formats `info` (`hardware_info()` by default) as lines of text.
 
+    Raises:
+        ValueError: `info` is not what `hardware_info` gives.
+
     Example:
 
     >>> "Logical cores" in hardware_report(hardware_info(include_tensorflow=False))
     True
     """
     info = hardware_info() if info is None else info
+    try:
+        return _report(info)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"info must be what hardware_info() gives ({type(error).__name__}: {error}). "
+            f"Received: {received(info)}"
+        ) from None
+
+
+def _report(info: dict[str, Any]) -> str:
     cpu, ram, gpus = info["cpu"], info["ram"], info["gpus"]
     system = [
         ("Operating system", info["system"]),

@@ -12,6 +12,7 @@ import PIL.ImageFont
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
+from keras_gen import arrays
 from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.files import printable, written_whole
 from keras_gen.memory import refuse_beyond_memory
@@ -38,7 +39,7 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
     >>> to_uint8(np.array([[[0.0, 0.5, 1.0]]])).tolist()
     [[[[0], [128], [255]]]]
     """
-    array = as_array("images", images)
+    array = arrays.array("images", images)
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.ndim != 4:
@@ -67,16 +68,6 @@ def in_one_line(name: str) -> str:
     """A name as a picture or a table can show it."""
     line = " ".join(name.encode(errors="backslashreplace").decode().split())
     return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}..."
-
-
-def as_array(name: str, value: Any) -> np.ndarray:
-    """What NumPy makes of a value, or a ValueError."""
-    try:
-        return np.asarray(value)
-    except Exception:  # as of lists of several lengths, or whatever the value's own methods raise
-        raise ValueError(
-            f"{name} must be an array, or lists of equal lengths. Received: {received(value)}"
-        ) from None
 
 
 @checked
@@ -202,7 +193,7 @@ def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -
     Raises:
         ValueError: A picture has another shape or type, or the path is a directory's.
     """
-    array = as_array("pictures", pictures)
+    array = arrays.array("pictures", pictures)
     if array.ndim < 3 or not len(array):
         raise ValueError(
             "pictures must be one or more, each uint8 of shape (height, width, 3). "
@@ -223,7 +214,7 @@ def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -
 
 def as_image(name: str, picture: Any) -> PIL.Image.Image:
     """Pillow's image of an array that can be shown."""
-    array = as_array(name, picture)
+    array = arrays.array(name, picture)
     if (
         array.dtype != np.uint8
         or array.ndim not in (2, 3)

@@ -13,9 +13,7 @@ from keras_gen.arguments import (
     NonNegative,
     Positive,
     Probability,
-    check,
     checked,
-    received,
 )
 
 
@@ -115,42 +113,6 @@ class Adam(keras.optimizers.Adam):
 
 
 @checked
-def as_optimizer(name: str, value: Any) -> keras.optimizers.Optimizer:
-    """An optimizer from what `compile` was given: itself, or one by its name.
-
-    Args:
-        name: What errors call it.
-        value: Anything.
-
-    Raises:
-        ValueError: It is no optimizer, or its learning rate is negative or not finite.
-
-    Example:
-
-    >>> as_optimizer("optimizer", "adam").name
-    'adam'
-    """
-    found = value
-    if isinstance(value, str):
-        try:
-            found = keras.optimizers.get(value)
-        except ValueError:
-            found = None
-    if not isinstance(found, keras.optimizers.Optimizer):
-        raise ValueError(
-            f"{name} must be a Keras optimizer, or the name of one. Received: {received(value)}"
-        )
-    check(f"{name}.learning_rate", found.learning_rate, NonNegative)
-    return found
-
-
-def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that loss scaling wraps, or the optimizer itself."""
-    wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return optimizer.inner_optimizer if wrapped else optimizer
-
-
-@checked
 def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Another optimizer with the same settings."""
     return type(optimizer).from_config(optimizer.get_config())
@@ -159,4 +121,7 @@ def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer
 @checked
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer's learning rate changes by a schedule."""
-    return isinstance(inner(optimizer).get_config()["learning_rate"], dict)
+    config = optimizer.get_config()
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        config = optimizer.inner_optimizer.get_config()
+    return isinstance(config["learning_rate"], dict)

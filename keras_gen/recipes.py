@@ -199,6 +199,6 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         ValueError: The name is unknown.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"Unknown model: expected one of {', '.join(RECIPES)}. Received: {name!r}")
     return RECIPES[name]

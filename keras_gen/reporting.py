@@ -4,12 +4,14 @@ import contextlib
 import dis
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from keras_gen.parsing import one_line
@@ -37,7 +39,19 @@ REMEDIES = {
 }
 
 # Types of error that keras_gen refuses with what a user gave.
-REFUSALS = (ValueError, TypeError, ImportError, FloatingPointError, MemoryError, OSError)
+REFUSALS = (ValueError, ImportError, FloatingPointError, MemoryError, OSError)
+
+LESS_MEMORY = "ask for less at once (a smaller --num, --batch-size or model)"
+
+# Types of error that Python raises in a pipeline where a file is not what it was.
+UNREADABLE = (
+    "FileNotFoundError",
+    "IsADirectoryError",
+    "OSError",
+    "PIL.UnidentifiedImageError",
+    "PermissionError",
+)
+PACKAGE = Path(__file__).parent
 
 # Kinds of TensorFlow's errors that come from the machine; the others are bugs.
 OF_THE_MACHINE = (
@@ -49,7 +63,6 @@ OF_THE_MACHINE = (
     "FailedPreconditionError",
     "NotFoundError",
     "PermissionDeniedError",
-    "ResourceExhaustedError",
     "UnavailableError",
     "UnknownError",
 )
@@ -134,10 +147,7 @@ def explanation(error: BaseException) -> str | None:
     if raised_here(error):
         return str(error)
     if isinstance(error, MemoryError):
-        return (
-            "there is not enough memory: ask for less at once (a smaller --num, --batch-size or model). "
-            f"Received: {error or 'MemoryError'}"
-        )
+        return f"there is not enough memory: {LESS_MEMORY}. Received: {error or 'MemoryError'}"
     if isinstance(error, UnicodeEncodeError) and error.encoding == getattr(sys.stdout, "encoding", None):
         return (
             f"standard output is {error.encoding}, which has no {error.object[error.start]!r}: set "
@@ -151,15 +161,30 @@ def explanation(error: BaseException) -> str | None:
 
 
 def of_tensorflow(error: BaseException) -> str | None:
-    """An error of TensorFlow that comes from the machine."""
+    """An error of TensorFlow that comes from the machine, or from reading data in a pipeline."""
     said = str(error)
-    first, *_ = said.strip().splitlines() or [""]
+    if "Traceback (most recent call last)" in said:
+        return of_pipeline(said)
+    first, *_ = re.sub(r"^{{.*?}} ", "", said.strip()).splitlines() or [""]
     for number, remedy in REMEDIES.items():
         if os.strerror(number) in said:
             return f"TensorFlow: {os.strerror(number)}: {remedy}. Received: {first}"
+    if type(error).__name__ == "ResourceExhaustedError":
+        return f"TensorFlow has too little memory: {LESS_MEMORY}. Received: {first}"
     if type(error).__name__ not in OF_THE_MACHINE:
         return None
-    return f"TensorFlow could not go on, for want of memory, disk space or a file. Received: {first}"
+    return f"TensorFlow could not go on: check the files, the disk and the devices. Received: {first}"
+
+
+def of_pipeline(said: str) -> str | None:
+    """An error of Python's that TensorFlow tells with its traceback: see `explanation`."""
+    *_, (file, code) = [("", ""), *re.findall(r'File "(.+)", line \d+, in .*\n +(.+)', said)]
+    *_, (kind, message) = [("", ""), *re.findall(r"^([\w.]+): (.*)$", said, re.MULTILINE)]
+    if Path(file).is_relative_to(PACKAGE) and code.startswith("raise "):
+        return message
+    if kind in UNREADABLE:
+        return f"a file of the data cannot be read: was it changed or deleted? Received: {message}"
+    return None
 
 
 def of_system(error: OSError) -> str:

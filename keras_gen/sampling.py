@@ -39,16 +39,15 @@ def write_images(
     numbers = None if labels is None else np.array(label_numbers(model, labels))
     if num is None:
         num = NUM_IMAGES if numbers is None else len(numbers)
+    if numbers is not None and num % len(numbers):
+        raise ValueError(
+            "--num must be a multiple of the number of labels, which are repeated in order, or be left "
+            f"out. Received: {num} and {len(numbers)} labels"
+        )
+    remedy = "Draw fewer at a time, with other seeds."
+    refuse_beyond_memory(memory_needed(model, out.suffix, num), f"--num {num}", remedy)
     if numbers is not None:
-        if num % len(numbers):
-            raise ValueError(
-                "--num must be a multiple of the number of labels, which are repeated in order, or be left "
-                f"out. Received: {num} and {len(numbers)} labels"
-            )
         numbers = np.resize(numbers, num)
-    refuse_beyond_memory(
-        memory_needed(model, out.suffix, num), f"--num {num}", "Draw fewer at a time, with other seeds."
-    )
     if out.suffix == ".gif":
         frames = walk(model, num, seed, numbers)
         pictures = [images.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
@@ -130,6 +129,10 @@ def texts(
         seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`.
         **options: `max_tokens`, `temperature`, `top_k`, `top_p`.
     """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"--prompt must be UTF-8 text. Received: {received(prompt)}") from None
     num = 1 if num is None else num
     if seed + num - 1 > LARGEST:
         raise ValueError(

@@ -73,9 +73,9 @@ import keras_gen as kg
 from keras_gen import training
 from keras_gen.recipes import RECIPES
 
-SECONDS = 20  # that one input may take
+SECONDS = 60  # that one input may take, where other tests run beside it
 MEGABYTES = 1000  # by which it may make the process grow
-FEW, MANY = 12, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
+FEW, MANY = 7, 60  # inputs of a call that hypothesis draws in the fast and in the slow suite
 LONGEST_MESSAGE = 1000
 # A large number of these is not wrong, and takes as long as it takes.
 TAKE_LONG = (
@@ -115,17 +115,16 @@ class TooLong(BaseException):
 
 
 @contextlib.contextmanager
-def limits() -> Iterator[None]:
+def limits(seconds: int) -> Iterator[None]:
     """Ends what takes too long or too much memory."""
 
     def ring(*_: Any) -> None:
         raise TooLong
 
     old = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    faulthandler.dump_traceback_later(
-        3 * SECONDS, exit=True
-    )  # what hangs outside of Python hears no signal
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # What hangs outside of Python hears no signal.
+    faulthandler.dump_traceback_later(3 * seconds, exit=True)
     space = resource.getrlimit(resource.RLIMIT_AS)
     most = psutil.Process().memory_info().vms + 4 * MEGABYTES * 10**6
     resource.setrlimit(resource.RLIMIT_AS, (most, space[1]))
@@ -198,7 +197,7 @@ def attempt(call: Call, changed: Mapping[str, str]) -> Outcome:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                with limits():
+                with limits(SECONDS if changed else 5 * SECONDS):  # the first call compiles
                     result = function(**arguments)
                     if isinstance(result, types.GeneratorType):
                         result = list(itertools.islice(result, 8))

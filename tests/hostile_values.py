@@ -156,7 +156,20 @@ class Kind:
             return self
         return dataclasses.replace(self, fits=lambda value, model: value is None or self.fits(value, model))
 
+    def union(self, other: "Kind") -> "Kind":
+        """What is of this kind, or of the other."""
+        if self.name == other.name:
+            return self
+        return Kind(
+            f"{self.name} or {other.name}",
+            lambda value, model: self.fits(value, model) or other.fits(value, model),
+            (*self.extremes, *other.extremes),
+            self.drawn | other.drawn,
+        )
+
     def expressions(self) -> tuple[str, ...]:
+        if self.name == "option":  # which is text, as a shell hands it over
+            return self.extremes
         return tuple(dict.fromkeys((*ANYTHING, *self.extremes)))
 
 
@@ -1032,7 +1045,9 @@ KINDS = {
         ),
         Kind(
             "vocabulary",
-            lambda value, model: sequence_of(is_one_text)(value) and len(value) > 1,
+            lambda value, model: (
+                sequence_of(is_one_text)(list(value) if is_text(value) else value) and len(value) > 1
+            ),
             (
                 "'ab'",
                 "['a', 'a']",
@@ -1070,7 +1085,7 @@ def choice(allowed: Sequence[Any]) -> Kind:
     )
 
     def fits(value: Any, model: Any = None) -> bool:
-        return isinstance(value, (str, bool, int, type(None))) and value in allowed
+        return isinstance(value, (str, bool, int, float, type(None))) and value in allowed
 
     return Kind("choice", fits, extremes, drawn_scalars)
 
@@ -1286,6 +1301,11 @@ KINDS["tensor"] = Kind(
     ),
     FEATURES,
     drawn_arrays((32, 3)),
+)
+KINDS["strings"] = dataclasses.replace(  # in TensorFlow's graph, too
+    KINDS["prompts"],
+    name="strings",
+    fits=lambda value, model: are_texts(value) or np.asarray(value).dtype.kind in "OS" or not len(value),
 )
 KINDS["option"] = Kind(
     "option",

@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shlex
 import types
 import typing
@@ -40,7 +41,6 @@ from hostile_values import (
 import keras_gen as kg
 from keras_gen import cli, training
 from keras_gen.recipes import RECIPES
-from keras_gen.train_options import train_parser
 
 # === Models at their smoke size ===
 
@@ -188,49 +188,73 @@ KIND_BY_NAME = {
 }
 
 
+UNKNOWN: list[str] = []  # arguments of which nothing says what they take; a test finds none
+
+
 # Of those annotated as `Any`.
-MAY_BE_NONE = ("validation_data", "callbacks", "sample_weight", "class_weight", "dtype", "extractor")
+MAY_BE_NONE = (
+    "validation_data",
+    "callbacks",
+    "sample_weight",
+    "class_weight",
+    "dtype",
+    "extractor",
+    "optimizer",
+    "discriminator_optimizer",
+    "generator_optimizer",
+)
 
 
-def kind_of(name: str, annotation: Any, by_name: Mapping[str, str] = types.MappingProxyType({})) -> Kind:
-    """The kind of a parameter, from its name, or else from its annotation."""
-    optional = type(None) in typing.get_args(annotation)
-    known = {**KIND_BY_NAME, **by_name}
-    if name in known:
-        kind = KINDS[known[name]]
-        return kind.optional() if optional or name in MAY_BE_NONE else kind
-    kind = kind_of_annotation(annotation)
-    if kind is None:
-        raise KeyError(
-            f"{name}: {annotation} says nothing of the values that this argument takes: add its name to "
-            "KIND_BY_NAME in tests/bad_input.py."
-        )
-    return kind.optional() if optional else kind
+def kinds_of(
+    call: str, annotations: Mapping[str, Any], by_name: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, Kind]:
+    """The kinds of some parameters, each from its name, or else from its annotation."""
+    kinds = {}
+    for name, annotation in annotations.items():
+        known = {**KIND_BY_NAME, **by_name}
+        kind = KINDS[known[name]] if name in known else kind_of_annotation(annotation)
+        if kind is None:
+            UNKNOWN.append(
+                f"{call}: the annotation of {name}, {annotation}, does not say what it takes: add its "
+                "name to KIND_BY_NAME in public_calls.py, or its method to HOOKS if it is not for users."
+            )
+            continue
+        optional = type(None) in typing.get_args(annotation) or name in MAY_BE_NONE
+        kinds[name] = kind.optional() if optional else kind
+    return kinds
 
 
 def kind_of_annotation(annotation: Any) -> Kind | None:
-    if annotation in (None, type(None)):
-        return KINDS["nothing"]
-    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return kind_of_annotation(inside[0])
+    annotation = without_range(annotation)
+    origin, inside = typing.get_origin(annotation), [*map(without_range, typing.get_args(annotation))]
     if origin in (typing.Union, types.UnionType):
-        some = [part for part in inside if part is not type(None)]
-        if any(part is os.PathLike for part in some):
-            return KINDS["path"]
-        if some == [bool, Literal["auto"]]:
-            return choice((True, False, "auto"))
-        return kind_of_annotation(some[0]) if len(some) == 1 else None
+        return kind_of_union([part for part in inside if part is not type(None)])
     if origin is Literal:
         return choice(inside)
-    plain = {int: "integer", float: "number", str: "text", bool: "flag", os.PathLike: "path", Path: "path"}
-    if annotation in plain:
-        return KINDS[plain[annotation]]
+    if origin is Callable:
+        return KINDS["function"]
     sequences = {int: "integers", str: "texts", float: "sequence of numbers"}
-    if origin is not None and inside and inside[0] in sequences:
+    if inside and inside[0] in sequences:
         return KINDS[sequences[inside[0]]]
+    plain = {int: "integer", float: "number", str: "text", bool: "flag", os.PathLike: "path", Path: "path"}
+    name = plain.get(annotation, "nothing" if annotation in (None, type(None)) else "")
+    return KINDS.get(name)
+
+
+def kind_of_union(parts: list[Any]) -> Kind | None:
+    """The kind of a path, or of what is one of several kinds."""
+    if os.PathLike in parts:
+        return KINDS["path"]
+    kinds = [kind_of_annotation(part) for part in parts]
+    known = [kind for kind in kinds if kind is not None]
+    if not known or len(known) < len(kinds):
+        return None
+    return functools.reduce(Kind.union, known)
+
+
+def without_range(annotation: Any) -> Any:
     return (
-        KINDS["function"] if origin is Callable or getattr(origin, "__name__", "") == "Callable" else None
+        typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
     )
 
 
@@ -262,11 +286,8 @@ def annotations_of(function: Any) -> dict[str, Any]:
 # Methods for those who write a model, which get what `fit` or another method has checked.
 HOOKS = (
     "arguments_from",
-    "build_backbone",
     "call",
     "card_facts",
-    "check_data",
-    "checked_labels",
     "compile_from_config",
     "count_params",
     "default_optimizer",
@@ -275,13 +296,10 @@ HOOKS = (
     "from_config",
     "from_preset",
     "generation_spec",
-    "get_compile_config",
-    "get_config",
     "image_spec",
     "in_chunks",
     "kl_weight",
     "label_spec",
-    "load_own_variables",
     "logs",
     "losses_of_networks",
     "non_finite_losses",
@@ -290,27 +308,24 @@ HOOKS = (
     "predict_step",
     "prepare",
     "probe",
-    "refuse_weights",
-    "save_own_variables",
     "signatures",
     "test_step",
-    "to_images",
-    "to_numbers",
-    "to_one_hot",
-    "to_pixels",
     "train_step",
     "unpack",
     "update_metrics",
     "updates_per_step",
     "weight_shapes",
 )
+PREFIXES_OF_HOOKS = ("build_", "check", "get_", "load_own", "refuse", "save_own", "to_")
 
 
 def verbs_of(model: type) -> list[str]:
     """The public methods that take what a user has: neither tensors, nor what Keras alone hands over."""
-    found = ["predict"]
+    found = []
     for name, function in inspect.getmembers(model, callable):
-        if name.startswith("_") or name in HOOKS or not function.__module__.startswith("keras_gen"):
+        if name.startswith(("_", *PREFIXES_OF_HOOKS)) or name in HOOKS:
+            continue
+        if not getattr(function, "__module__", "").startswith("keras_gen"):
             continue
         annotations = [
             parameter.annotation for parameter in inspect.signature(function).parameters.values()
@@ -320,16 +335,10 @@ def verbs_of(model: type) -> list[str]:
     return found
 
 
-def calls_of_recipe(recipe: str) -> list[Call]:
-    """Its constructor, and every verb."""
-    model_class = getattr(kg, RECIPES[recipe].model)
-    return [constructor(recipe), *[verb(recipe, name) for name in verbs_of(model_class)]]
-
-
 def constructor(recipe: str) -> Call:
     model_class = getattr(kg, RECIPES[recipe].model)
     parameters = {**annotations_of(model_class), "name": str | None, "dtype": Any}
-    kinds = {name: kind_of(name, annotation) for name, annotation in parameters.items()}
+    kinds = kinds_of(recipe, parameters)
     return Call(f"{recipe}: constructor", "build", {"recipe": repr(recipe)}, kinds, recipe, right_model)
 
 
@@ -339,14 +348,13 @@ def verb(recipe: str, name: str) -> Call:
     annotations = annotations_of(getattr(model, name))
     if name in ("fit", "evaluate", "predict"):
         by_name, valid = kinds_of_data(recipe, name)
-        if name == "predict":  # Keras' own, which has no annotations
-            annotations |= {"batch_size": int | None, "steps": int | None}
     else:
         by_name = {"labels": "labels to generate"} if name == "generate" else {}
+        by_name |= {"loss": "nothing"} if name == "compile" else {}
         valid = {each: VALID[each] for each in annotations if each in VALID}
         if not is_conditional(recipe):
             valid.pop("labels", None)
-    kinds = {each: kind_of(each, annotation, by_name) for each, annotation in annotations.items()}
+    kinds = kinds_of(f"{recipe}: {name}", annotations, by_name)
     owner = "build" if name == "compile" else "sample"  # the others do not change it for good
     right = RIGHT.get(name, right_numbers)
     return Call(f"{recipe}: {name}", f"{owner}({recipe!r}).{name}", valid, kinds, recipe, right)
@@ -521,18 +529,10 @@ RIGHT = {
 
 def callback(name: str, recipe: str = "vae", **arguments: str) -> Call:
     """A callback with valid arguments, and one epoch of training with it."""
-    found = getattr(kg.callbacks, name)
-    parameters = annotations_of(found)
-    by_name = {"x": "images", "labels": "any labels", "prompts": "texts"}
-    of_base = ("name", "folder")  # which a subclass sets
-    kinds = {
-        key: kind_of(key, annotation, by_name)
-        for key, annotation in parameters.items()
-        if key not in of_base
-    }
-    for key in ("image_dir", "text_dir"):
-        if key in kinds:
-            kinds[key] = KINDS["path"].optional()
+    annotations = annotations_of(getattr(kg.callbacks, name))
+    of_base = ("name", "folder")  # arguments which a subclass sets
+    annotations = {each: annotation for each, annotation in annotations.items() if each not in of_base}
+    kinds = kinds_of(name, annotations, {"x": "images", "labels": "any labels", "prompts": "texts"})
     return Call(f"callbacks.{name}", f"kg.callbacks.{name}", arguments, kinds, recipe, right_callback)
 
 
@@ -557,7 +557,7 @@ def plain(
         for name, annotation in annotations_of(function).items()
         if name in kinds or not (annotation is inspect.Parameter.empty or "tensorflow" in str(annotation))
     }
-    found = {name: kind_of(name, annotation, kinds) for name, annotation in parameters.items()}
+    found = kinds_of(code, parameters, kinds)
     return Call(code.removeprefix("kg."), code, arguments, found, None, right)
 
 
@@ -595,7 +595,7 @@ def other_calls() -> list[Call]:
         plain("kg.hardware_report", {"info": "dictionary"}),
         callback("ConfusionMatrix", "mlp_classifier", log_dir="'logs'", x="images", labels="labels"),
         callback("SampleGrid", log_dir="'logs'", num_samples="4", samples_per_class="2"),
-        callback("ReconstructionGrid", log_dir="'logs'", x="images"),
+        callback("ReconstructionGrid", "cvae", log_dir="'logs'", x="images", labels="labels"),
         callback("LatentProjector", log_dir="'logs'", x="images", labels="labels"),
         callback("TrainingCurves", log_dir="'logs'"),
         callback("HardwareMonitor", log_dir="'logs'"),
@@ -610,7 +610,13 @@ def other_calls() -> list[Call]:
         ),
         callback("TimeBudget", minutes="1"),
         callback("ProgressBar", steps="2", steps_per_epoch="2", units_per_step="2"),
-        callback("Evaluation", data="kg.load_dataset()", num="100", metrics="('recall',)"),
+        callback(
+            "Evaluation",
+            data="kg.load_dataset('pictures', batch_size=2, test_fraction=0.7)",
+            num="8",
+            metrics="('recall',)",
+            extractor="sample('mlp_classifier')",
+        ),
         plain("kg.metrics.frechet_distance", **feature_sets),
         plain(
             "kg.metrics.gaussian_frechet_distance",
@@ -713,9 +719,9 @@ def other_calls() -> list[Call]:
         plain("kg.tokenizers.WordTokenizer", vocabulary="['a', 'b']"),
         plain("kg.tokenizers.CharacterTokenizer.adapted", {"texts": "many texts"}, texts="['banana']"),
         plain("kg.tokenizers.WordTokenizer.adapted", {"texts": "many texts"}, texts="['a b c']"),
-        plain("tokenizer.encode", texts="['The']"),
+        plain("tokenizer.encode", {"texts": "strings"}, texts="['The']"),
         plain("tokenizer.decode", token_ids="tokens"),
-        plain("tokenizer.unknown", texts="['The']"),
+        plain("tokenizer.unknown", {"texts": "strings"}, texts="['The']"),
         plain("training.resume", {"directory": "source"}, directory="'done'"),
         *[
             plain(
@@ -759,7 +765,9 @@ class Command(Call):
     """A command with valid options; `code` is the command's words."""
 
     def repeat(self, changed: Mapping[str, str]) -> str:
-        return " ".join(["keras-gen", *map(shlex.quote, self.words({**self.arguments, **changed}))])
+        return " ".join(
+            ["keras-gen", *map(shlex.quote, self.words({**changed, **self.arguments, **changed}))]
+        )
 
     def words(self, options: Mapping[str, Any]) -> list[str]:
         """`options` are expressions; those in capitals are positional."""
@@ -792,70 +800,57 @@ def right_command(result: Any, given: dict[str, Any]) -> str | None:
     return None
 
 
-def command(words: str, options: list[str], **valid: str) -> Command:
+def command(words: str, **valid: str) -> Command:
     """The `Command` of some words; `valid` has --batch-size as batch_size, and positions in capitals."""
     named = {
         name if name.isupper() else f"--{name.replace('_', '-')}": repr(value)
         for name, value in valid.items()
     }
-    kinds = dict.fromkeys([name for name in named if name.isupper()] + options, KINDS["option"])
+    kinds = dict.fromkeys([*named, *options_of(words)], KINDS["option"])
     return Command(f"command {words}", words, named, kinds, None, right_command)
 
 
-def options_of(parser: Any, but: tuple[str, ...] = ()) -> list[str]:
-    """The options of a parser that take a value."""
-    return [
-        action.option_strings[-1]
-        for action in parser._actions
-        if action.option_strings and action.nargs != 0 and action.option_strings[-1] not in but
-    ]
+def options_of(words: str) -> list[str]:
+    """The options of a command that take a value, as its --help has them, but --mlflow."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        cli.main([*words.split(), "--help"])
+    usage = said.getvalue().split("\n\n")[0]
+    return [option for option in re.findall(r"\[(--[\w-]+) ", usage) if option != "--mlflow"]
 
 
 def commands() -> list[Command]:
-    """`train` of every recipe, with the options that its signatures give; and every other command."""
+    """`train` of every recipe, and every other command that takes something."""
     found = []
     for recipe, what in RECIPES.items():
-        options = options_of(train_parser(recipe)[0], ("--run", "--mlflow"))
         smoke = {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in what.smoke.items()
         }
-        text = getattr(kg, what.model).loader == "load_text"
-        data = (
-            {"data": "text.txt", "sequence_length": "24"}
-            if text
-            else {"data": "pictures", "test_fraction": "0.5"}
-        )
-        found.append(
-            command(f"train {recipe}", options, **data, epochs="1", batch_size="2", out="new", **smoke)
-        )
-    parsers = next(
-        action for action in cli.build_parser()._actions if hasattr(action, "choices") and action.choices
-    ).choices
-    valid = {
-        "resume": {"RUN": "run"},
-        "sample": {"SOURCE": "vae.keras", "out": "grid.png", "num": "4"},
-        "evaluate": {"SOURCE": "model.keras", "data": "pictures", "extractor": "model.keras"},
-        "export": {"SOURCE": "vae.keras", "DIR": "served"},
-    }
-    for words, arguments in valid.items():
-        found.append(command(words, options_of(parsers[words]), **arguments))
-    conditional = {"SOURCE": "cvae.keras", "out": "grid.png", "labels": "a,b"}
-    found.append(command("sample", options_of(parsers["sample"]), **conditional))
-    writing = {"SOURCE": "lstm.keras", "prompt": "The", "max_tokens": "5"}
-    found.append(command("sample", options_of(parsers["sample"]), **writing))
-    found.append(command("list", [], WHAT="models"))
-    return found
+        data = {"data": "pictures", "test_fraction": "0.5"}
+        if getattr(kg, what.model).loader == "load_text":
+            data = {"data": "text.txt", "sequence_length": "24"}
+        found.append(command(f"train {recipe}", **data, epochs="1", batch_size="2", out="new", **smoke))
+    return [
+        *found,
+        command("resume", RUN="done"),
+        command("sample", SOURCE="vae.keras", out="grid.png", num="4"),
+        command("sample", SOURCE="cvae.keras", out="grid.png", labels="a,b"),
+        command("sample", SOURCE="lstm.keras", prompt="The", max_tokens="5"),
+        command("evaluate", SOURCE="model.keras", data="pictures", extractor="model.keras"),
+        command("export", SOURCE="vae.keras", DIR="served"),
+        command("list", WHAT="models"),
+    ]
 
 
 @functools.cache
 def all_calls() -> dict[str, Call]:
     """Every call by its name."""
-    calls: dict[str, Call] = {}
+    found: list[Call] = []
     for recipe in RECIPES:
-        for call in calls_of_recipe(recipe):
-            calls[call.name] = call
-    for call in [*other_calls(), *commands()]:
+        found.append(constructor(recipe))
+        found += [verb(recipe, name) for name in verbs_of(getattr(kg, RECIPES[recipe].model))]
+    calls: dict[str, Call] = {}
+    for call in [*found, *other_calls(), *commands()]:
         name = call.name
         while name in calls:
             name += "'"

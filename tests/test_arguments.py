@@ -1,3 +1,4 @@
+import dataclasses
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,11 @@ from keras_gen.arguments import (
 PATH = str | os.PathLike
 
 
+@dataclasses.dataclass
+class Pair:
+    first: int
+
+
 @pytest.mark.parametrize(
     ("hint", "value", "expected"),
     [
@@ -44,6 +50,7 @@ PATH = str | os.PathLike
         (Sequence[str], ["a"], ["a"]),
         (Sequence[str] | str, "a", "a"),
         (Iterable[str], {"a"}, {"a"}),
+        (Pair | None, Pair(1), Pair(1)),
         (PATH | Iterable[str], "a", "a"),
         (PATH, "\udce9", "\udce9"),
         (Literal["a", "b"], "b", "b"),
@@ -94,6 +101,7 @@ def test_right_values_become_pythons_own(hint, value, expected):
         (Literal["a", "b"], "c", "one of 'a', 'b'. Received: 'c'"),
         (Sequence[str], "abc", "a list or tuple, each a string. Received: 'abc'"),
         (Iterable[str], "abc", "an iterable, each a string. Received: 'abc'"),
+        (Pair, {"first": 1}, "a Pair. Received: {'first': 1}"),
         (Iterable[str], 5, "an iterable, each a string. Received: 5"),
         (Annotated[int, Ge(2)], 1, "an integer, 2 or more. Received: 1"),
         (Callable[[int], int], 3, "a function. Received: 3"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_origin
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import keras_gen as kg
@@ -453,7 +454,7 @@ def test_errors_of_tensorflow_are_one_line(capsys):
         return command
 
     for kind, text, message in (
-        (tf.errors.ResourceExhaustedError, "OOM when allocating\nmore", "Received: OOM when allocating"),
+        (tf.errors.ResourceExhaustedError, "{{node x}} OOM of [9]\nmore", "smaller --num"),
         (tf.errors.OutOfRangeError, "x.data; File too large [Op:SaveV2]", "raise the limit"),
         (tf.errors.PermissionDeniedError, "logs; Permission denied", "choose a place"),
     ):
@@ -462,6 +463,17 @@ def test_errors_of_tensorflow_are_one_line(capsys):
         assert line.startswith("keras-gen: TensorFlow") and message in line
     assert reporting.guarded(fail(tf.errors.InvalidArgumentError, "shapes")) == 1
     assert "please report it" in capsys.readouterr().err
+
+
+def test_a_file_that_goes_while_training_is_named(tmp_path, capsys):
+    for number in range(8):
+        PIL.Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    data = kg.load_dataset(tmp_path, batch_size=2)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert reporting.guarded(lambda: next(iter(data.train)) and None) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keras-gen: ") and ".png" in line and len(line) < 300
 
 
 def test_debug_keeps_the_traceback(monkeypatch):

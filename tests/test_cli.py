@@ -180,6 +180,16 @@ def test_another_backend_gets_one_clear_line():
     )
 
 
+def test_settings_of_keras_that_are_no_file_are_refused(tmp_path):
+    """Keras would wait for whoever writes to a pipe."""
+    os.mkfifo(tmp_path / "keras.json")
+    command = [sys.executable, "-c", "import keras_gen"]
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ") and "must be a file of Keras' settings. Received: " in last
+
+
 def test_public_names_are_what_they_say():
     import keras_gen
     from keras_gen.recipes import RECIPES

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_gen import devices
 from keras_gen.devices import Device
 from keras_gen.layers import LSTM
+from keras_gen.models import CNNClassifier
 
 CPU, CPU_WITH_BFLOAT16 = Device("CPU"), Device("CPU", bfloat16=True)
 TURING, AMPERE, BLACKWELL = (Device("GPU", capability) for capability in ((7, 5), (8, 0), (12, 0)))
@@ -84,11 +85,26 @@ def test_batch_statistics_are_global_where_the_layer_runs_not_where_it_was_built
         (lambda: devices.uses_xla("audio"), "data must be one of 'images', 'text'. Received: 'audio'"),
         (lambda: devices.uses_xla("text", num_replicas=0), "num_replicas must be an integer from 1"),
         (lambda: devices.uses_cudnn("GPU"), "device must be a Device, or None. Received: 'GPU'"),
-        (lambda: devices.resolve_dtype("float31"), "dtype must be 'auto', 'float32', 'mixed_bfloat16'"),
-        (lambda: devices.resolve_dtype("int32"), "dtype must be 'auto', 'float32', 'mixed_bfloat16'"),
     ),
 )
 def test_refuses_arguments_in_one_line(call, message):
     with pytest.raises(ValueError) as refusal:
         call()
     assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+def test_models_refuse_another_order_of_axes(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(
+        ValueError, match=r"set image_data_format to channels_last.* Received: channels_first"
+    ):
+        CNNClassifier((8, 8, 1), 3, widths=(2,), hidden_units=2)
+
+
+@pytest.mark.parametrize("policy", ("float16", "bfloat16", "mixed_float16"))
+def test_any_floating_point_policy_trains(policy):
+    x, y = np.random.default_rng(0).random((8, 8, 8, 1), "float32"), np.arange(8) % 3
+    model = CNNClassifier((8, 8, 1), 3, widths=(2,), hidden_units=2, seed=0, dtype=policy)
+    model.compile()
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    assert model.classify(x).dtype == np.float32

@@ -170,7 +170,10 @@ def test_a_preset(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    ((["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),),
+    (
+        (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
+        (["--data", "nowhere"], "'nowhere' does not exist"),
+    ),
 )
 def test_mistakes_get_one_line(runs, arguments, message, capsys):
     assert cli.main(["evaluate", str(runs / "cvae"), "--extractor", "fashion_mnist", *arguments]) == 1

@@ -107,3 +107,11 @@ def test_an_nvidia_card_without_a_driver_is_found_on_the_pci_bus(tmp_path, monke
     assert hardware.nvidia_on_pci() is False
     (tmp_path / "1" / "class").write_text("0x030200\n")
     assert hardware.nvidia_on_pci() is True
+
+
+@pytest.mark.parametrize("info", ({}, [], "x", 3, {"cpu": None, "ram": 1, "gpus": 2}, {"system": "Linux"}))
+def test_a_report_is_of_hardware_info_alone(info):
+    with pytest.raises(ValueError, match=r"info must be what hardware_info\(\) gives .*Received: "):
+        hardware.hardware_report(info)
+    with pytest.raises(ValueError, match="include_tensorflow must be True or False. Received: 3"):
+        hardware.hardware_info(3)

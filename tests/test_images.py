@@ -38,7 +38,6 @@ FOUR = np.zeros((4, 8, 8, 1))
     ("arguments", "message"),
     (
         ({"images": FOUR[:0]}, r"images must be at least one, .* Received: shape \(0, 8, 8, 1\)"),
-        ({"images": np.zeros((4, 8, 8, 2))}, r"1 or 3 channels. Received: shape \(4, 8, 8, 2\)"),
         (
             {"images": FOUR[0, 0]},
             r"images must be \(n, height, width, channels\).* float64 of shape \(8, 1\)",
@@ -46,7 +45,7 @@ FOUR = np.zeros((4, 8, 8, 1))
         ({"images": FOUR + np.nan}, r"must be in \[0, 1\]. Received: from nan to nan"),
         ({"images": FOUR + 255}, r"must be in \[0, 1\]. Received: from 255.0 to 255.0"),
         ({"images": FOUR.astype(int)}, "must be uint8 .* or floating point .* Received: int64"),
-        ({"images": [[1], [2, 3]]}, "images must be an array, or lists of equal lengths"),
+        ({"images": [[1], [2, 3]]}, "images must be an array of numbers"),
         ({"images": FOUR, "columns": 0}, "columns must be an integer from 1"),
         ({"images": FOUR, "smallest_tile": 10**9}, "4 images enlarged by 125000000, which takes"),
         ({"images": FOUR, "row_names": "ab"}, "row_names must be a list or tuple, each a string"),
@@ -90,8 +89,8 @@ def test_pictures_that_cannot_be_written(tmp_path, picture, message):
     ("pictures", "seconds", "message"),
     (
         ([], 0.1, "pictures must be one or more"),
-        (None, 0.1, "pictures must be one or more.* Received: None"),
-        ([PICTURE, PICTURE[:4]], 0.1, "pictures must be an array, or lists of equal lengths"),
+        (None, 0.1, "pictures must be an array of numbers.* Received: None"),
+        ([PICTURE, PICTURE[:4]], 0.1, "pictures must be an array of numbers"),
         ([PICTURE], float("nan"), "seconds must be a number from 0.01 to 655. Received: nan"),
         ([PICTURE], 10**9, "seconds must be a number from 0.01 to 655"),
     ),

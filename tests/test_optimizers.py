@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.optimizers import Adam, as_optimizer
+from keras_gen.optimizers import Adam
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
 
@@ -97,31 +97,4 @@ def test_refuses_arguments_in_one_line(arguments, message):
 
 @pytest.mark.parametrize("rate", (0, 0.1, np.float32(0.1), tf.constant(0.1), SCHEDULE, lambda: 0.1))
 def test_takes_any_kind_of_learning_rate(rate):
-    found = as_optimizer("optimizer", Adam(rate))
-    assert float(found.learning_rate) == pytest.approx(0.1 * bool(rate))
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    (
-        ("adan", "optimizer must be a Keras optimizer, or the name of one. Received: 'adan'"),
-        (None, "optimizer must be a Keras optimizer, or the name of one. Received: None"),
-        (Adam, "optimizer must be a Keras optimizer, or the name of one. Received: <class"),
-        (
-            keras.optimizers.SGD(-1.0),
-            "optimizer.learning_rate must be a finite number, 0 or more. Received: -1",
-        ),
-        (
-            keras.optimizers.SGD(float("nan")),
-            "optimizer.learning_rate must be a finite number, 0 or more. R",
-        ),
-        (
-            keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(-1.0)),
-            "optimizer.learning_rate must be a",
-        ),
-    ),
-)
-def test_refuses_what_is_no_optimizer(value, message):
-    with pytest.raises(ValueError) as refusal:
-        as_optimizer("optimizer", value)
-    assert str(refusal.value).startswith(message)
+    assert float(Adam(rate).learning_rate) == pytest.approx(0.1 * bool(rate))

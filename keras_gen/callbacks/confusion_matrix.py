@@ -17,6 +17,7 @@ from keras_gen.images import in_one_line
 
 FONT = 14  # points: it can be read where TensorBoard shows the picture at half its size
 CELL = 0.45  # inches
+UNNAMED = 10  # inches, of all cells together
 MOST_NAMED = 100  # classes whose names and numbers are written
 
 
@@ -75,12 +76,12 @@ class ConfusionMatrix(PictureCallback):
         matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         accuracy = np.trace(counts) / len(self.x)
         names = self.class_names or self.model.class_names or range(len(matrix))
-        side = 2.5 + CELL * min(len(matrix), MOST_NAMED)
+        is_named = len(matrix) <= MOST_NAMED
+        side = 2.5 + (CELL * len(matrix) if is_named else UNNAMED)
         figure = matplotlib.figure.Figure((side, side), dpi=100, layout="constrained")
         canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-        is_named = len(matrix) <= MOST_NAMED
         if is_named:
             labels = [in_one_line(str(name)) for name in names]
             style: Any = {"fontsize": FONT, "parse_math": False}

@@ -73,7 +73,7 @@ def load_celeba(
 def find_images(folder: Path) -> list[Path]:
     """The images in the order of their names, wherever the archive put them."""
     for place in IMAGE_FOLDERS:
-        if (folder / place).is_dir() and (found := images_in(folder / place)):
+        if os.path.isdir(folder / place) and (found := images_in(folder / place)):
             return found
     raise ValueError(
         f"{printable(folder)} does not hold CelebA: expected .jpg images in it or in img_align_celeba, "
@@ -83,7 +83,7 @@ def find_images(folder: Path) -> list[Path]:
 
 def find_table(folder: Path, name: str) -> Path | None:
     """The .csv (Kaggle's) or .txt (the authors') of that name."""
-    return next((path for s in (".csv", ".txt") if (path := folder / f"{name}{s}").exists()), None)
+    return next((path for s in (".csv", ".txt") if os.path.exists(path := folder / f"{name}{s}")), None)
 
 
 def read_labels(folder: Path, label: str, files: list[Path]) -> dict[Path, int]:

@@ -3,6 +3,7 @@
 import atexit
 import concurrent.futures
 import contextlib
+import logging
 import os
 import time
 import warnings
@@ -20,6 +21,9 @@ from keras_gen.files import open_file, printable
 
 # Whatever a file is called. Others of Pillow's formats run programs (EPS) or are rarely used.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+# What it logs of a damaged file, an error says.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")

@@ -36,7 +36,7 @@ def load_image_folder(
 ) -> ImageDataset:
     """Builds the data set of a folder: see `load_dataset`."""
     name = printable(folder)
-    has_test_part = all((folder / split).is_dir() for split in ("train", "test"))
+    has_test_part = all(os.path.isdir(folder / split) for split in ("train", "test"))
     if has_test_part:
         refuse_test_fraction(name, test_fraction)
         train_files, classes = list_images(folder / "train")

@@ -5,6 +5,7 @@ import difflib
 import inspect
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,7 @@ CACHED = {  # in Keras' folder of data sets
     "mnist": "mnist.npz",
     "cifar10": "cifar-10-batches-py-target",
 }
+IMAGES, LABELS = ("x_train", "images", "x"), ("y_train", "labels", "y")  # in an archive
 SECONDS = 20  # to wait for a server
 MOST_CLASSES = 1000  # of few images; of more, as many as there are images
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -185,7 +187,7 @@ def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:
         return download(name)
     folder = Path(data_dir)
     for place in (folder, folder / name):
-        if (place / f"{name}.npz").exists():
+        if os.path.exists(place / f"{name}.npz"):
             return read_arrays(place / f"{name}.npz")
         arrays = cifar10_files(place) if name == "cifar10" else idx_files(place)
         if arrays is not None:
@@ -239,7 +241,7 @@ def idx_files(folder: Path) -> Arrays | None:
                     f"{part}-ubyte.gz",
                     f"{part.replace('-idx', '.idx')}-ubyte",
                 )
-                if (path := folder / name).exists()
+                if os.path.exists(path := folder / name)
             ),
             None,
         )
@@ -264,7 +266,7 @@ def cifar10_files(folder: Path) -> Arrays | None:
         for suffix in (".bin", ""):
             paths = [place / f"data_batch_{n}{suffix}" for n in range(1, 6)]
             paths.append(place / f"test_batch{suffix}")
-            if all(path.exists() for path in paths):
+            if all(map(os.path.exists, paths)):
                 *train, test = [formats.read_cifar10_batch(path) for path in paths]
                 images, labels = zip(*train, strict=True)
                 return np.concatenate(images), np.concatenate(labels), *test
@@ -310,12 +312,18 @@ def read_arrays(path: Path) -> Arrays:
 def split_arrays(path: Path, found: dict[str, np.ndarray], test_fraction: float) -> Arrays:
     """Picks the four arrays by their names, and holds out test images where there are none."""
     name = printable(path)
-    x = next((found[key] for key in ("x_train", "images", "x") if key in found), None)
-    y = next((found[key] for key in ("y_train", "labels", "y") if key in found), None)
+    x = next((found[key] for key in IMAGES if key in found), None)
+    y = next((found[key] for key in LABELS if key in found), None)
     if x is None:
         raise ValueError(
             f"{name} has no array of images: expected one named x_train, images or x. "
             f"Received: {printable(', '.join(found)[:200]) or 'no arrays'}"
+        )
+    unknown = sorted(found.keys() - {*IMAGES, *LABELS, "x_test", "y_test", "class_names"})
+    if unknown:
+        warnings.warn(
+            f"{name}: arrays of other names are not used: {printable(', '.join(unknown)[:200])}.",
+            stacklevel=2,
         )
     if "x_test" in found:
         refuse_test_fraction(name, test_fraction)

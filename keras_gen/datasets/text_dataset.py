@@ -3,15 +3,21 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
 
+from keras_gen.arguments import Count, Natural, Seed, checked
 from keras_gen.datasets.image_dataset import ALL, Share
 from keras_gen.datasets.text_sources import Text, find_text, split_documents, split_running_text
 from keras_gen.datasets.token_rows import document_rows, held_out_windows, training_windows, write_token_ids
+from keras_gen.memory import refuse_beyond_memory
 from keras_gen.tokenizers import CharacterTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
+from keras_gen.tokenizers.tokenizer import VocabularySize
+
+BYTES_PER_TOKEN = 32  # of a batch that is being made
 
 # Words that are there but once are unknown in training, too, so that a model learns what unknown ones are.
 TOKENIZERS: dict[str, tuple[type[Tokenizer], dict[str, int]]] = {
@@ -76,16 +82,17 @@ class TextDataset:
         return self.num_train // self.batch_size
 
 
+@checked
 def load_text(
     source: str | os.PathLike | Iterable[str] = "python_docs",
     *,
     tokenizer: Literal["char", "word", "subword"] | Tokenizer = "char",
-    vocabulary_size: int | None = None,
-    sequence_length: int = 128,
+    vocabulary_size: VocabularySize | None = None,
+    sequence_length: Count = 128,
     per_document: bool = False,
-    batch_size: int = 64,
-    seed: int = 0,
-    test_fraction: float = 0.1,
+    batch_size: Count = 64,
+    seed: Seed = 0,
+    test_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
     encoding: str = "utf-8",
 ) -> TextDataset:
     """Loads text to train on and to test with.
@@ -114,9 +121,10 @@ def load_text(
 
     Raises:
         ImportError: Subwords were asked for, and their packages are not installed.
-        ValueError: There is no such source; a file is empty, or not of that encoding (the message says
-            where); a .json has another shape; the text is shorter than a window, has fewer than two
-            different pieces, or fewer rows than a batch.
+        ValueError: An argument is of another type or out of range; there is no such source; a file is
+            empty, may not be read, or is not of that encoding (the message says where); a .json has another
+            shape; the text is shorter than a window, has fewer than two different pieces, or fewer rows
+            than a batch; or a batch would not fit into memory.
 
     Example:
 
@@ -126,11 +134,11 @@ def load_text(
     >>> print(data.tokenizer.decode(inputs)[0].numpy().decode(), "->", targets.shape)
     to be or -> (4, 8)
     """
-    for name, value in (("sequence_length", sequence_length), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more. Received: {value}")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be between 0 and 1. Received: {test_fraction}")
+    refuse_beyond_memory(
+        BYTES_PER_TOKEN * batch_size * (sequence_length + 1),
+        f"batch_size={batch_size} and sequence_length={sequence_length}",
+        "Choose smaller ones.",
+    )
     name, text, num_incomplete = find_text(source, encoding)
     split = split_documents if per_document else split_running_text
     train_text, test_text = split(name, text, test_fraction)
@@ -153,7 +161,11 @@ def load_text(
             "or sequence_length."
         )
 
-    def train_from(step: int, share: Share = ALL) -> tf.data.Dataset:
+    @checked
+    def train_from(step: Natural, share: Share = ALL) -> tf.data.Dataset:
+        steps = len(train_rows) // batch_size
+        if step > steps:
+            raise ValueError(f"step must be at most the {steps} of an epoch. Received: {step}")
         return train_rows.shuffled(batch_size, seed, step, share)
 
     return TextDataset(
@@ -175,8 +187,6 @@ def load_text(
 
 def make_tokenizer(kind: str, vocabulary_size: int | None, name: str, text: Text) -> Tokenizer:
     """A tokenizer for a text, by its name."""
-    if kind not in TOKENIZERS:
-        raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: {kind!r}")
     made_by, options = TOKENIZERS[kind]
     if vocabulary_size is not None:
         options = {**options, "vocabulary_size": vocabulary_size}

@@ -1,16 +1,32 @@
 """Where text comes from: files, folders, recipes, Python's reference; in pieces, as often as asked."""
 
 import codecs
+import contextlib
 import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_gen.arguments import received
+from keras_gen.files import open_file, printable
+from keras_gen.memory import refuse_beyond_memory
+from keras_gen.tokenizers.tokenizer import each_encodable, encodable
+
 BLOCK = 1 << 20  # bytes of a file that are read at once
 LONGEST = 4 * BLOCK  # characters without a line's end, after which text is cut all the same
+BYTES_PER_JSON = 8  # of memory, for each in a file
+BYTES_PER_STRING = 64  # beside its characters
+# What files of other encodings begin with; UTF-32's is longer, and begins as UTF-16's does.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 # Where a block of text may be cut, so that no word and no run of spaces is cut in two.
 LINE_END = re.compile(r"\n(?=\S)")
 
@@ -28,25 +44,50 @@ def find_text(source: Any, encoding: str) -> tuple[str, Text, int]:
     Raises:
         ValueError: There is no such source, it is empty, or of another format or encoding.
     """
+    decoder_of(encoding)  # refuses one that is unknown, where there is no file to read, too
     if isinstance(source, str) and source == "python_docs":
         return source, in_memory(python_docs()), 0
     if not isinstance(source, (str, os.PathLike)):
         return "texts", in_memory(strings(source)), 0
     path = Path(source)
-    if path.is_dir():
-        paths = sorted(path.rglob("*.txt"))
-        if not paths:
-            raise ValueError(f"{path} holds no .txt file.")
-        return str(path), in_files(paths, encoding), 0
-    if not path.exists():
+    expected = "a .txt or .json file, a folder of .txt files, or 'python_docs'"
+    if not os.fspath(source):  # which would be the current folder
+        raise ValueError(f"Expected {expected}. Received: {source!r}")
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
         raise ValueError(
-            f"{path} does not exist: expected a .txt or .json file, a folder of .txt files, or "
-            "'python_docs'."
-        )
+            f"Expected {expected}. Received: {printable(path)}, which does not exist"
+        ) from None
+    except (OSError, ValueError) as error:  # the latter of names that no file can have
+        raise unreadable(path, error) from None
+    if is_folder:
+        paths = text_files(path)
+        if not paths:
+            raise ValueError(
+                f"Expected a folder of .txt files. Received: {printable(path)}, which holds none"
+            )
+        return printable(path), in_files(paths, encoding), 0
     if path.suffix == ".json":
         texts, left_out = recipes(path, encoding)
-        return str(path), in_memory(texts), left_out
-    return str(path), in_files([path], encoding), 0
+        return printable(path), in_memory(texts), left_out
+    return printable(path), in_files([path], encoding), 0
+
+
+def unreadable(path: str | os.PathLike, error: Exception) -> ValueError:
+    """What to raise where the system refuses to read a file or a folder."""
+    reason = getattr(error, "strerror", None) or error
+    return ValueError(f"{received(printable(path))} must be readable. Received: {reason}")
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The .txt files in a folder and in those in it, in order."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(error.filename, error)
+
+    files = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in files if path.name.endswith(".txt"))
 
 
 def in_memory(texts: list[str]) -> Text:
@@ -67,38 +108,68 @@ def python_docs() -> list[str]:
 
 
 def strings(texts: Iterable[Any]) -> list[str]:
-    texts = list(texts)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"Texts must be strings. Received: {type(text).__name__} at position {number}")
-    return texts
+    """Texts as a list; of what might never end, only as many as fit into memory."""
+    if hasattr(texts, "__len__"):
+        return list(encodable("texts", texts))
+    found: list[str] = []
+    num_bytes = 0
+    for text in each_encodable("texts", texts):
+        found.append(text)
+        num_bytes += len(text) + BYTES_PER_STRING
+        if len(found) % 2**16 == 0:
+            refuse_beyond_memory(num_bytes, f"{len(found):,} texts or more", "Pass files, or fewer texts.")
+    return found
+
+
+def decoder_of(encoding: str) -> io.IncrementalNewlineDecoder:
+    """What decodes an encoding block by block, with line ends as `\\n`."""
+    try:
+        with contextlib.suppress(UnicodeError):  # of an encoding whose characters are longer
+            b"a".decode(encoding)  # refuses what is not of text, such as base64
+        return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    except (LookupError, ValueError):  # the latter of a name with a NUL
+        raise ValueError(
+            f"encoding must be one that Python knows, such as 'utf-8'. Received: {received(encoding)}"
+        ) from None
 
 
 def read_text(path: Path, encoding: str) -> Iterator[str]:
     """A file's text in pieces of about a megabyte, cut where a line ends.
 
     Raises:
-        ValueError: The bytes are not text of that encoding (the message says where), or it is unknown.
+        ValueError: It is not a file, may not be read, or its bytes are not text of that encoding (the
+            message says where); or the encoding is unknown.
     """
-    try:
-        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    except LookupError:
-        raise ValueError(
-            f"encoding must be one that Python knows, such as 'utf-8'. Received: {encoding!r}"
-        ) from None
+    decoder = decoder_of(encoding)
     waiting = ""
     position = 0  # of the block in the file
-    with path.open("rb") as file:
+    try:
+        file = open_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    with file:
         while True:
-            block = file.read(BLOCK)
+            try:
+                block = file.read(BLOCK)
+            except OSError as error:
+                raise unreadable(path, error) from None
+            if not position:
+                marked = (name for mark, name in MARKS.items() if block.startswith(mark))
+                remedy = f"Pass the file's own encoding, such as encoding={next(marked, 'latin-1')!r}."
             undecoded = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:
+                place = position - undecoded + getattr(error, "start", 0)
                 raise ValueError(
-                    f"{path} is not {encoding} at byte {position - undecoded + error.start:,} "
-                    f"({error.reason}). Pass the file's own encoding, such as encoding='latin-1'."
+                    f"{printable(path)} must be {encoding} text. "
+                    f"Received: {getattr(error, 'reason', error)} at byte {place:,}. {remedy}"
                 ) from None
+            if "\0" in text:
+                raise ValueError(
+                    f"{printable(path)} must be {encoding} text. Received: NUL characters. "
+                    "Pass the file's own encoding, such as encoding='utf-16', or a file of text."
+                )
             waiting += text if position else text.removeprefix("\ufeff")  # some editors' first character
             position += len(block)
             if not block:
@@ -116,21 +187,31 @@ def read_text(path: Path, encoding: str) -> Iterator[str]:
 def recipes(path: Path, encoding: str) -> tuple[list[str], int]:
     """The recipes of a .json in Epicurious' format, and how many had no title or no directions."""
     shape = "a list of recipes, each with a title and a list of directions"
+    name, size = printable(path), path.stat().st_size
+    refuse_beyond_memory(BYTES_PER_JSON * size, f"{name} of {size:,} bytes", "Pass a part of it.")
+    content = "".join(read_text(path, encoding))
     try:
-        found = json.loads("".join(read_text(path, encoding)))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: expected {shape}. Received: {error}") from None
+        found = json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{name}: expected {shape}. Received: JSON that is nested too deeply") from None
+    except ValueError as error:  # also of a number with thousands of digits
+        raise ValueError(f"{name} is not JSON: expected {shape}. Received: {error}") from None
     if not isinstance(found, list) or not all(isinstance(recipe, dict) for recipe in found):
-        raise ValueError(f"{path}: expected {shape}. Received: {type(found).__name__}")
-    texts = []
-    for recipe in found:
-        title, directions = recipe.get("title"), recipe.get("directions")
-        if isinstance(title, str) and title.strip() and isinstance(directions, list) and directions:
-            texts.append("\n".join([title.strip(), *map(str, directions)]))
+        raise ValueError(f"{name}: expected {shape}. Received: {received(found)}")
+    texts = [text for text in map(recipe_text, found) if text]
     if not texts:
         keys = sorted({key for recipe in found for key in recipe})
-        raise ValueError(f"{path}: expected {shape}. Received: {len(found)} objects with {keys}")
-    return texts, len(found) - len(texts)
+        raise ValueError(f"{name}: expected {shape}. Received: {len(found)} objects with {received(keys)}")
+    return list(encodable(f"{name}: texts", texts)), len(found) - len(texts)
+
+
+def recipe_text(recipe: dict[str, Any]) -> str:
+    """Title and directions, a line each; nothing where one of them is missing or is not text."""
+    title, directions = recipe.get("title"), recipe.get("directions")
+    if not isinstance(title, str) or not isinstance(directions, list) or not directions:
+        return ""
+    are_text = all(isinstance(line, str) for line in directions)
+    return "\n".join([title.strip(), *directions]) if title.strip() and are_text else ""
 
 
 # === The end of a text is held out ===
@@ -140,7 +221,7 @@ def split_running_text(name: str, text: Text, test_fraction: float) -> tuple[Tex
     """A text's beginning and its end, cut where a line begins."""
     total = sum(len(piece) for _, piece in text())
     if not total:
-        raise ValueError(f"{name} is empty.")
+        raise ValueError(f"{name} is empty: expected text to learn from. Received: no characters")
     cut = line_start(text, round(total * (1 - test_fraction)), total)
     return between(text, 0, cut), between(text, cut, total)
 

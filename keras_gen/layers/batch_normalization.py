@@ -80,5 +80,6 @@ class BatchNormalization(CheckedInputs, keras.layers.BatchNormalization):
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance *= (count - 1.0) / count  # Keras keeps the variance without Bessel's correction
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            value = tf.cast(value, moving.dtype)
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return tf.cast(outputs, self.compute_dtype)

@@ -211,6 +211,7 @@ class BaseModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @checked
+    @broken_images_named()
     def fit(  # type: ignore[override]
         self,
         x: Any = None,
@@ -289,7 +290,7 @@ class BaseModel(keras.Model):
         screen = Screen(self.check_examples, self.are_right)
         self._is_fitting = True
         try:
-            with screen.raising(), broken_images_named():
+            with screen.raising():
                 return super().fit(
                     screen(x),
                     y,
@@ -313,6 +314,7 @@ class BaseModel(keras.Model):
             self._is_fitting = False
 
     @checked
+    @broken_images_named()
     def evaluate(  # type: ignore[override]
         self,
         x: Any = None,
@@ -358,7 +360,7 @@ class BaseModel(keras.Model):
             callbacks = keras.tree.flatten(callbacks or [])
             checks.callbacks(callbacks)
             self._use_steps_per_execution(callbacks)
-        with screen.raising(), broken_images_named():
+        with screen.raising():
             return super().evaluate(
                 x,
                 y,

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_gen import arrays
 from keras_gen.arguments import LARGEST, Natural, NonNegative, check, received
 
 # Layers that leave the values as they are.
@@ -74,21 +75,6 @@ def integer(name: str, value: Any, minimum: int) -> int:
         raise ValueError(f"{name} must be an integer. Received: {value!r}") from None
     at_least(name, number, minimum)
     return number
-
-
-def precision(dtype: Any) -> keras.DTypePolicy:
-    """Keras' policy of a floating-point type; None for its global one."""
-    try:
-        policy = keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
-        types = [tf.as_dtype(name) for name in (policy.compute_dtype, policy.variable_dtype)]
-    except Exception:  # whatever Keras raises
-        types = []
-    if not types or not all(kind.is_floating for kind in types):
-        raise ValueError(
-            "dtype must be a floating-point type or policy of Keras', such as 'float32' or "
-            f"'mixed_bfloat16', or None. Received: {received(dtype)}"
-        )
-    return policy
 
 
 def more_than(name: str, value: float, bound: float) -> None:
@@ -186,25 +172,9 @@ def pixel_type(dtype: Any) -> None:
         )
 
 
-def as_array(name: str, value: Any) -> np.ndarray:
-    """Numbers, or strings, as NumPy has them; refuses what is no such array."""
-    expected = f"{name} must be an array of numbers, such as a NumPy array"
-    try:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise ValueError("values are missing")
-        array = np.asarray(value)
-        if array.dtype.name == "bfloat16":
-            array = array.astype(np.float32)
-        if array.dtype.kind in "biufU":
-            return array.astype(array.dtype.newbyteorder("="), copy=False)
-    except Exception:  # whatever a list of lists, or the value's own methods, raise
-        raise ValueError(f"{expected}. Received: {received(value)}") from None
-    raise ValueError(f"{expected}. Received: {received(value)}, of type {array.dtype}")
-
-
 def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
     """Refuses pixels of another type, shape or range than the models take; returns them as an array."""
-    x = as_array("Images", x)
+    x = arrays.array("Images", x)
     pixel_type(x.dtype)
     shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
     if x.shape[1:] not in shapes or not x.ndim:
@@ -235,7 +205,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
             f"The model is conditional (num_classes={num_classes}) and needs a label for each image: pass "
             f"them {how}. Received: no labels"
         )
-    y = as_array("Labels", y)
+    y = arrays.array("Labels", y)
     expected = f"Labels must be integers (n,) or one-hot (n, {num_classes})"
     if y.dtype.kind not in "biuf":
         raise ValueError(f"{expected}. Received: {received(y)}")
@@ -260,7 +230,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
-    z = as_array(name, z)
+    z = arrays.array(name, z)
     if z.dtype.kind not in "biuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
     with np.errstate(over="ignore"):  # what is infinite then is refused
@@ -359,7 +329,7 @@ def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
 
 def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
     """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
-    sample_weight = as_array("sample_weight", sample_weight)
+    sample_weight = arrays.array("sample_weight", sample_weight)
     if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
         expected = " or ".join(map(str, dict.fromkeys(shapes)))
         raise ValueError(
@@ -383,27 +353,28 @@ def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
-    """Checks the token ids that `fit` was given: arrays to the end, and of a data set the first batch."""
-    if isinstance(inputs, tf.distribute.DistributedDataset):
-        return
-    if isinstance(inputs, tf.data.Dataset):
-        batch = next(iter(inputs.take(1)), None)
-        if batch is None:
-            raise ValueError("The tf.data.Dataset is empty: expected at least one batch.")
-        inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    for name, rows in (("inputs", inputs), ("targets", targets)):
-        expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
-        if not (hasattr(rows, "shape") and hasattr(rows, "dtype")):
-            raise ValueError(f"{expected}. Received: {type(rows).__name__}")
-        rows = np.asarray(rows)
-        if rows.ndim != 2 or not rows.size or not np.issubdtype(rows.dtype, np.integer):
-            raise ValueError(f"{expected}. Received: {rows.dtype} of shape {rows.shape}")
-        if rows.min() < 0 or rows.max() >= vocabulary_size:
-            raise ValueError(
-                f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
-                f"Received: from {rows.min()} to {rows.max()}"
-            )
+    """Refuses token ids, and the token after each, that a model cannot learn from."""
+    inputs, targets = (
+        token_ids(name, rows, vocabulary_size) for name, rows in (("inputs", inputs), ("targets", targets))
+    )
     if inputs.shape != targets.shape:
         raise ValueError(
             f"Each token needs its target: expected one shape. Received: {inputs.shape} and {targets.shape}"
         )
+
+
+def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
+    """Refuses what are no token ids (n, t), one or more; returns them as an array."""
+    expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
+    if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
+        remedy = "Rows of one length are padded with 0, as by .to_tensor()."
+        raise ValueError(f"{expected}. Received: a {type(rows).__name__}. {remedy}")
+    array = arrays.as_array(rows) if hasattr(rows, "dtype") else None  # Keras takes no lists for arrays
+    if array is None or array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
+        raise ValueError(f"{expected}. Received: {arrays.described(rows, array)}")
+    if array.min() < 0 or array.max() >= vocabulary_size:
+        raise ValueError(
+            f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
+            f"Received: from {array.min()} to {array.max()}"
+        )
+    return array

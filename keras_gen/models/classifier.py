@@ -17,12 +17,12 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import ImageShape
+from keras_gen.arguments import Fraction, ImageShape, Natural, Seed, checked
 from keras_gen.layers import Dropout, child_seed, replica_seed
 from keras_gen.losses import mean_over_batch
 from keras_gen.models import checks
 from keras_gen.models.base_model import sum_of_losses
-from keras_gen.models.image_model import ImageModel
+from keras_gen.models.image_model import ImageModel, NumClasses
 from keras_gen.models.networks import Builder, plain_copy
 
 
@@ -37,7 +37,8 @@ class Classifier(ImageModel):
         num_classes: 2 or more.
         dropout: Fraction of the features that is dropped in training, from 0 to less than 1.
         flip: Mirror half of the training images, chosen at random. Not for digits and letters.
-        shift: Maximum shift of training images in each direction, in pixels; 0 or more.
+        shift: Maximum shift of training images in each direction, in pixels: from 0 to less than the
+            image's height and width.
         label_smoothing: Probability that is spread evenly over all classes, from 0 to less than 1.
         backbone: Your own network in place of the default: images (height, width, channels) ->
             features (d,).
@@ -48,21 +49,24 @@ class Classifier(ImageModel):
         ValueError: A number is out of range, or the backbone's shapes do not fit.
     """
 
+    @checked
     def __init__(
         self,
         image_shape: ImageShape,
-        num_classes: int,
-        dropout: float,
+        num_classes: NumClasses,
+        dropout: Fraction,
         flip: bool,
-        shift: int,
-        label_smoothing: float,
+        shift: Natural,
+        label_smoothing: Fraction,
         backbone: keras.Model | None,
-        seed: int | None,
+        seed: Seed | None,
         **kwargs: Any,
     ):
-        checks.at_least("shift", shift, 0)
-        checks.fraction("dropout", dropout)
-        checks.fraction("label_smoothing", label_smoothing)
+        if shift >= min(image_shape[:2]):
+            raise ValueError(
+                "shift must be less than the image's height and width. "
+                f"Received: {shift} and {image_shape[:2]}"
+            )
         super().__init__(image_shape, num_classes, seed, **kwargs)
         self.dropout = dropout
         self.flip = flip
@@ -74,7 +78,7 @@ class Classifier(ImageModel):
         if backbone is None:
             backbone = self.build_backbone(build)
         else:
-            checks.network("backbone", backbone, [self.image_shape], [backbone.output_shape[1:]])
+            self._check_backbone(backbone)
         self.network = self._with_head(backbone, build)
         self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "accuracy")]
         self.built = True
@@ -83,12 +87,23 @@ class Classifier(ImageModel):
         """The default network: images -> features (n, d)."""
         raise NotImplementedError
 
+    def _check_backbone(self, backbone: keras.Model) -> None:
+        outputs = [tuple(tensor.shape[1:]) for tensor in getattr(backbone, "outputs", None) or []]
+        checks.network("backbone", backbone, [self.image_shape], outputs)
+        if len(outputs) != 1 or len(outputs[0]) != 1 or None in outputs[0]:
+            raise ValueError(f"backbone must give features (n, d). Received: outputs of shapes {outputs}")
+        taken = {"features", "logits"} & {layer.name for layer in backbone.layers}
+        if taken:
+            raise ValueError(
+                "backbone must have no layers named features or logits, as the classifier's own are. "
+                f"Received: {', '.join(sorted(taken))}"
+            )
+
     def _with_head(self, backbone: keras.Model, build: Builder) -> keras.Model:
         """Images -> [features (n, d), logits (n, num_classes)], both float32."""
-        if len(backbone.output_shape) != 2:
-            raise ValueError(f"backbone must give features (n, d). Received: {backbone.output_shape}")
-        features = layers.Activation("linear", dtype="float32", name="features")(backbone.output)
-        x = Dropout(self.dropout, seed=build.seed(), dtype=build.dtype)(backbone.output)
+        (output,) = backbone.outputs  # a Sequential has no `output` before it is called
+        features = layers.Activation("linear", dtype="float32", name="features")(output)
+        x = Dropout(self.dropout, seed=build.seed(), dtype=build.dtype)(output)
         logits = build.dense(self.num_classes, dtype="float32", name="logits")(x)
         return keras.Model(backbone.inputs, [features, logits], name="network")
 
@@ -165,6 +180,7 @@ class Classifier(ImageModel):
         """Float32 images -> probabilities (n, num_classes)."""
         return tf.nn.softmax(self.network(images, training=False)[1])
 
+    @checked
     def classify(self, images: ArrayLike) -> np.ndarray:
         """Images -> each class's probability.
 
@@ -183,6 +199,7 @@ class Classifier(ImageModel):
 
         return self.of_pixels(classify, images, None)
 
+    @checked
     def features(self, images: ArrayLike) -> np.ndarray:
         """Images -> the input of the last layer: (n, d), float32.
 

@@ -9,15 +9,14 @@ References:
        Recognition, arXiv 1409.1556.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
-from keras_gen.arguments import ImageShape
-from keras_gen.models import checks
+from keras_gen.arguments import Count, Fraction, ImageShape, Natural, Seed, Widths, checked
 from keras_gen.models.classifier import Classifier
+from keras_gen.models.image_model import NumClasses
 from keras_gen.models.networks import Builder
 
 
@@ -32,11 +31,13 @@ class CNNClassifier(Classifier):
         hidden_units: Number of features: units of the dense layer after the stages.
         dropout: Fraction of the features that is dropped in training, from 0 to less than 1.
         flip: Mirror half of the training images, chosen at random. Not for digits and letters.
-        shift: Maximum shift of training images in each direction, in pixels; 0 or more.
+        shift: Maximum shift of training images in each direction, in pixels: from 0 to less than the
+            image's height and width.
         label_smoothing: Probability that is spread evenly over all classes, from 0 to less than 1.
         backbone: Your own network in place of the default: images (height, width, channels) ->
             features (d,).
         seed: Integer that determines the initial weights and all noise; random by default.
+        **kwargs: `class_names`, `name` and `dtype`.
 
     Raises:
         ValueError: A number is out of range, or the backbone's shapes do not fit.
@@ -50,22 +51,21 @@ class CNNClassifier(Classifier):
     ((2, 10), (2, 32))
     """
 
+    @checked
     def __init__(
         self,
         image_shape: ImageShape = (28, 28, 1),
-        num_classes: int = 10,
-        widths: Sequence[int] = (32, 64, 128),
-        hidden_units: int = 128,
-        dropout: float = 0.3,
+        num_classes: NumClasses = 10,
+        widths: Widths = (32, 64, 128),
+        hidden_units: Count = 128,
+        dropout: Fraction = 0.3,
         flip: bool = False,
-        shift: int = 0,
-        label_smoothing: float = 0.0,
+        shift: Natural = 0,
+        label_smoothing: Fraction = 0.0,
         backbone: keras.Model | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         **kwargs: Any,
     ):
-        checks.widths(widths)
-        checks.at_least("hidden_units", hidden_units, 1)
         self.widths = tuple(widths)
         self.hidden_units = hidden_units
         super().__init__(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
+from keras_gen import arrays
 from keras_gen.arguments import LARGEST, ImageShape, Seed, checked, received
 from keras_gen.models import assertions, checks
 from keras_gen.models.base_model import BaseModel
@@ -263,7 +264,7 @@ class ImageModel(BaseModel):
 
     def to_numbers(self, labels: ArrayLike) -> np.ndarray:
         """Labels as a user passes them, where names stand for classes, too -> numbers."""
-        labels = checks.as_array("labels", labels)
+        labels = arrays.array("labels", labels)
         if labels.dtype.kind != "U":
             return labels
         names = list(self.class_names or ())

@@ -48,7 +48,8 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
             of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
         dtype: Precision to compute in, as for any Keras model.
-        name: What Keras calls the model.
+        name: As for any Keras model.
+        trainable: Likewise.
 
     Raises:
         ValueError: An argument is of another type or out of range, or the weights would not fit into
@@ -79,13 +80,14 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
         seed: Seed | None = None,
         dtype: Any = None,
         name: str | None = None,
+        trainable: bool = True,
     ):
         refuse_beyond_memory(
             8 * num_weights(tokenizer.vocabulary_size, embedding_dim, widths, tie_weights),
             f"embedding_dim={embedding_dim}, widths={received(widths)}",
             "Choose fewer.",
         )
-        super().__init__(tokenizer, per_document, seed, dtype, name)
+        super().__init__(tokenizer, per_document, seed, dtype, name, trainable)
         self.embedding_dim = embedding_dim
         self.widths = tuple(widths)
         self.dropout = dropout

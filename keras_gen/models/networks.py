@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_gen.devices import refuse_channels_first
 from keras_gen.layers import BatchNormalization, child_seed
 from keras_gen.memory import refuse_beyond_memory
 
@@ -39,6 +40,7 @@ class Builder:
     """
 
     def __init__(self, seed: int | None, dtype: Any):
+        refuse_channels_first()
         self.dtype = dtype
         self._seed = seed
         self._numbers = itertools.count()

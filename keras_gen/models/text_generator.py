@@ -54,7 +54,8 @@ class TextGenerator(BaseModel):
             of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
         dtype: Precision to compute in, as for any Keras model.
-        name: What Keras calls the model.
+        name: As for any Keras model.
+        trainable: Likewise.
 
     Raises:
         ValueError: `tokenizer` is not a `Tokenizer`, or an argument is of another type or out of range.
@@ -72,10 +73,11 @@ class TextGenerator(BaseModel):
         seed: Seed | None = None,
         dtype: Any = None,
         name: str | None = None,
+        trainable: bool = True,
     ):
         encodable("name", [] if name is None else [name])
-        policy = checks.precision(dtype)
-        super().__init__(name=name)
+        policy = checks.dtype_policy(dtype) or keras.dtype_policies.get(keras.config.dtype_policy())
+        super().__init__(name=name, trainable=trainable)
         self.tokenizer = tokenizer
         self.per_document = per_document
         self.seed = seed
@@ -102,8 +104,7 @@ class TextGenerator(BaseModel):
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "TextGenerator":
         try:
             tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"], custom_objects)
-            dtype = keras.dtype_policies.deserialize(config["dtype"])
-            return cls(**{**config, "tokenizer": tokenizer, "dtype": dtype})
+            return cls(**{**config, "tokenizer": tokenizer, "dtype": config["dtype"]})
         except (AttributeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
@@ -119,8 +120,9 @@ class TextGenerator(BaseModel):
         return {"tokenizer": data.tokenizer, "per_document": data.per_document}
 
     def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
-        *rows, count = super().unpack(data)
-        inputs, targets, sample_weight = self.never_empty(*rows)
+        *rows, sample_weight, count = super().unpack(data)
+        rows = [tf.ensure_shape(tf.cast(token_ids, tf.int32), (None, None)) for token_ids in rows]
+        inputs, targets, sample_weight = self.never_empty(*rows, sample_weight)
         return inputs, targets, sample_weight, count
 
     def weight_shapes(self, x: Any) -> list[tuple[int, ...]]:
@@ -132,17 +134,19 @@ class TextGenerator(BaseModel):
             checks.weights(sample_weight, self.weight_shapes(x))
 
     def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
-        most = self.tokenizer.vocabulary_size - 1
-        right = tf.reduce_all(tf.shape(x) == tf.shape(y))
+        if not all(rows.shape.rank == 2 and rows.dtype.is_integer for rows in (x, y)):
+            return tf.constant(False)
+        right = tf.reduce_all(tf.shape(x) == tf.shape(y)) & (tf.size(x) > 0)
         for token_ids in (x, y):
-            right &= tf.reduce_all((token_ids >= 0) & (token_ids <= tf.cast(most, token_ids.dtype)))
+            known = (token_ids >= 0) & (tf.cast(token_ids, tf.int64) < self.tokenizer.vocabulary_size)
+            right &= tf.reduce_all(known)
         if sample_weight is not None:
             weight = tf.cast(sample_weight, tf.float32)
             right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
         return right
 
     def check_inputs(self, x: Any) -> None:
-        checks.token_rows(x, x, self.tokenizer.vocabulary_size)
+        checks.token_ids("inputs", x, self.tokenizer.vocabulary_size)
 
     def _check_data(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
@@ -153,6 +157,8 @@ class TextGenerator(BaseModel):
                 f"Received: class_weight={received(class_weight)}"
             )
         super()._check_data(x, y, sample_weight)
+        if y is not None and not np.any(y):
+            raise ValueError("targets must have tokens that are not padding. Received: only the id 0")
 
     def nats(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log p of each target, (n, t), 0 for padding."""

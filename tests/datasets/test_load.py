@@ -171,6 +171,12 @@ def test_types_of_numbers_and_names_that_mean_the_same(tmp_path):
             assert images[0].dtype == "float32" and np.bincount(np.concatenate(counted)).max() <= 100
 
 
+def test_arrays_that_are_not_used_are_named(tmp_path):
+    np.savez(tmp_path / "typed.npz", x_train=PIXELS, Y_train=LABELS)
+    with pytest.warns(UserWarning, match="typed.npz: arrays of other names are not used: Y_train"):
+        assert load_dataset(tmp_path / "typed.npz", batch_size=8).num_classes is None
+
+
 def test_one_image_of_each_part_is_left_whatever_the_fraction(tmp_path):
     np.savez(tmp_path / "few.npz", x=PIXELS[:4])
     for fraction, counts in ((1e-300, (3, 1)), (0.9999, (1, 3))):

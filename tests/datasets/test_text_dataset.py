@@ -2,11 +2,14 @@
 
 import itertools
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import keras_gen as kg
+from keras_gen import memory
 from keras_gen.datasets import text_sources
 from keras_gen.tokenizers import END, PADDING
 
@@ -159,19 +162,29 @@ def test_a_tokenizer_that_there_is_already(docs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        ({"source": ""}, "text.txt is empty"),
+        ({"source": ""}, "text.txt is empty: expected text to learn from. Received: no characters"),
         (
             {"source": "ab" * 40},
             "training text is shorter than one window.*sequence_length=128.*Received: 72",
         ),
         ({"source": "a" * 4000}, r"text.txt: A vocabulary must have 2 pieces.*Received: \['a'\]"),
-        ({"source": SENTENCE * 40, "sequence_length": 0}, "sequence_length must be 1"),
+        ({"source": SENTENCE * 40, "sequence_length": 0}, "sequence_length must be an integer .*: 0"),
+        ({"source": SENTENCE * 40, "vocabulary_size": 4}, "vocabulary_size must be an integer from 5.*: 4"),
         (
-            {"source": SENTENCE * 40, "vocabulary_size": 0},
-            "text.txt: vocabulary_size must be 5.*Received: 0",
+            {"source": SENTENCE * 40, "test_fraction": 1.0},
+            "test_fraction must be a number, more than 0, ",
         ),
-        ({"source": SENTENCE * 40, "test_fraction": 1.0}, "test_fraction must be between"),
-        ({"source": SENTENCE * 40, "tokenizer": "bytes"}, "one of char, word, subword. Received: 'bytes'"),
+        ({"source": SENTENCE * 40, "test_fraction": float("nan")}, "test_fraction must be .*Received: nan"),
+        ({"source": SENTENCE * 40, "tokenizer": "bytes"}, "'char', 'word', 'subword', or a Tok.*: 'bytes'"),
+        (
+            {"source": SENTENCE * 40, "seed": -1},
+            r"seed must be an integer from 0 to 2\*\*31 - 1. Received: -1",
+        ),
+        ({"source": SENTENCE * 40, "per_document": "no"}, "per_document must be True or False.*: 'no'"),
+        (
+            {"source": SENTENCE * 40, "sequence_length": 2**31 - 1, "batch_size": 2**20},
+            "batch_size=1048576 and sequence_length=2147483647, which takes .* Choose smaller ones",
+        ),
         ({"source": SENTENCE * 40, "per_document": True}, "2 documents or more.*Received: 1"),
         (
             {"source": SENTENCE * 40, "sequence_length": 16, "batch_size": 999},
@@ -191,7 +204,7 @@ def test_says_where_a_file_is_not_in_its_encoding(tmp_path, monkeypatch, block):
     path = tmp_path / "old.txt"
     path.write_bytes("füße ".encode() * 300 + "Straße".encode("latin-1") + b" und so weiter" * 100)
     place = 300 * 7 + 4
-    with pytest.raises(ValueError, match=f"old.txt is not utf-8 at byte {place:,} .*encoding="):
+    with pytest.raises(ValueError, match=f"old.txt must be utf-8 text.* at byte {place:,}. .*encoding="):
         kg.load_text(path, sequence_length=16)
     assert kg.load_text(path, sequence_length=16, batch_size=4, encoding="latin-1").num_train > 100
 
@@ -200,7 +213,11 @@ def test_says_where_a_file_is_not_in_its_encoding(tmp_path, monkeypatch, block):
     ("text", "message"),
     (
         ("{", "is not JSON: expected a list of recipes"),
-        ('{"title": "x"}', "expected a list of recipes.*Received: dict"),
+        ('{"title": "x"}', "expected a list of recipes.*Received: {'title': 'x'}"),
+        ("[" * 100_000, "Received: JSON that is nested too deeply"),
+        ("[1" + "0" * 5000 + "]", "is not JSON: expected a list of recipes.*Received: .*digits"),
+        (r'[{"title": "x", "directions": ["\ud800"]}]', "recipes.json: texts must be .*lone surrogate"),
+        ('[{"title": "x", "directions": [5]}]', r"Received: 1 objects with \['directions', 'title'\]"),
         ('[{"name": "x"}]', r"Received: 1 objects with \['name'\]"),
         ("[]", r"Received: 0 objects with \[\]"),
     ),
@@ -212,15 +229,83 @@ def test_refuses_json_of_another_shape(tmp_path, text, message):
 
 
 def test_refuses_what_is_no_source(tmp_path):
-    with pytest.raises(ValueError, match="nowhere.txt does not exist: expected a .txt"):
+    with pytest.raises(ValueError, match="Expected a .txt.*Received: .*nowhere.txt, which does not exist"):
         kg.load_text(tmp_path / "nowhere.txt")
     (tmp_path / "a.md").write_text("words " * 100)
     with pytest.raises(ValueError, match="encoding must be one that Python knows.*'klingon'"):
         kg.load_text(tmp_path / "a.md", encoding="klingon")
-    with pytest.raises(ValueError, match="holds no .txt file"):
+    with pytest.raises(ValueError, match="Expected a folder of .txt files. Received: .*which holds none"):
         kg.load_text(tmp_path)
-    with pytest.raises(ValueError, match="Texts must be strings. Received: int at position 1"):
+    with pytest.raises(ValueError, match="texts must be strings. Received: 1 at position 1"):
         kg.load_text(itertools.chain(["a"], [1]))
     with pytest.raises(ValueError, match="vocabulary_size is the tokenizer's own"):
         tokenizer = kg.tokenizers.CharacterTokenizer("ab")
         kg.load_text(["ab" * 99], tokenizer=tokenizer, vocabulary_size=9)
+    for source, message in (
+        ("", "Expected a .txt or .json file.*Received: ''"),
+        ("a\0b", "must be readable. Received: embedded null byte"),
+        ("x" * 999, "must be readable. Received: File name too long"),
+        (b"bytes", "source must be a string, or a PathLike, or an iterable.*Received: b'bytes'"),
+        (5, "source must be .*Received: 5"),
+        ([b"a"], "texts must be strings. Received: b'a' at position 0"),
+        (["a", "\ud800"], "UTF-8 can encode. Received: the lone surrogate .* at position 1"),
+        ("/dev/zero", "/dev/zero must be a file. Received: a device"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kg.load_text(source)
+    with pytest.raises(ValueError, match="encoding must be one that Python knows.*'base64'"):
+        kg.load_text(["ab" * 99], encoding="base64")
+
+
+def test_a_folder_of_text_may_hold_other_things_but_nothing_that_cannot_be_read(tmp_path):
+    (tmp_path / "x.txt").mkdir()
+    (tmp_path / "x.txt" / "a.txt").write_text("first " * 30)
+    (tmp_path / "b.txt").write_text("second " * 30)
+    data = kg.load_text(tmp_path, sequence_length=8, batch_size=4)
+    assert decoded(data, data.test_ids).endswith("first " * 3)  # b.txt comes before x.txt/a.txt
+    (tmp_path / "c.txt").symlink_to("nowhere")
+    with pytest.raises(ValueError, match="c.txt' must be readable. Received: No such file or directory"):
+        kg.load_text(tmp_path)
+    (tmp_path / "c.txt").unlink()
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(ValueError, match="pipe.txt must be a file. Received: a named pipe"):
+        kg.load_text(tmp_path)
+    (tmp_path / "pipe.txt").unlink()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"/.xff.txt must be utf-8 text. Received: invalid start byte at"):
+        kg.load_text(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match=f"{tmp_path.name}' must be readable. Received: Permission denied"):
+        kg.load_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    (
+        (SENTENCE.encode("utf-16"), "utf-8 text. Received: invalid start byte at byte 0. .*'utf-16'"),
+        (SENTENCE.encode("utf-32"), "utf-8 text. Received: invalid start byte at byte 0. .*'utf-32'"),
+        (SENTENCE.encode("utf-16-le"), "must be utf-8 text. Received: NUL characters. .*'utf-16'"),
+        (b"\xef\xbb\xbf", "text.txt is empty"),
+    ),
+)
+def test_files_that_are_not_utf_8_say_what_they_may_be(tmp_path, content, message):
+    (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        kg.load_text(tmp_path / "text.txt")
+
+
+def test_texts_that_never_end_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**7)
+    with pytest.raises(ValueError, match="texts or more, which takes .* Pass files, or fewer texts"):
+        kg.load_text(itertools.repeat("a"))
+
+
+def test_a_step_beyond_the_epoch_is_refused(docs):
+    with pytest.raises(ValueError, match="step must be at most the .* of an epoch. Received: 1000000"):
+        docs.train_from(10**6)

@@ -111,23 +111,91 @@ def test_served_features(tmp_path, garments):
     np.testing.assert_allclose(served(images=tf.constant(x))["features"], model.features(x), atol=1e-5)
 
 
+def network(*layers: keras.layers.Layer, shape: tuple = (28, 28, 1)) -> keras.Model:
+    inputs = x = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def test_a_sequential_backbone_will_do(garments):
+    backbone = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.GlobalAveragePooling2D()])
+    assert small(backbone=backbone).features(garments[0][:2]).shape == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        ({"dropout": 1.0}, "dropout must be from 0 to less than 1. Received: 1.0"),
-        ({"label_smoothing": -0.1}, "label_smoothing must be from 0"),
-        ({"shift": -1}, "shift must be 0 or more"),
-        ({"num_classes": 1}, "num_classes must be an integer from 2"),
-        ({"widths": ()}, "the number of widths must be 1 or more"),
-        ({"hidden_units": 0}, "hidden_units must be 1 or more"),
-        ({"image_shape": (28, 28)}, "image_shape must be"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to less than 1. Received: 1.0"),
+        ({"dropout": np.nan}, "dropout must be a number from 0 to less than 1. Received: nan"),
         (
-            {"backbone": keras.Sequential([keras.Input((28, 28, 3)), keras.layers.Flatten()])},
-            "inputs of shapes",
+            {"label_smoothing": -0.1},
+            "label_smoothing must be a number from 0 to less than 1. Received: -0.1",
         ),
-        ({"backbone": keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(2, 3)])}, "features"),
+        ({"flip": 1}, "flip must be True or False. Received: 1"),
+        ({"shift": 1.5}, "shift must be an integer from 0"),
+        ({"shift": 28}, "shift must be less than the image's height and width"),
+        ({"num_classes": 1}, "num_classes must be an integer from 2"),
+        ({"num_classes": "10"}, "num_classes must be an integer from 2"),
+        ({"widths": ()}, "widths must be 1 to 64 integers, each 1 or more. Received: ()"),
+        ({"widths": "84"}, "widths must be 1 to 64 integers, each 1 or more. Received: '84'"),
+        ({"hidden_units": 0}, "hidden_units must be an integer from 1"),
+        ({"image_shape": (28, 28)}, "image_shape must be (height, width, channels), three integers"),
+        ({"seed": 2**31}, "seed must be an integer from 0 to 2**31 - 1, or None. Received: 2147483648"),
+        (
+            {"class_names": list("aacdefghij")},
+            "class_names must differ, and none be empty. Received: ['a', 'a'",
+        ),
+        ({"class_names": ["a", "b"]}, "class_names must be num_classes=10 names. Received: 2, ['a', 'b']"),
+        (
+            {"class_names": np.array([list("abcdefghij")])},
+            "class_names must be a list or tuple, each a string",
+        ),
+        ({"class_names": "abcdefghij"}, "class_names must be a list or tuple, each a string"),
+        ({"width": 3}, "CNNClassifier: got an unexpected keyword argument 'width'. Did you mean 'widths'?"),
+        ({"backbone": "resnet"}, "backbone must be a keras.Model, or None. Received: 'resnet'"),
+        (
+            {"backbone": keras.Sequential([keras.layers.Flatten()])},
+            "backbone must be a keras.Model with defined inputs",
+        ),
+        (
+            {"backbone": network(keras.layers.Flatten(), shape=(28, 28, 3))},
+            "backbone must have inputs of shapes [(28, 28, 1)]",
+        ),
+        (
+            {"backbone": network(keras.layers.Conv2D(2, 3))},
+            "backbone must give features (n, d). Received: outputs of shapes [(26, 26, 2)]",
+        ),
+        (
+            {"backbone": network(keras.layers.Flatten(name="features"))},
+            "backbone must have no layers named features or logits, as the classifier's own are. Received",
+        ),
     ),
 )
-def test_refuses_what_cannot_be(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_refuses_arguments_in_one_line(arguments, message):
+    with pytest.raises((ValueError, TypeError)) as refusal:
         small(**arguments)
+    assert str(refusal.value).startswith(message) and "Received: " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    (
+        (np.full(4, 10), "Labels must be integers from 0 to 9. Received: 10"),
+        ([0, 1, 2, -1], "Labels must be integers from 0 to 9. Received: -1"),
+        ([0, 1, 2, 1.7], "Labels must be integers from 0 to 9. Received: 1.7"),
+        ([0, 1], "Expected 4 labels, one for each image. Received: 2"),
+        (
+            [[2, -1] + 8 * [0]] * 4,
+            "Rows of one-hot labels must be 0 or more and sum to 1. Received: [2, -1, 0",
+        ),
+        (["a"] * 4, "Labels must be integers (n,) or one-hot (n, 10). Received: "),
+        (None, "The model is conditional (num_classes=10) and needs a label for each image"),
+    ),
+)
+def test_refuses_labels_in_one_line(labels, message):
+    model = small()
+    model.compile()
+    with pytest.raises(ValueError) as refusal:
+        model.fit(np.zeros((4, 28, 28), "uint8"), None if labels is None else np.array(labels), verbose=0)
+    assert str(refusal.value).startswith(message) and int(model.optimizer.iterations) == 0
