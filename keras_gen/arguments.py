@@ -36,6 +36,15 @@ Widths = Annotated[
     Sequence[Count], MinLen(1), MaxLen(64), annotated_types.doc("1 to 64 integers, each 1 or more")
 ]
 
+
+def in_utf8(text: str) -> str:
+    text.encode()
+    return text
+
+
+# Of what TensorFlow keeps by its name.
+Name = Annotated[str, pydantic.AfterValidator(in_utf8), annotated_types.doc("a string that UTF-8 can hold")]
+
 Function = TypeVar("Function", bound=Callable)
 
 
@@ -208,6 +217,15 @@ def as_instance(kind: type, value: Any) -> Any:
     return value
 
 
+def as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
+    for choice in choices:  # 0, and neither 0.0 nor False
+        if isinstance(value, type(choice)) and not isinstance(value, bool) and value == choice:
+            return choice
+    if isinstance(value, bool) and any(value is choice for choice in choices):
+        return value
+    raise ValueError("none of the choices")
+
+
 def as_iterable(value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)):
         raise ValueError("one thing, or pairs of two")
@@ -241,6 +259,8 @@ def strictly(hint: Any) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
+    if origin is Literal:
+        return Annotated[Any, pydantic.PlainValidator(functools.partial(as_one_of, parts))]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
     if origin is Iterable:  # what is in it is only known when it is used up

@@ -1,6 +1,7 @@
 """Files: opened where they are what they should be, and written whole or not at all."""
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -8,7 +9,7 @@ import socket
 import stat
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -141,6 +142,10 @@ def escaped(letter: str) -> str:
 # === Writing ===
 
 
+class UnusablePathError(OSError, ValueError):
+    """Nothing can be written to a path."""
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Gives a path to write to; what is there at the end of the block becomes `path` in one rename.
@@ -152,6 +157,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     Args:
         path: The file or directory to make. Its parents are made too.
 
+    Raises:
+        UnusablePathError: Nothing can be written there.
+
     Example:
 
     >>> import pathlib, tempfile
@@ -162,10 +170,22 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     'all of it'
     """
     path = Path(path)
-    made = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent, path)
     draft = draft_of(path)
+    made: list[Path] = []
+    try:
+        made += [parent for parent in path.parents if not parent.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # which a name that is too long fails
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:  # the latter of a name with a NUL
+        remove_empty(made)
+        reason = getattr(error, "strerror", None) or error
+        raise UnusablePathError(
+            f"Expected a path that can be written to. Received: {printable(path)[:MOST_SHOWN]!r} ({reason})"
+        ) from None
+    sweep(path.parent, path)
     try:
         yield draft
         for written in [draft, *draft.rglob("*")]:
@@ -174,10 +194,15 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         sync(path.parent)
     except BaseException:
         remove(draft)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        remove_empty(made)
         raise
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Removes those directories that are empty, from the innermost on."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def draft_of(path: Path) -> Path:

@@ -10,6 +10,7 @@ from annotated_types import Ge
 from keras_gen.arguments import (
     Count,
     Fraction,
+    Name,
     NonNegative,
     Positive,
     Probability,
@@ -71,7 +72,7 @@ class Adam(keras.optimizers.Adam):
         ema_overwrite_frequency: Count | None = None,
         loss_scale_factor: Positive | None = None,
         gradient_accumulation_steps: Annotated[int, Ge(2)] | None = None,
-        name: str = "adam",
+        name: Name = "adam",
     ):
         super().__init__(
             learning_rate,

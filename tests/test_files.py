@@ -86,3 +86,12 @@ def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(tmp
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name, of_another.name}
     files.sweep(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name}
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "new/" + "x" * 300, "file/x", "file/x/y", "a\0b"])
+def test_a_path_that_cannot_be_is_refused_and_nothing_is_made(tmp_path, name):
+    (tmp_path / "file").touch()
+    message = "Expected a path that can be written to. Received: "
+    with pytest.raises(ValueError, match=message), written_whole(tmp_path / name):
+        raise AssertionError("not reached")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -105,7 +105,9 @@ def test_run_directory(small_data, tmp_path):
 def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
     """From Python, where one option of each kind is given; by the command, and by reading it back."""
     given = {"hyperparameters": {**SMALL, "beta": np.float32(0.5)}, "data_options": {"test_fraction": 0.2}}
-    first = train("vae", **options(small_data, tmp_path / "first", epochs=1, **given))
+    with np.load(small_data) as arrays:  # without a test part
+        np.savez(tmp_path / "all.npz", x_train=arrays["x_train"], y_train=arrays["y_train"])
+    first = train("vae", **options(str(tmp_path / "all.npz"), tmp_path / "first", epochs=1, **given))
     config = json.loads((first / "config.json").read_text())
     assert config["beta"] == 0.5 and config["free_bits"] == 0.0 and config["likelihood"] == "bernoulli"
     assert config["test_fraction"] == 0.2 and config["skip_broken"] is False
@@ -392,7 +394,7 @@ DAMAGES = {
         edited(run={"recipe": "vae", "keras_gen": "99.0"}, new=1),
         r"config.json \(written by keras_gen 99.0; this is .*hyperparameters must be .* Received: 'new'",
     ),
-    "data": (edited(data="gone.npz"), "config.json: gone.npz does not exist.* Correct what it asks for"),
+    "data": (edited(data="gone.npz"), "config.json: .gone.npz. does not exist.* Correct what it asks for"),
     "less data": (
         edited(run={"recipe": "vae", "num_train": 9}),
         "9 training examples .* Received: 64",

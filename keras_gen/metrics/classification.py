@@ -14,7 +14,7 @@ from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen import arrays
-from keras_gen.arguments import checked
+from keras_gen.arguments import Name, checked
 
 MOST_CLASSES = 10**6
 
@@ -106,7 +106,7 @@ class ClassifierEntropy(keras.metrics.Metric):
     def __init__(
         self,
         num_classes: Annotated[int, Interval(ge=1, le=MOST_CLASSES)],
-        name: str = "classifier_entropy",
+        name: Name = "classifier_entropy",
     ):
         super().__init__(name=name)
         self.num_classes = num_classes

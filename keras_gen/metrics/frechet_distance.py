@@ -20,7 +20,7 @@ import tensorflow as tf
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import checked
+from keras_gen.arguments import Name, checked
 from keras_gen.arrays import numbers
 from keras_gen.metrics.distances import check_features, finite, need_samples
 
@@ -140,7 +140,7 @@ class FrechetDistance(keras.metrics.Metric):
     def __init__(
         self,
         num_features: Annotated[int, Interval(ge=1, le=MOST_FEATURES)],
-        name: str = "frechet_distance",
+        name: Name = "frechet_distance",
     ):
         super().__init__(name=name, dtype="float64")
         self.num_features = num_features

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_gen import devices, exporting
 from keras_gen.arguments import Count, Fraction, Natural, checked, received
@@ -264,8 +265,7 @@ class BaseModel(keras.Model):
                 missing or out of range; a weight is negative, or the model does not use weights; or a
                 callback monitors what is not logged.
         """
-        callbacks = keras.tree.flatten(callbacks or [])
-        checks.callbacks(callbacks)
+        callbacks = checks.callbacks(callbacks)
         checks.class_weight(class_weight)
         self._check_data(x, y, sample_weight, class_weight)
         refuse_endless(x, "steps_per_epoch", steps_per_epoch)
@@ -357,8 +357,7 @@ class BaseModel(keras.Model):
             x, y, sample_weight = with_targets(x, y, sample_weight)
             x = screen(x)
         if not self._is_fitting:
-            callbacks = keras.tree.flatten(callbacks or [])
-            checks.callbacks(callbacks)
+            callbacks = checks.callbacks(callbacks)
             self._use_steps_per_execution(callbacks)
         with screen.raising():
             return super().evaluate(
@@ -396,8 +395,16 @@ class BaseModel(keras.Model):
         """
         if is_array(x) or isinstance(x, (list, tuple)):
             self.check_inputs(x)
+        elif is_no_data(x):
+            raise ValueError(
+                f"x must be what {type(self).__name__}.call takes, as an array or a tf.data.Dataset of "
+                f"batches. Received: {received(x)}"
+            )
+        elif isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+            batch = keras.utils.unpack_x_y_sample_weight(first_batch(x))
+            self.check_inputs(self.inputs_of(*batch))
         refuse_endless(x, "steps", steps)
-        checks.callbacks(keras.tree.flatten(callbacks or []))
+        callbacks = checks.callbacks(callbacks)
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _use_steps_per_execution(self, callbacks: Sequence[Any]) -> None:
@@ -417,20 +424,13 @@ class BaseModel(keras.Model):
         unlabelled = isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple)
         if class_weight is not None and (unlabelled or (y is None and is_array(x))):
             raise ValueError("class_weight needs labels: pass fit(images, labels). Received: images alone")
-        if isinstance(x, tf.data.Dataset):
-            batch = next(iter(x.take(1)), None)
-            if batch is None:
-                raise ValueError("Expected at least one batch. Received: a tf.data.Dataset without any")
-            self.check_examples(*keras.utils.unpack_x_y_sample_weight(batch))
-        elif isinstance(x, keras.utils.PyDataset):
-            if not x.num_batches and x.num_batches is not None:
-                raise ValueError("Expected at least one batch. Received: a PyDataset without any")
-            self.check_examples(*keras.utils.unpack_x_y_sample_weight(x[0]))
+        if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+            self.check_examples(*keras.utils.unpack_x_y_sample_weight(first_batch(x)))
         elif is_array(x):
             self.check_examples(x, y)
             if sample_weight is not None:
                 checks.weights(sample_weight, self.weight_shapes(x))
-        elif isinstance(x, (str, bytes, list, tuple, dict, set)) or not hasattr(x, "__iter__"):
+        elif is_no_data(x):
             raise ValueError(
                 f"Expected {EXPECTED_DATA[self.learns_from]}, or a tf.data.Dataset of batches. "
                 f"Received: {received(x)}"
@@ -448,6 +448,10 @@ class BaseModel(keras.Model):
         """Whether `check_examples` would let these tensors through, as a graph can tell at no cost."""
         raise NotImplementedError
 
+    def inputs_of(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """What `predict` passes to `call` of a batch."""
+        return x
+
     def check_inputs(self, x: Any) -> None:
         """Raises a ValueError where `call` cannot take these arrays."""
         self.check_examples(x, None)
@@ -457,7 +461,7 @@ class BaseModel(keras.Model):
         if not self.uses_sample_weight:
             raise ValueError(
                 f"{type(self).__name__} takes no sample_weight or class_weight: its losses compare two "
-                "distributions, not examples. Repeat or leave out examples instead."
+                "distributions, not examples. Repeat or leave out examples instead. Received: weights"
             )
 
     def drawn_seed(self) -> int:
@@ -571,6 +575,7 @@ class BaseModel(keras.Model):
         """What runtimes other than TensorFlow get of this model: one plain Keras network."""
         raise ValueError(f"{self.name} has no network that another runtime could use.")
 
+    @checked
     def export(  # type: ignore[override]
         self, filepath: str | os.PathLike, format: str = "tf_saved_model", verbose: bool = False
     ) -> None:
@@ -593,6 +598,7 @@ class BaseModel(keras.Model):
     # === Presets ===
 
     @classmethod
+    @checked
     def from_preset(cls, source: str | os.PathLike) -> Any:
         """Loads a trained model of this class: see `keras_gen.from_preset`.
 
@@ -620,11 +626,12 @@ class BaseModel(keras.Model):
         """What a preset's card says about this kind of model."""
         raise NotImplementedError
 
+    @checked
     def save_preset(
         self,
         directory: str | os.PathLike,
         card: dict[str, Any] | None = None,
-        picture: np.ndarray | None = None,
+        picture: ArrayLike | None = None,
         weights: Literal["auto", "float16", "float32"] = "auto",
     ) -> Path:
         """Writes a preset, which `keras_gen.from_preset` and every command load.
@@ -657,6 +664,21 @@ def acts_on_batches(callback: Any) -> bool:
         if method is not None and not module.startswith(KNOWN_CALLBACKS):
             return True
     return False
+
+
+def first_batch(x: tf.data.Dataset | keras.utils.PyDataset) -> Any:
+    """The first batch of data that has one."""
+    is_data_set = isinstance(x, tf.data.Dataset)
+    batch = next(iter(x.take(1)), None) if is_data_set else x[0] if x.num_batches != 0 else None
+    if batch is None:
+        raise ValueError(f"Expected at least one batch. Received: {received(x)}")
+    return batch
+
+
+def is_no_data(x: Any) -> bool:
+    """Whether something is neither an array, nor gives batches."""
+    several = isinstance(x, (str, bytes, list, tuple, dict, set))
+    return several or isinstance(x, type) or not (is_array(x) or hasattr(x, "__iter__"))
 
 
 def is_array(x: Any) -> bool:

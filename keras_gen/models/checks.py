@@ -1,7 +1,6 @@
 """Checks of arguments; errors say what was expected, what was received, and what to do."""
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,67 +50,6 @@ def dtype_policy(value: Any) -> Any:
         "dtype must be None, 'float32', 'float16', 'bfloat16', 'mixed_float16', 'mixed_bfloat16', or a "
         f"Keras policy of one of these names. Received: {received(value)}"
     )
-
-
-def at_least(name: str, value: float, minimum: float) -> None:
-    """Refuses a number that is too small."""
-    if not value >= minimum:
-        raise ValueError(f"{name} must be {minimum} or more. Received: {value}")
-
-
-def seed(value: Any) -> int:
-    """Refuses what is not an integer from 0 to 2**31 - 1."""
-    number = integer("seed", value, 0)
-    if number >= 2**31:
-        raise ValueError(f"seed must be less than 2**31. Received: {number}")
-    return number
-
-
-def integer(name: str, value: Any, minimum: int) -> int:
-    """Refuses what is not an integer, or is too small; returns it as Python's int."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer. Received: {value!r}") from None
-    at_least(name, number, minimum)
-    return number
-
-
-def more_than(name: str, value: float, bound: float) -> None:
-    """Refuses a number that is not above a bound."""
-    if not value > bound:
-        raise ValueError(f"{name} must be more than {bound}. Received: {value}")
-
-
-def widths(value: Sequence[int]) -> None:
-    """Refuses a stack without layers, or a layer without units."""
-    at_least("the number of widths", len(value), 1)
-    at_least("each of widths", min(value), 1)
-
-
-def fraction(name: str, value: float) -> None:
-    """Refuses what is not from 0 to less than 1."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be from 0 to less than 1. Received: {value}")
-
-
-def probability(name: str, value: float) -> None:
-    """Refuses what is not from 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be from 0 to 1. Received: {value}")
-
-
-def share(name: str, value: float) -> None:
-    """Refuses what is not in (0, 1]."""
-    if not 0 < value <= 1:
-        raise ValueError(f"{name} must be more than 0, and at most 1. Received: {value}")
-
-
-def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
-    """Refuses a name that is not among those allowed."""
-    if value not in allowed:
-        expected = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {expected}. Received: {value!r}")
 
 
 def network(
@@ -231,7 +169,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
     """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
     z = arrays.array(name, z)
-    if z.dtype.kind not in "biuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
+    if z.dtype.kind not in "iuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
     with np.errstate(over="ignore"):  # what is infinite then is refused
         z = z.astype(np.float32)
@@ -292,14 +230,17 @@ def direction(name: str) -> str:
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
-def callbacks(given: Sequence[Any]) -> None:
-    """Refuses what is not a callback."""
-    for callback in given:
+def callbacks(given: Any) -> list[Any]:
+    """Callbacks, given as one or several, as a list; refuses what is not a callback."""
+    several = keras.tree.flatten(given) if isinstance(given, (list, tuple)) else [given]
+    several = [] if given is None else several
+    for callback in several:
         if not isinstance(callback, keras.callbacks.Callback):
             raise ValueError(
                 "callbacks must be a list of keras.callbacks.Callback objects. "
                 f"Received: {received(callback)}"
             )
+    return several
 
 
 def class_weight(given: dict | None) -> None:

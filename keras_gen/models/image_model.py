@@ -158,10 +158,10 @@ class ImageModel(BaseModel):
         return images, labels, weights, count
 
     def predict_step(self, data: Any) -> Any:
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if self.conditional and y is not None and not isinstance(x, (list, tuple)):
-            x = (x, y)
-        return self(x)
+        return self(self.inputs_of(*keras.utils.unpack_x_y_sample_weight(data)))
+
+    def inputs_of(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        return (x, y) if self.conditional and y is not None and not isinstance(x, (list, tuple)) else x
 
     def to_images(self, x: Any) -> tf.Tensor:
         """Pixels of any accepted type and shape -> float32 in [0, 1], (n, *image_shape)."""
