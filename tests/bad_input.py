@@ -411,7 +411,9 @@ def try_drawn(call: Call, count: int, only_wrong: bool = False) -> list[Outcome]
         tried.add(call.repeat(changed))
         outcomes.append(attempt(call, changed))
 
-    each()
+    with warnings.catch_warnings():  # a callback's thread may draw a number of Python's, too
+        warnings.simplefilter("ignore", hypothesis.errors.HypothesisDeprecationWarning)
+        each()
     return outcomes
 
 
@@ -475,8 +477,9 @@ def table(outcomes: list[Outcome]) -> str:
     """How many inputs of which kind, and how many were met."""
     tried, met = collections.Counter(), collections.Counter()
     for outcome in outcomes:
-        tried[outcome.kind] += 1
-        met[outcome.kind] += outcome.complaint is None
+        kind = "two arguments" if " and " in outcome.arguments else outcome.kind or "as it should be"
+        tried[kind] += 1
+        met[kind] += outcome.complaint is None
     lines = [f"{'argument':<40} {'inputs':>7} {'met':>7}"]
     lines += [f"{kind:<40} {count:>7} {met[kind]:>7}" for kind, count in sorted(tried.items())]
     return "\n".join([*lines, f"{'all':<40} {sum(tried.values()):>7} {sum(met.values()):>7}"])
