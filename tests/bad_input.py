@@ -191,7 +191,8 @@ def attempt(call: Call, changed: Mapping[str, str]) -> Outcome:
             name: value_of(expression, **names) for name, expression in call.given(changed).items()
         }
         function = call.function(names)
-        LAST.write_text(f"{call.name}\n{call.repeat(changed)}")
+        repeat = call.repeat(changed).encode("utf-8", "backslashreplace").decode()
+        LAST.write_text(f"{call.name}\n{repeat}")
         context = {**arguments, "_model": call.model, "_function": function}
         memory, start = psutil.Process().memory_info().rss, time.monotonic()
         with warnings.catch_warnings(record=True) as caught:
@@ -223,9 +224,7 @@ def attempt(call: Call, changed: Mapping[str, str]) -> Outcome:
             complaint = f"warned: {strange[0][:300]!r}"
         forget_spoiled(call)
     kinds = " and ".join(call.kinds[name].name for name in changed)
-    return Outcome(
-        call.name, " and ".join(changed), kinds, call.repeat(changed), complaint, seconds, result
-    )
+    return Outcome(call.name, " and ".join(changed), kinds, repeat, complaint, seconds, result)
 
 
 def is_strange(warning: warnings.WarningMessage) -> bool:
