@@ -312,7 +312,7 @@ def files_to_read() -> Path:
     for recipe, name in (("mlp_classifier", "model"), ("vae", "vae"), ("cvae", "cvae"), ("lstm", "lstm")):
         sample(recipe).save(place / f"{name}.keras")
     (place / "text.txt").write_text(SENTENCE * 30)
-    for number in range(12):
+    for number in range(40):
         part = place / "pictures" / "ab"[number % 2]
         part.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(images[number % N, ..., 0]).save(part / f"{number}.png")

@@ -809,7 +809,7 @@ KINDS = {
         ),
         Kind(
             "sample weight",
-            numbers_of_shape(N, least=0),
+            lambda value, model: any(numbers_of_shape(*shape, least=0)(value) for shape in ((N,), (N, 1))),
             (
                 "np.ones(4)",
                 "[1.0] * 4",
