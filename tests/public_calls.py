@@ -298,6 +298,7 @@ HOOKS = (
     "generation_spec",
     "image_spec",
     "in_chunks",
+    "inputs_of",
     "kl_weight",
     "label_spec",
     "logs",
