@@ -131,6 +131,8 @@ def as_array(value: Any) -> Any:
         found = np.asarray(value)
         if found.dtype.name == "bfloat16":
             return found.astype(np.float32)
+        if found.dtype.kind == "f" and found.dtype.itemsize > 8:  # which TensorFlow does not know
+            return found.astype(np.float64)
         return found.astype(found.dtype.newbyteorder("="), copy=False)
     except Exception:  # as of lists of several lengths, or whatever the value's own methods raise
         return None

@@ -1,6 +1,7 @@
 """What every model of the zoo has in common: state, compiling, fitting, export."""
 
 import os
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_gen import devices, exporting
+from keras_gen import arrays, devices, exporting
 from keras_gen.arguments import Count, Fraction, Natural, checked, received
-from keras_gen.datasets.broken_images import broken_images_named
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models import checks
-from keras_gen.models.screening import Screen
+from keras_gen.models.screening import Screen, data_errors_named
 from keras_gen.optimizers import Adam
 from keras_gen.presets import loading, saving
 
@@ -212,7 +212,6 @@ class BaseModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @checked
-    @broken_images_named()
     def fit(  # type: ignore[override]
         self,
         x: Any = None,
@@ -267,6 +266,7 @@ class BaseModel(keras.Model):
         """
         callbacks = checks.callbacks(callbacks)
         checks.class_weight(class_weight)
+        x, y, sample_weight = in_arrays(x, y, sample_weight)
         self._check_data(x, y, sample_weight, class_weight)
         refuse_endless(x, "steps_per_epoch", steps_per_epoch)
         # With validation_data as a tuple, Keras takes its parts for x, y and sample_weight.
@@ -277,9 +277,11 @@ class BaseModel(keras.Model):
                     "validation_data must be (x, y), (x, y, sample_weight) or a tf.data.Dataset. "
                     f"Received: {len(given)} parts"
                 )
-            self._check_data(*(*given, None, None)[:3])
+            given = in_arrays(*(*given, None, None)[:3])[: len(given)]
+            self._check_data(*given)
             refuse_endless(given[0], "validation_steps", validation_steps)
-            validation_data = with_targets(*given) if len(given) == 3 else validation_data
+            if is_array(given[0]):
+                validation_data = with_targets(*given) if len(given) == 3 else given
         x, y, sample_weight = with_targets(x, y, sample_weight)
         names = [metric.name for metric in self.metrics]
         if validation_data is not None or validation_split:
@@ -314,7 +316,6 @@ class BaseModel(keras.Model):
             self._is_fitting = False
 
     @checked
-    @broken_images_named()
     def evaluate(  # type: ignore[override]
         self,
         x: Any = None,
@@ -352,6 +353,7 @@ class BaseModel(keras.Model):
                 raise TypeError(
                     f"evaluate: got an unexpected keyword argument. Received: {sorted(unknown)}"
                 )
+            x, y, sample_weight = in_arrays(x, y, sample_weight)
             self._check_data(x, y, sample_weight)
             refuse_endless(x, "steps", steps)
             x, y, sample_weight = with_targets(x, y, sample_weight)
@@ -668,17 +670,39 @@ def acts_on_batches(callback: Any) -> bool:
 
 def first_batch(x: tf.data.Dataset | keras.utils.PyDataset) -> Any:
     """The first batch of data that has one."""
-    is_data_set = isinstance(x, tf.data.Dataset)
-    batch = next(iter(x.take(1)), None) if is_data_set else x[0] if x.num_batches != 0 else None
+    with data_errors_named():
+        if isinstance(x, tf.data.Dataset):
+            batch = next(iter(x.take(1)), None)
+        else:
+            batch = x[0] if x.num_batches != 0 else None
     if batch is None:
         raise ValueError(f"Expected at least one batch. Received: {received(x)}")
     return batch
 
 
 def is_no_data(x: Any) -> bool:
-    """Whether something is neither an array, nor gives batches."""
-    several = isinstance(x, (str, bytes, list, tuple, dict, set))
-    return several or isinstance(x, type) or not (is_array(x) or hasattr(x, "__iter__"))
+    """Whether something is neither an array, nor one of the sources of batches that Keras knows."""
+    known = (
+        tf.data.Dataset,
+        tf.distribute.DistributedDataset,
+        keras.utils.PyDataset,
+        types.GeneratorType,
+    )
+    loaders = ("torch.", "grain.")  # data loaders, of packages that are not needed otherwise
+    is_loader = any(cls.__module__.startswith(loaders) for cls in type(x).__mro__)
+    return not (is_array(x) or isinstance(x, known) or is_loader)
+
+
+def in_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """What was given beside an array, as arrays too, where it is a list; types that TensorFlow knows."""
+    if not is_array(x):
+        return x, y, sample_weight
+
+    def in_array(value: Any) -> Any:
+        found = arrays.as_array(value) if isinstance(value, (list, tuple, np.ndarray)) else None
+        return value if found is None else found
+
+    return in_array(x), in_array(y), in_array(sample_weight)
 
 
 def is_array(x: Any) -> bool:

@@ -156,7 +156,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
             row = received(y[wrong][0].tolist())
             raise ValueError(f"Rows of one-hot labels must be 0 or more and sum to 1. Received: {row}")
         return y
-    if y.reshape(len(y), -1).shape[1] != 1:
+    if y.ndim > 2 or y.size != len(y):
         raise ValueError(f"{expected}. Received: {y.shape}")
     wrong = ~((y >= 0) & (y < num_classes) & (y == np.round(y)))
     if wrong.any():
@@ -277,8 +277,11 @@ def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
             f"sample_weight must be numbers of shape {expected}. "
             f"Received: {sample_weight.dtype} of shape {sample_weight.shape}"
         )
-    if not (np.isfinite(sample_weight).all() and sample_weight.min() >= 0):
-        raise ValueError("sample_weight must be finite and 0 or more. Received: other values")
+    wrong = ~((sample_weight >= 0) & (sample_weight <= np.finfo(np.float32).max))  # NaN is, too
+    if wrong.any():
+        raise ValueError(
+            f"sample_weight must be finite and 0 or more. Received: {received(sample_weight[wrong][0])}"
+        )
 
 
 FIT_LABELS = "as fit(images, labels), or in a tf.data.Dataset of (images, labels)"

@@ -132,6 +132,7 @@ class ImageModel(BaseModel):
         if x.dtype != tf.uint8:
             right &= tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
         if self.num_classes is not None:
+            right &= tf.shape(y)[0] == tf.shape(x)[0]
             one_hot = tf.size(y) > tf.shape(x)[0]
             most = tf.where(one_hot, 1, self.num_classes - 1)
             right &= tf.reduce_all((y >= 0) & (y <= tf.cast(most, y.dtype)))

@@ -4,12 +4,15 @@ A graph looks whether a batch is right, in microseconds. Of one that is not, Pyt
 """
 
 import contextlib
+import re
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_gen.datasets.broken_images import broken_images_named
 
 
 class Screen:
@@ -39,7 +42,8 @@ class Screen:
     def raising(self) -> Iterator[None]:
         """Raises the error of the data in place of TensorFlow's, which hides it."""
         try:
-            yield
+            with data_errors_named():
+                yield
         except Exception:
             if self.error is None:
                 raise
@@ -104,3 +108,25 @@ class ScreenedPyDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.data.on_epoch_end()
+
+
+@contextlib.contextmanager
+def data_errors_named() -> Iterator[None]:
+    """Raises an error of Python's in a `tf.data` pipeline as one line, without its traceback."""
+    try:
+        with broken_images_named():
+            yield
+    except tf.errors.OpError as error:
+        cause = python_error(error)
+        if cause is None:
+            raise
+        raise ValueError(f"The data could not be read to its end. Received: {cause}") from error
+
+
+def python_error(error: tf.errors.OpError) -> str | None:
+    """The last line of the Python traceback in an error of TensorFlow's; None where there is none."""
+    text = str(error)
+    if "Traceback (most recent call last)" not in text:
+        return None
+    lines = re.findall(r"^([\w.]+: .*|[\w.]*(?:Error|Exception))$", text, re.MULTILINE)
+    return lines[-1] if lines else None

@@ -104,6 +104,35 @@ class Broken(Batches):
         return super().__getitem__(number)
 
 
+def test_a_data_set_that_ends_in_an_error_says_which(model):
+    def broken(images, labels):
+        raise KeyError("no such picture")
+
+    message = "could not be read to its end. Received: KeyError: 'no such picture'"
+    with pytest.raises(ValueError, match=message):
+        model.fit(data_set(broken), verbose=0)
+
+
+def test_a_batch_with_fewer_labels_is_refused(model):
+    with pytest.raises(ValueError, match="Expected 8 labels, one for each image. Received: 7"):
+        model.fit(data_set(lambda images, labels: (images, labels[1:])), verbose=0)
+
+
+def test_lists_beside_an_array_and_other_types_mean_the_same(model):
+    images = np.linspace(0, 1, 8 * 64, dtype="float32").reshape(8, 8, 8)
+    labels, weights = np.arange(8) % 3, np.arange(8) / 7
+    expected = model.evaluate(images, labels, sample_weight=weights, verbose=0)
+    for pixels in (images.astype(">f4"), images.astype(np.longdouble)):
+        found = model.evaluate(pixels, labels.tolist(), sample_weight=weights.tolist(), verbose=0)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_is_no_data_is_refused(model):
+    for data in (iter([1]), "images", 3, object(), np.zeros, [np.zeros((8, 8, 8))]):
+        with pytest.raises(ValueError, match="Expected images as one array .* Received: "):
+            model.fit(data, verbose=0)
+
+
 def test_an_epoch_without_end_is_refused(model):
     endless = data_set(lambda *batch: batch).repeat()
     endless = endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
