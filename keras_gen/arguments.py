@@ -218,6 +218,7 @@ def as_instance(kind: type, value: Any) -> Any:
 
 
 def as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
     for choice in choices:  # 0, and neither 0.0 nor False
         if isinstance(value, type(choice)) and not isinstance(value, bool) and value == choice:
             return choice
@@ -238,6 +239,7 @@ def as_iterable(value: Any) -> Any:
 
 def as_list(value: Any) -> Any:
     value = value.tolist() if isinstance(value, np.ndarray) else value
+    value = value.as_list() if hasattr(value, "as_list") else value  # a tf.TensorShape
     if not isinstance(value, Sequence):  # as a set, which has no order, and an iterator, which ends
         raise ValueError("not a list")
     return value

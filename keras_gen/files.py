@@ -143,7 +143,17 @@ def escaped(letter: str) -> str:
 
 
 class UnusablePathError(OSError, ValueError):
-    """Nothing can be written to a path."""
+    """Nothing can be written to a path.
+
+    Args:
+        path: The path.
+        reason: What the system says of it.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        shown = printable(path)[:MOST_SHOWN]
+        super().__init__(f"Expected a path that can be written to. Received: {shown!r} ({reason})")
+        self.strerror = reason
 
 
 @contextlib.contextmanager
@@ -181,10 +191,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except (OSError, ValueError) as error:  # the latter of a name with a NUL
         remove_empty(made)
-        reason = getattr(error, "strerror", None) or error
-        raise UnusablePathError(
-            f"Expected a path that can be written to. Received: {printable(path)[:MOST_SHOWN]!r} ({reason})"
-        ) from None
+        raise UnusablePathError(path, getattr(error, "strerror", None) or str(error)) from None
     sweep(path.parent, path)
     try:
         yield draft

@@ -72,7 +72,7 @@ class Adam(keras.optimizers.Adam):
         ema_overwrite_frequency: Count | None = None,
         loss_scale_factor: Positive | None = None,
         gradient_accumulation_steps: Annotated[int, Ge(2)] | None = None,
-        name: Name = "adam",
+        name: Name | None = "adam",
     ):
         super().__init__(
             learning_rate,

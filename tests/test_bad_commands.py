@@ -518,7 +518,10 @@ def test_streams_and_names(line, status, message, tmp_path, monkeypatch):
 
 
 WRITES_FOR_EVER = """
+import signal
 import sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 
 sys.argv[0] = "keras-gen"
 from keras_gen import cli, files
@@ -547,10 +550,13 @@ def test_a_signal_ends_a_command_in_one_line_and_leaves_no_draft(number, tmp_pat
         cwd=tmp_path,
         env=ENVIRONMENT,
     )
-    assert process.stdout.readline() == "writing\n"
-    time.sleep(0.05)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    try:
+        assert process.stdout.readline() == "writing\n"
+        time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
     expected = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
     assert (process.returncode, said) == (128 + number, f"keras-gen: {expected}\n")
     assert list(tmp_path.iterdir()) == []

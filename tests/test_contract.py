@@ -332,7 +332,7 @@ def test_refuses_bad_input(name, garments):
         (images.astype("int64"), "Received: int64"),
         (images[:, :20], r"shape \(n, 28, 28, 1\) or \(n, 28, 28\). Received: \(512, 20, 28\)"),
         (images[:0], "at least one"),
-        ([images], "Received: list"),
+        ([images], r"Received: \[array"),
         (tf.data.Dataset.from_tensor_slices((float_images, labels)).batch(8), r"in \[0, 1\]"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -349,7 +349,7 @@ def test_refuses_bad_input(name, garments):
 @every_image_generator
 def test_generate_refuses_bad_input(name):
     model = build(name)
-    with pytest.raises(ValueError, match="num_samples must be 1"):
+    with pytest.raises(ValueError, match="num_samples must be an integer from 1"):
         model.generate(0)
     if model.conditional:
         with pytest.raises(ValueError, match="from 0 to 9"):

@@ -473,7 +473,7 @@ def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp
             },
             "data_options must be what JSON can hold",
         ),
-        ({"recipe": "lstm", "hyperparameters": {}}, r"small.npz is not utf-8 at byte"),
+        ({"recipe": "lstm", "hyperparameters": {}}, r"small.npz must be utf-8 text. Received: "),
     ),
 )
 def test_bad_options_leave_nothing_behind(small_data, tmp_path, arguments, message):

@@ -37,7 +37,7 @@ def latents(z: tf.Tensor) -> tf.Tensor:
     return asserted("z must be finite", tf.reduce_all(tf.math.is_finite(z)), at_least_one("z", z))
 
 
-def as_many(y: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def same_count(y: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Labels (n,), in a graph with an error where there are not as many as rows."""
     count = tf.shape(rows)[0]
     return asserted("labels must be one for each row", tf.shape(y)[0] == count, y)

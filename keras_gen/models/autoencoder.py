@@ -223,6 +223,11 @@ class Autoencoder(GenerativeModel):
 
     # === Verbs ===
 
+    def check_inputs(self, x: Any) -> None:
+        super().check_inputs(x)
+        if self.conditional and not (isinstance(x, (list, tuple)) and len(x) == 2):
+            checks.labels(None, self.num_classes, len(x), "as predict([images, labels])")
+
     def call(self, inputs: Any) -> tf.Tensor:
         """Reconstructs images, or (images, labels) where conditional."""
         images, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)

@@ -19,7 +19,7 @@ from keras_gen.models.screening import Screen, data_errors_named
 from keras_gen.optimizers import Adam
 from keras_gen.presets import loading, saving
 
-Verbosity = Literal["auto", 0, 1, 2]
+Verbosity = bool | Literal["auto", 0, 1, 2]
 EXPECTED_DATA = {
     "images": "images as one array (n, height, width, channels)",
     "text": "token ids as two arrays (n, t), inputs and targets, as load_text gives them",
@@ -289,7 +289,7 @@ class BaseModel(keras.Model):
         checks.monitors(callbacks, names)
         callbacks.insert(0, EpochSetter(x, validation_data))
         self._use_steps_per_execution(callbacks)
-        screen = Screen(self.check_examples, self.are_right)
+        screen = Screen(self.check_examples, self.is_valid)
         self._is_fitting = True
         try:
             with screen.raising():
@@ -347,7 +347,7 @@ class BaseModel(keras.Model):
         Raises:
             ValueError: As for `fit`.
         """
-        screen = Screen(self.check_examples, self.are_right)
+        screen = Screen(self.check_examples, self.is_valid)
         if "_use_cached_eval_dataset" not in kwargs:  # as `fit` calls it, which has checked the data
             if unknown := kwargs.keys() - {"_use_cached_eval_dataset"}:
                 raise TypeError(
@@ -446,9 +446,12 @@ class BaseModel(keras.Model):
         """Raises a ValueError where the model cannot learn from these arrays."""
         raise NotImplementedError
 
-    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
-        """Whether `check_examples` would let these tensors through, as a graph can tell at no cost."""
-        raise NotImplementedError
+    def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        """Whether `check_examples` would let these tensors through, as a graph can tell quickly."""
+        if sample_weight is None:
+            return tf.constant(True)
+        weight = tf.cast(sample_weight, tf.float32)
+        return tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
 
     def inputs_of(self, x: Any, y: Any, sample_weight: Any) -> Any:
         """What `predict` passes to `call` of a batch."""

@@ -103,6 +103,14 @@ class CGAN(GAN):
             "gradient_penalty_weight": self.gradient_penalty_weight,
         }
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "CGAN":
+        # An older file may hold a weight that its base did not use.
+        unused = {"r1_weight": 0.0} if config["base"] == "wgan_gp" else {"gradient_penalty_weight": 10.0}
+        model = super().from_config({**config, **unused}, custom_objects)
+        assert isinstance(model, cls)
+        return model
+
     # === As the base has it ===
 
     def penalty(

@@ -16,10 +16,10 @@ SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, 
 
 
 def image_size(shape: Sequence[int]) -> None:
-    """Refuses an image whose numbers TensorFlow could not count."""
+    """Refuses an image with more values than TensorFlow can count."""
     if math.prod(shape) > LARGEST:
         raise ValueError(
-            f"image_shape must have less than 2**31 numbers in all. Received: image_shape={tuple(shape)}"
+            f"image_shape must have fewer than 2**31 values. Received: image_shape={tuple(shape)}"
         )
 
 
@@ -292,7 +292,7 @@ def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
     x = images(x, shape)
     if num_classes is not None:
         labels(y, num_classes, len(x), FIT_LABELS)
-    elif y is not None and hasattr(y, "__len__") and len(y) != len(x):
+    elif getattr(y, "shape", ()) and len(y) != len(x):
         raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
 
 

@@ -1,5 +1,6 @@
 """What every image model of the zoo has in common: pixels, labels, computing on arrays."""
 
+import math
 import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -127,26 +128,29 @@ class ImageModel(BaseModel):
         if sample_weight is not None:
             checks.weights(sample_weight, self.weight_shapes(x))
 
-    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
-        right = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
+    def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+        count = tf.shape(x)[0]
+        valid = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
+        valid &= tf.size(x) == count * math.prod(self.image_shape)
         if x.dtype != tf.uint8:
-            right &= tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
+            valid &= tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
         if self.num_classes is not None:
-            right &= tf.shape(y)[0] == tf.shape(x)[0]
-            one_hot = tf.size(y) > tf.shape(x)[0]
-            most = tf.where(one_hot, 1, self.num_classes - 1)
-            right &= tf.reduce_all((y >= 0) & (y <= tf.cast(most, y.dtype)))
-            if y.dtype.is_floating:
-                right &= one_hot | tf.reduce_all(y == tf.round(y))
-        if sample_weight is not None:
-            weight = tf.cast(sample_weight, tf.float32)
-            right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
-        return right
+            y = tf.cast(y, tf.int32) if y.dtype == tf.bool else y
+            is_one_hot = tf.size(y) > count
+            most = tf.where(is_one_hot, 1, self.num_classes - 1)
+            valid &= tf.shape(y)[0] == count
+            valid &= tf.reduce_all((y >= 0) & (y <= tf.cast(most, y.dtype)))
+            valid &= tf.cond(is_one_hot, lambda: self._are_rows_one_hot(y), lambda: are_whole(y))
+        return valid & super().is_valid(x, y, sample_weight)
+
+    def _are_rows_one_hot(self, y: tf.Tensor) -> tf.Tensor:
+        sums = tf.reduce_sum(tf.cast(y, tf.float32), axis=-1)
+        return (tf.shape(y)[-1] == self.num_classes) & tf.reduce_all(tf.abs(sums - 1) < 1e-5)
 
     def check_inputs(self, x: Any) -> None:
         images, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
         checks.images(images, self.image_shape)
-        if self.conditional and (labels is not None or not isinstance(x, np.ndarray)):
+        if self.conditional and labels is not None:
             checks.labels(labels, self.num_classes, len(images))
 
     # === Inside train_step and test_step ===
@@ -301,7 +305,7 @@ class ImageModel(BaseModel):
         """What a SavedModel is sent as labels, one for each row -> one-hot, checked in the graph."""
         if labels is None:
             return None
-        labels = assertions.as_many(assertions.labels(labels, self.num_classes), rows)
+        labels = assertions.same_count(assertions.labels(labels, self.num_classes), rows)
         return self.to_one_hot(labels)
 
     def image_spec(self) -> dict[str, tf.TensorSpec]:
@@ -313,3 +317,8 @@ class ImageModel(BaseModel):
         if not self.conditional:
             return {}
         return {"labels": tf.TensorSpec((None,), tf.int32, "labels")}
+
+
+def are_whole(y: tf.Tensor) -> tf.Tensor:
+    """Whether all numbers are whole."""
+    return tf.reduce_all(y == tf.round(y)) if y.dtype.is_floating else tf.constant(True)

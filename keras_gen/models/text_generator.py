@@ -133,17 +133,14 @@ class TextGenerator(BaseModel):
         if sample_weight is not None:
             checks.weights(sample_weight, self.weight_shapes(x))
 
-    def are_right(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
+    def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
         if not all(rows.shape.rank == 2 and rows.dtype.is_integer for rows in (x, y)):
             return tf.constant(False)
-        right = tf.reduce_all(tf.shape(x) == tf.shape(y)) & (tf.size(x) > 0)
+        valid = tf.reduce_all(tf.shape(x) == tf.shape(y)) & (tf.size(x) > 0)
         for token_ids in (x, y):
             known = (token_ids >= 0) & (tf.cast(token_ids, tf.int64) < self.tokenizer.vocabulary_size)
-            right &= tf.reduce_all(known)
-        if sample_weight is not None:
-            weight = tf.cast(sample_weight, tf.float32)
-            right &= tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
-        return right
+            valid &= tf.reduce_all(known)
+        return valid & super().is_valid(x, y, sample_weight)
 
     def check_inputs(self, x: Any) -> None:
         checks.token_ids("inputs", x, self.tokenizer.vocabulary_size)

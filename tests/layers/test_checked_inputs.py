@@ -63,7 +63,7 @@ ROWS, SEQUENCES, IMAGES = np.zeros((3, 2)), np.zeros((2, 5, 3)), np.zeros((2, 8,
             "noise must have the shape of z_mean, (3, 2). Recei",
         ),
         (lambda: layers.child_seed(1.5, "x"), "seed must be an integer from 0"),
-        (lambda: layers.replica_seed(0), "generator must be a SeedGenerator. Received: 0"),
+        (lambda: layers.replica_seed(0), "generator must be a keras.SeedGenerator. Received: 0"),
         (
             lambda: layers.example_noise(0, [0.5], (2,)),
             "examples must be integers of shape (n,). Received: [0.5]",

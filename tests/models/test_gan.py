@@ -236,9 +236,9 @@ def test_interpolates_lie_between_and_have_one_fraction_an_image():
 def test_a_flat_critic_has_a_finite_gradient():
     """The slope of the root at 0 is infinite: without the small number under it this is NaN."""
     critic = linear_critic(np.zeros(784, "float32"))
-    x = tf.zeros((2, 28, 28, 1))
+    x, middle = tf.zeros((2, 28, 28, 1)), tf.fill((2, 1, 1, 1), 0.5)
     with tf.GradientTape() as tape:
-        penalty = tf.reduce_mean(losses.gradient_penalty(lambda i: tf.squeeze(critic(i), 1), x, x, 0.5))
+        penalty = tf.reduce_mean(losses.gradient_penalty(lambda i: tf.squeeze(critic(i), 1), x, x, middle))
     assert float(penalty) == pytest.approx(1.0, rel=1e-4)
     assert np.isfinite(tape.gradient(penalty, critic.trainable_variables[0])).all()
 
@@ -435,3 +435,15 @@ def test_the_portable_network_stays_in_0_to_1():
     images = model.portable_network()([z]).numpy()
     assert images.min() >= 0.0 and images.max() <= 1.0
     np.testing.assert_allclose(images, model.decode(z), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "unused", [{"gradient_penalty_weight": 5.0}, {"base": "wgan_gp", "r1_weight": 1.0}]
+)
+def test_a_weight_that_its_base_does_not_use_is_refused_but_loads_from_an_older_file(unused):
+    sizes = {"image_shape": (8, 8, 1), "generator_widths": (4,), "discriminator_widths": (4,)}
+    with pytest.raises(ValueError, match="is not used with base="):
+        CGAN(**sizes, **unused)
+    used = {name: value for name, value in unused.items() if name == "base"}
+    config = {**CGAN(**sizes, **used).get_config(), **unused}
+    assert CGAN.from_config(config).num_classes == 10

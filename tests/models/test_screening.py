@@ -118,6 +118,30 @@ def test_a_batch_with_fewer_labels_is_refused(model):
         model.fit(data_set(lambda images, labels: (images, labels[1:])), verbose=0)
 
 
+@pytest.mark.parametrize("wrong", [[0.9, 0.9, 0.9], [0, 0, 0], [2, -1, 0]])
+def test_later_rows_that_are_not_one_hot_are_refused(model, wrong):
+    rows = np.eye(3, dtype="float32")[np.arange(24) % 3]
+    rows[20] = wrong
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((24, 8, 8), "uint8"), rows)).batch(8)
+    with pytest.raises(ValueError, match="Rows of one-hot labels must be 0 or more and sum to 1"):
+        model.fit(data, verbose=0)
+
+
+def test_labels_of_other_types_and_those_that_are_ignored():
+    images = tf.zeros((16, 8, 8, 1))
+    two = VAE((8, 8, 1), 2, num_classes=2, widths=(2,), hidden_units=4, seed=0)
+    without = VAE((8, 8, 1), 2, widths=(2,), hidden_units=4, seed=0)
+    for model, labels in (
+        (two, tf.constant([True, False] * 8)),
+        (without, {"age": tf.zeros(16), "name": tf.constant(["a"] * 16)}),
+        (without, (tf.zeros((16, 2)), tf.ones(16))),
+    ):
+        model.compile()
+        data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+        model.fit(data, verbose=0)
+        assert int(model.optimizer.iterations) == 2
+
+
 def test_lists_beside_an_array_and_other_types_mean_the_same(model):
     images = np.linspace(0, 1, 8 * 64, dtype="float32").reshape(8, 8, 8)
     labels, weights = np.arange(8) % 3, np.arange(8) / 7
