@@ -112,7 +112,9 @@ def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
     """A row, its epoch as an integer and the rest as it is, if that is numbers."""
     try:
         for text in row.values():
-            float(text)  # of more columns than the header, it is a list
+            float(
+                text or 0
+            )  # empty in an epoch without that number; a list of more columns than the header
         return {**row, "epoch": int(row["epoch"])}
     except (ValueError, TypeError):
         text = received(",".join(map(str, row.values())))
@@ -226,15 +228,15 @@ class Keeper(keras.callbacks.Callback):
         start = time.monotonic()
         folder = self.directory / "checkpoints"
         path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
-        columns = list(self._rows[-1]) if self._rows else []
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
         save(
             self.model,
             path,
             CheckpointNote(run=self.identity, epoch=self.epoch, step=self.step, columns=columns),
         )
         self._write_seconds()
-        for older in folder.glob("*.keras"):
-            if older != path:
+        for older in folder.glob("epoch-*-step-*.keras"):
+            if older != path and re.fullmatch(r"epoch-\d+-step-\d+", older.stem):
                 older.unlink()
         now = time.monotonic()
         self._next_save = now + max(CHECKPOINT_SECONDS, (now - start) / CHECKPOINT_SHARE)

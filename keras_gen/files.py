@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import functools
 import glob
 import os
 import shutil
 import socket
 import stat
+import time
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from typing import BinaryIO
 import psutil
 
 MOST_SHOWN = 200  # characters of a path, in errors
+SECONDS_OF_A_DAY = 86_400
 STEM = 40  # characters of a file's name in its draft's, since names have at most 255 bytes
 
 # === Reading ===
@@ -214,28 +217,60 @@ def remove_empty(folders: Sequence[Path]) -> None:
 
 def draft_of(path: Path) -> Path:
     """Where something is written before it gets its name, which says which process writes it."""
-    unique = f"{this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    unique = f"{this_machine()}-{os.getpid()}-{started(os.getpid())}-{uuid.uuid4().hex[:8]}"
     # Keras and Pillow read the format from the suffix, so it stays at the end.
-    return path.with_name(f".{path.stem[:STEM]}.draft-{unique}{path.suffix}")
+    return path.with_name(f".{path.stem[:STEM]}.draft-{unique}{path.suffix[:STEM]}")
 
 
 def sweep(folder: Path, path: Path | None = None) -> None:
     """Removes the drafts in a folder whose process has ended, as where it was killed.
 
+    Of processes elsewhere nobody here can tell: their drafts are removed when they are a day old.
+
     Args:
         folder: Where to look; not in the folders in it.
         path: What they are drafts of; anything by default.
     """
-    stem, suffix = ("*", "*") if path is None else (glob.escape(path.stem[:STEM]), glob.escape(path.suffix))
-    for draft in folder.glob(f".{stem}.draft-{this_machine()}-*-????????{suffix}"):
-        process = draft.name.rpartition(".draft-")[2].split("-")[1]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+    stem, suffix = (
+        ("*", "*") if path is None else (glob.escape(path.stem[:STEM]), glob.escape(path.suffix[:STEM]))
+    )
+    for draft in folder.glob(f".{stem}.draft-*-*-*-????????{suffix}"):
+        machine, process, start = draft.name.rpartition(".draft-")[2].split("-")[:3]
+        if machine == this_machine():
+            is_over = process.isdecimal() and (started(int(process)) or None) != start
+        else:
+            is_over = age_of(draft) > SECONDS_OF_A_DAY
+        if is_over:
             remove(draft)
 
 
+def age_of(path: Path) -> float:
+    """Seconds since a file was changed; 0 where it has gone meanwhile."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def started(process: int) -> str:
+    """When a process began, in seconds, since its number may be another's by now; "" where it has ended."""
+    try:
+        return str(round(psutil.Process(process).create_time()))
+    except psutil.Error:
+        return ""
+
+
+@functools.cache
 def this_machine() -> str:
-    """Eight digits for this machine, since the numbers of processes are its own."""
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+    """Eight digits for this start of this machine, or container, since processes' numbers are its own."""
+    parts = [socket.gethostname()]
+    for place, read in (
+        ("/proc/sys/kernel/random/boot_id", lambda path: Path(path).read_text()),
+        ("/proc/self/ns/pid", os.readlink),
+    ):
+        with contextlib.suppress(OSError):  # neither is on every system
+            parts.append(read(place))
+    return f"{zlib.crc32(' '.join(parts).encode()):08x}"
 
 
 def remove(path: Path) -> None:

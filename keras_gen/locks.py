@@ -1,6 +1,7 @@
 """One process at a time in a run directory."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +31,15 @@ def locked(directory: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise ValueError(
-            f"{printable(directory)} is in use: another process trains this run. Wait until it ends, stop "
-            "it, or choose another directory."
+            f"{printable(directory)} is in use: another process is training this run. Wait until it ends, "
+            f"stop it, or choose another directory. If there is none, delete {printable(directory / LOCK)}."
         ) from None
     except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+            raise ValueError(
+                f"{printable(directory)} is on a file system without locks ({error.strerror}), where two "
+                "processes could overwrite one run: choose a directory on another disk."
+            ) from None
         raise ValueError(
             f"A run needs a directory that can be made and written to. Received: {printable(directory)} "
             f"({error.strerror or error})"

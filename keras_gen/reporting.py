@@ -38,9 +38,6 @@ REMEDIES = {
     errno.ESTALE: "the network disk has gone: try again",
 }
 
-# Types of error that keras_gen refuses with what a user gave.
-REFUSALS = (ValueError, ImportError, FloatingPointError, MemoryError, OSError)
-
 LESS_MEMORY = "ask for less at once (a smaller --num, --batch-size or model)"
 
 # Types of error that Python raises in a pipeline where a file is not what it was.

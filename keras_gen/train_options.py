@@ -17,6 +17,7 @@ from keras_gen.parsing import Option, Parser, did_you_mean, of_text
 from keras_gen.recipes import RECIPES
 from keras_gen.records import Record, read_record
 
+OWN_DEFAULT = object()  # of --mlflow without a URI: MLflow's own
 FACTS = "run"  # what a config.json says beside the options
 
 
@@ -54,7 +55,7 @@ def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
             if value == "" and name != "mlflow" and values[name] != "":
                 raise ValueError(f"{path}: {name} must not be empty. Received: ''")
         values |= read
-    values |= given
+    values |= {name: "" if value is OWN_DEFAULT else value for name, value in given.items()}
     of_training, of_data, of_model = ({name: values[name] for name in group.defaults} for group in groups)
     return of_training, of_data, of_model
 
@@ -127,7 +128,8 @@ def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
         for name, default in group.defaults.items():
             option = Option(group.hints[name], may_be_empty=default == "")
             details = f"({option.expected}; default: {as_text(default)})".replace("%", "%%")
-            more: dict[str, Any] = {"nargs": "?", "const": ""} if name == "mlflow" else {}
+            # A string would be read as an option's text, and refused where it is empty.
+            more: dict[str, Any] = {"nargs": "?", "const": OWN_DEFAULT} if name == "mlflow" else {}
             added.add_argument(
                 f"--{name.replace('_', '-')}",
                 dest=name,

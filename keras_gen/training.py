@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import datetime
 import difflib
+import errno
 import gc
 import inspect
 import json
@@ -309,6 +310,8 @@ def blamed(path: Path, note: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except ConnectionError:  # which is no fault of the file
+        raise
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(
             f"{printable(path)}{note}: {str(error).rstrip('.')}. Correct what it asks for, or repeat the "
@@ -326,30 +329,33 @@ def failures_named(directory: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.filename is not None or isinstance(error, ConnectionError):
-            raise
-        raise unwritable(directory, error.strerror or error) from error
     except MemoryError as error:
         raise too_large(directory, error) from error
-    except tf.errors.OpError as error:
-        if "OOM" in error.message:
+    except (OSError, tf.errors.OpError) as error:
+        if getattr(error, "filename", None) is not None:
+            raise
+        if re.search("OOM|out of memory", str(error), re.IGNORECASE):
             raise too_large(directory, error) from error
-        if isinstance(error, FILE_ERRORS) or str(directory) in error.message:
-            raise unwritable(directory, error) from error
+        if str(directory) in str(error) or any(words in str(error) for words in OF_FILES):
+            raise unwritable(directory, getattr(error, "strerror", None) or error) from error
         raise
 
 
-# TensorFlow's for a file or folder that is not as it should be.
-FILE_ERRORS = (
-    tf.errors.AlreadyExistsError,
-    tf.errors.DataLossError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.NotFoundError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.UnknownError,
+# What the system says of a place that cannot be written to, which TensorFlow and NumPy pass on.
+UNWRITABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENOTDIR,
+    errno.EIO,
 )
+OF_FILES = [
+    *map(os.strerror, UNWRITABLE),
+    *(f"errno = {number}," for number in UNWRITABLE),  # as HDF5 says it
+    "requested and",  # bytes, as NumPy says it, "and 0 written"
+]
 
 
 def too_large(directory: Path, reason: Any) -> MemoryError:
@@ -361,8 +367,8 @@ def too_large(directory: Path, reason: Any) -> MemoryError:
 
 def unwritable(directory: Path, reason: Any) -> OSError:
     return OSError(
-        f"{printable(directory)} could not be written: {in_one_line(reason)}. Make room or mend it, and "
-        f"go on with: keras-gen resume {printable(directory)}"
+        f"{printable(directory)} could not be written: {in_one_line(reason)}. Free some space, or make it "
+        f"writable, and continue with: keras-gen resume {printable(directory)}"
     )
 
 

@@ -228,9 +228,13 @@ def attempt(call: Call, changed: Mapping[str, str]) -> Outcome:
 
 
 def is_strange(warning: warnings.WarningMessage) -> bool:
-    """A warning that stands where a refusal or nothing should; a prompt's unknown characters are told."""
-    known = "The model does not know" in str(warning.message)
-    return issubclass(warning.category, (UserWarning, RuntimeWarning)) and not known
+    """A warning that stands where a refusal or nothing should.
+
+    A prompt's unknown characters are told, and by Keras, that there were fewer batches than steps.
+    """
+    known = ("The model does not know", "Your input ran out of data")
+    is_known = any(words in str(warning.message) for words in known)
+    return issubclass(warning.category, (UserWarning, RuntimeWarning)) and not is_known
 
 
 def fits_the_call(call: Call, changed: Mapping[str, str]) -> bool:

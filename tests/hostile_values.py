@@ -109,12 +109,6 @@ def third(x: Any, y: Any, bad_x: Any = None, bad_y: Any = None) -> list[Any]:
     return [(x, y), (x, y), bad, (x, y)]
 
 
-def endless(*parts: Any) -> Any:
-    """A generator without end."""
-    while True:
-        yield parts
-
-
 def failing(*parts: Any) -> Any:
     """A generator with a mistake of the user's own."""
     yield parts
@@ -657,7 +651,6 @@ DATASETS = (
     "Batches(third(x, y, last(x.astype('float64'), nan)))",
     "Batches([5])",
     "Batches([None, None])",
-    "endless(x, y)",
     "failing(x, y)",
     "iter([])",
     "iter([(x, y)])",

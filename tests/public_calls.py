@@ -139,7 +139,7 @@ class Call:
 
 def is_data(expression: str) -> bool:
     """Whether an expression is of a data set or of an iterator over batches."""
-    words = ("ataset", "Batches(", "iter(", "endless(", "failing(", " for i in ")
+    words = ("ataset", "Batches(", "iter(", "failing(", " for i in ")
     return any(word in expression for word in words)
 
 

@@ -560,3 +560,11 @@ def test_a_signal_ends_a_command_in_one_line_and_leaves_no_draft(number, tmp_pat
     expected = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
     assert (process.returncode, said) == (128 + number, f"keras-gen: {expected}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mlflow_without_a_uri_is_its_own_default():
+    from keras_gen import train_options
+
+    assert train_options.parse("vae", ["--mlflow"])[0]["mlflow"] == ""
+    assert train_options.parse("vae", ["--mlflow", "sqlite:///a.db"])[0]["mlflow"] == "sqlite:///a.db"
+    assert train_options.parse("vae", [])[0]["mlflow"] is None

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -86,6 +87,19 @@ def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(tmp
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name, of_another.name}
     files.sweep(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name}
+
+
+def test_drafts_of_elsewhere_are_swept_when_they_are_a_day_old(tmp_path, monkeypatch):
+    target = tmp_path / "a.txt"
+    monkeypatch.setattr(files, "this_machine", lambda: "another1")
+    old, young = files.draft_of(target), files.draft_of(target)
+    monkeypatch.undo()
+    for draft in (old, young):
+        draft.touch()
+    a_day_ago = time.time() - 90_000
+    os.utime(old, (a_day_ago, a_day_ago))
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [young.name]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "new/" + "x" * 300, "file/x", "file/x/y", "a\0b"])

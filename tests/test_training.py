@@ -212,7 +212,7 @@ def test_a_run_that_another_process_trains_is_left_alone(small_data, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     with locked(out):
-        with pytest.raises(ValueError, match="run is in use: another process trains this run. Wait until"):
+        with pytest.raises(ValueError, match="run is in use: another process is training"):
             train("vae", **options(small_data, out))
         assert [path.name for path in out.iterdir()] == [".lock"]
     (out / ".lock").touch()  # as a killed process leaves it
@@ -232,11 +232,11 @@ def test_of_two_processes_that_train_into_one_directory_one_does(small_data, tmp
     said = [process.communicate(timeout=300)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]
     loser = said[both[0].returncode == 0]
-    assert "run is in use: another process trains" in loser or "run is not empty" in loser
+    assert "run is in use: another process is training" in loser or "run is not empty" in loser
     assert_equal_runs(train("vae", **options(small_data, tmp_path / "straight")), out)
 
 
-DISK = "runs/a could not be written: .*. Make room or mend it, and go on with: keras-gen resume runs/a"
+DISK = "runs/a could not be written: .* Free some space, or make it writable, .* keras-gen resume runs/a"
 MEMORY = (
     "runs/a: there is not enough memory for this model and batch_size. Choose smaller ones. Received: OOM"
 )
@@ -255,6 +255,13 @@ MEMORY = (
         (tf.errors.FailedPreconditionError(None, None, "{{node}} logs; Not a directory"), OSError, DISK),
         (tf.errors.OutOfRangeError(None, None, "runs/a/logs; File too large\nFailed"), OSError, DISK),
         (tf.errors.ResourceExhaustedError(None, None, "{{node}} OOM when allocating"), MemoryError, MEMORY),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "Out of memory while trying to allocate 9 bytes"),
+            MemoryError,
+            "not enough memory .* Received: Out of memory",
+        ),
+        (tf.errors.NotFoundError(None, None, "No algorithm worked!"), tf.errors.NotFoundError, "worked"),
+        (ConnectionError("the server has gone"), ConnectionError, "^the server has gone$"),
     ),
     ids=lambda value: type(value).__name__,
 )
