@@ -57,7 +57,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
 def save(model: keras.Model, path: Path, note: CheckpointNote | None = None) -> None:
     """`model.save`, whole or not at all, with a note as the archive's comment."""
     with written_whole(path) as draft:
-        model.save(draft)
+        keras.saving.save_model(model, draft)
         if note is not None:
             with zipfile.ZipFile(draft, "a") as archive:
                 archive.comment = note.model_dump_json().encode()

@@ -44,6 +44,7 @@ ALLOWED = {
         "datasets",
         "devices",
         "exporting",
+        "files",
         "layers",
         "losses",
         "optimizers",

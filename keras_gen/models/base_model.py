@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from keras_gen import arrays, devices, exporting
 from keras_gen.arguments import Count, Fraction, Natural, checked, received
 from keras_gen.datasets.epochs import EpochSetter
+from keras_gen.files import written_whole
 from keras_gen.models import checks
 from keras_gen.models.screening import Screen, data_errors_named
 from keras_gen.optimizers import Adam
@@ -88,6 +89,35 @@ class BaseModel(keras.Model):
                 variable.assign(saved[key])
         own = {key: value for key, value in saved.items() if not key.startswith(FURTHER_STATE)}
         super().load_own_variables(own)
+
+    @checked
+    def save(  # type: ignore[override]
+        self, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None
+    ) -> None:
+        """Writes the model with all of its state: `keras.Model.save`, but whole or not at all.
+
+        Args:
+            filepath: A path that ends in `.keras`.
+            overwrite: Whether a file that is there is replaced.
+            zipped: Write one file, as by default, or a directory.
+
+        Raises:
+            ValueError: The path does not end in `.keras`, cannot be written to, or exists and `overwrite`
+                is False.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras":
+            raise ValueError(
+                "filepath must end in .keras, the format that holds all of a model; export writes others. "
+                f"Received: {received(os.fspath(filepath))}"
+            )
+        if os.path.lexists(path) and not overwrite:
+            raise ValueError(f"overwrite is False. Received: {received(str(path))}, which exists already")
+        if "://" in os.fspath(filepath):  # of a file system that Keras knows
+            super().save(filepath, overwrite=True, zipped=zipped)
+            return
+        with written_whole(path) as draft:
+            super().save(draft, zipped=zipped)
 
     # === Compiling and fitting ===
 

@@ -80,7 +80,8 @@ def gives_logits(name: str, value: keras.Model) -> None:
     """Refuses a user's network that ends in a sigmoid, where the loss expects logits."""
     last: Any = value
     while isinstance(last, keras.Model):
-        last = next(layer for layer in reversed(last.operations) if not isinstance(layer, SHAPING))
+        layers = getattr(last, "operations", last.layers)  # a Sequential has only the latter
+        last = next(layer for layer in reversed(layers) if not isinstance(layer, SHAPING))
     sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid
     if sigmoid or type(last).__name__ == "Sigmoid":  # as keras.ops.sigmoid is in a Functional
         raise ValueError(

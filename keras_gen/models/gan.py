@@ -19,10 +19,11 @@ References:
     8. Gurumurthy et al. 2017, DeLiGAN: GANs for Diverse and Limited Data, arXiv 1706.02071.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
+from annotated_types import Interval
 from keras import layers
 
 from keras_gen.arguments import (
@@ -101,7 +102,7 @@ class GAN(GenerativeModel):
             by default 32, 64, 128, 256, 256, ... until the map is at most 4 pixels.
         discriminator_normalization: `"batch"`, `"spectral"` [7] or `"none"`.
         dropout: Fraction of the discriminator's features dropped in training, from 0 to less than 1.
-        discriminator_steps: Discriminator updates for each generator update, 1 or more; each sees the
+        discriminator_steps: Discriminator updates for each generator update, 1 to 100; each sees the
             batch's real images and newly generated ones.
         label_smoothing: From 0 to less than 1. The target of real images is 1 - label_smoothing; that of
             generated images stays 0 ("one-sided" [4]).
@@ -154,7 +155,7 @@ class GAN(GenerativeModel):
         discriminator_widths: Widths | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] = "batch",
         dropout: Fraction = 0.0,
-        discriminator_steps: Count = 1,
+        discriminator_steps: Annotated[int, Interval(ge=1, le=100)] = 1,
         label_smoothing: Fraction = 0.0,
         real_label_noise: Probability = 0.0,
         generated_label_noise: Probability = 0.0,

@@ -63,7 +63,7 @@ class Screen:
         with self.keeping():
             for batch in batches:
                 self.check(*keras.utils.unpack_x_y_sample_weight(batch))
-                yield batch
+                yield batch if isinstance(batch, (tuple, list, dict)) else (batch,)
 
     def _of_tensors(self, *parts: Any) -> Any:
         batch = parts if len(parts) > 1 else parts[0]

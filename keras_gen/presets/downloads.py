@@ -26,6 +26,10 @@ def check_url(url: str) -> None:
         raise ValueError(f"The URL of a preset is not valid ({error}). Received: {url!r}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(f"A preset's URL must be like https://host/folder. Received: {url!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            f"A preset's URL must not hold a name or a password. Received: one for {parts.hostname}"
+        )
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(
             "A URL must not have spaces, control characters or letters beyond ASCII: write them as %20 and "

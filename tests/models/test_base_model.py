@@ -512,3 +512,34 @@ def test_a_variant_is_one_method_and_learns_the_number_of_training_images(small,
     model = building.build("vae", data, options, {"widths": (4,), "hidden_units": 8})
     logs = model.evaluate(data.test, verbose=0, return_dict=True)
     assert logs["loss"] - logs["reconstruction_loss"] == pytest.approx(10_000, rel=1e-4)
+
+
+def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch):
+    model = VAE((8, 8, 1), 2, widths=(2,), hidden_units=4, seed=0)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(model, filepath, **_):
+        filepath.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["model.keras"]
+    for arguments, message in (
+        ({"filepath": tmp_path / "model.h5"}, "filepath must end in .keras"),
+        ({"filepath": path, "overwrite": False}, "overwrite is False. Received: .* exists already"),
+        ({"filepath": path / "inner.keras"}, "Expected a path that can be written to"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.save(**arguments)
+
+
+def test_a_sequential_is_a_decoder_too():
+    layers = [keras.Input((2,)), keras.layers.Dense(64), keras.layers.Reshape((8, 8, 1))]
+    sizes = {"image_shape": (8, 8, 1), "latent_dim": 2, "widths": (2,), "hidden_units": 4}
+    assert VAE(**sizes, decoder=keras.Sequential(layers)).generate(1, seed=0).shape == (1, 8, 8, 1)
+    with pytest.raises(ValueError, match="applies a sigmoid. Remove it"):
+        VAE(**sizes, decoder=keras.Sequential([*layers, keras.layers.Activation("sigmoid")]))

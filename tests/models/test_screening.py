@@ -157,6 +157,13 @@ def test_what_is_no_data_is_refused(model):
             model.fit(data, verbose=0)
 
 
+def test_a_generator_of_images_alone():
+    model = VAE((8, 8, 1), 2, widths=(2,), hidden_units=4, seed=0)
+    model.compile()
+    model.fit((np.zeros((4, 8, 8), "uint8") for _ in range(3)), steps_per_epoch=3, verbose=0)
+    assert int(model.optimizer.iterations) == 3
+
+
 def test_an_epoch_without_end_is_refused(model):
     endless = data_set(lambda *batch: batch).repeat()
     endless = endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))

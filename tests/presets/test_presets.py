@@ -388,6 +388,12 @@ def test_two_downloads_at_once_make_one_folder(preset, host):
     ]
 
 
+def test_a_password_in_a_url_is_refused_and_not_shown():
+    with pytest.raises(ValueError, match="must not hold a name or a password") as refusal:
+        kg.from_preset("https://user:secret@host/preset")
+    assert "secret" not in str(refusal.value)
+
+
 def test_a_home_that_is_no_directory(preset, host, monkeypatch):
     address, _ = host
     monkeypatch.setenv("KERAS_HOME", str(preset / "card.json"))
