@@ -41,6 +41,8 @@ REMEDIES = {
 LESS_MEMORY = "ask for less at once (a smaller --num, --batch-size or model)"
 
 # Types of error that Python raises in a pipeline where a file is not what it was.
+MOST_SHOWN = 200  # characters of a path
+
 UNREADABLE = (
     "FileNotFoundError",
     "IsADirectoryError",
@@ -192,6 +194,7 @@ def of_system(error: OSError) -> str:
     name = names[-1] if names else ""
     if ".draft-" in name:  # of a file that was to be written there
         name = os.path.dirname(name)
+    name = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
     where = f"{name}: " if name else ""
     assert error.errno is not None
     return f"{where}{error.strerror or os.strerror(error.errno)}: {REMEDIES[error.errno]}."

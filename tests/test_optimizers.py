@@ -86,7 +86,7 @@ def test_it_is_saved_and_loaded():
         ({"clipnorm": -1.0}, "clipnorm must be a finite number, more than 0, or None. Received: -1.0"),
         ({"amsgrad": 1}, "amsgrad must be True or False. Received: 1"),
         ({"gradient_accumulation_steps": 1}, "gradient_accumulation_steps must be an integer, 2 or more"),
-        ({"name": "\udce9"}, "name must be a string that UTF-8 can hold. Received: '\\udce9'"),
+        ({"name": "\udce9"}, "name must be a string that UTF-8 can hold, or None. Received: '\\udce9'"),
         ({"momentum": 0.9}, "Adam: got an unexpected keyword argument 'momentum'"),
     ),
 )

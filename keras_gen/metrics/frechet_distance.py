@@ -12,7 +12,7 @@ References:
     2. Chong & Forsyth 2019, Effectively Unbiased FID and Inception Score, arXiv 1911.07023.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import keras
 import numpy as np
@@ -156,7 +156,7 @@ class FrechetDistance(keras.metrics.Metric):
             )
 
     @checked
-    def update_state(self, real_features: Any, generated_features: Any) -> None:
+    def update_state(self, real_features: ArrayLike | None, generated_features: ArrayLike | None) -> None:
         """Adds features (n, d) and (m, d); either may be None."""
         given = {"real_features": real_features, "generated_features": generated_features}
         for side, (name, features) in zip(self._sides, given.items(), strict=True):

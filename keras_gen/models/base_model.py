@@ -437,7 +437,12 @@ class BaseModel(keras.Model):
             self.check_inputs(self.inputs_of(*batch))
         refuse_endless(x, "steps", steps)
         callbacks = checks.callbacks(callbacks)
-        return super().predict(x, batch_size, verbose, steps, callbacks)
+        screen = Screen(
+            lambda *batch: self.check_inputs(self.inputs_of(*batch)),
+            lambda inputs, *_: self.are_valid_inputs(inputs),
+        )
+        with screen.raising():
+            return super().predict(screen(x), batch_size, verbose, steps, callbacks)
 
     def _use_steps_per_execution(self, callbacks: Sequence[Any]) -> None:
         if not self.compiled:
@@ -482,6 +487,10 @@ class BaseModel(keras.Model):
             return tf.constant(True)
         weight = tf.cast(sample_weight, tf.float32)
         return tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
+
+    def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
+        """Whether `check_inputs` would let these tensors through, as a graph can tell quickly."""
+        return tf.constant(True)
 
     def inputs_of(self, x: Any, y: Any, sample_weight: Any) -> Any:
         """What `predict` passes to `call` of a batch."""

@@ -536,6 +536,9 @@ class GAN(GenerativeModel):
             r1_penalty(lambda images: self.logits(images, labels, training=True), real_images)
         )
 
+    def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_all(tf.math.is_finite(tf.cast(x, tf.float32)))
+
     def check_inputs(self, x: Any) -> None:
         z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
         z = checks.latents("Latent vectors", z, self.latent_dim)

@@ -130,10 +130,7 @@ class ImageModel(BaseModel):
 
     def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
         count = tf.shape(x)[0]
-        valid = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
-        valid &= tf.size(x) == count * math.prod(self.image_shape)
-        if x.dtype != tf.uint8:
-            valid &= tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
+        valid = self.are_valid_images(x)
         if self.num_classes is not None:
             y = tf.cast(y, tf.int32) if y.dtype == tf.bool else y
             is_one_hot = tf.size(y) > count
@@ -142,6 +139,17 @@ class ImageModel(BaseModel):
             valid &= tf.reduce_all((y >= 0) & (y <= tf.cast(most, y.dtype)))
             valid &= tf.cond(is_one_hot, lambda: self._are_rows_one_hot(y), lambda: are_whole(y))
         return valid & super().is_valid(x, y, sample_weight)
+
+    def are_valid_images(self, x: tf.Tensor) -> tf.Tensor:
+        """Whether tensors are images of the model's shape, in their range."""
+        valid = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
+        valid &= tf.size(x) == tf.shape(x)[0] * math.prod(self.image_shape)
+        if x.dtype == tf.uint8:
+            return valid
+        return valid & tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
+
+    def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
+        return self.are_valid_images(x)
 
     def _are_rows_one_hot(self, y: tf.Tensor) -> tf.Tensor:
         sums = tf.reduce_sum(tf.cast(y, tf.float32), axis=-1)

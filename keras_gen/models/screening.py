@@ -68,6 +68,8 @@ class Screen:
     def _of_tensors(self, *parts: Any) -> Any:
         batch = parts if len(parts) > 1 else parts[0]
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if not isinstance(x, tf.Tensor):
+            return batch  # which the first one was found right with
         y = y if isinstance(y, tf.Tensor) else None  # others are of models that ignore them
         present = [part for part in (x, y, sample_weight) if part is not None]
 

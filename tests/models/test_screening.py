@@ -85,6 +85,16 @@ def test_validation_and_evaluation_are_checked_too(model, source):
     assert logs == model.evaluate(right, return_dict=True, verbose=0)
 
 
+def test_predict_is_checked_too():
+    model = VAE((8, 8, 1), 2, widths=(2,), hidden_units=4, seed=0)
+    images = np.full((24, 8, 8, 1), 0.5, "float32")
+    right = tf.data.Dataset.from_tensor_slices(images).batch(8)
+    np.testing.assert_array_equal(model.predict(right, verbose=0), model.predict(images, verbose=0))
+    images[20] = np.nan
+    with pytest.raises(ValueError, match="Images must be finite"):
+        model.predict(tf.data.Dataset.from_tensor_slices(images).batch(8), verbose=0)
+
+
 def test_an_error_of_the_data_itself_is_the_one_that_is_raised(model):
     def broken(images, labels):
         raise KeyError("no such picture")
