@@ -316,6 +316,7 @@ HOOKS = (
     "update_metrics",
     "updates_per_step",
     "weight_shapes",
+    "save",  # whose paths must end in .keras: see tests/models/test_base_model.py
 )
 PREFIXES_OF_HOOKS = ("build_", "check", "get_", "load_own", "refuse", "save_own", "to_")
 
