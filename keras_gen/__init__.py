@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_gen import callbacks, datasets, layers, losses, metrics, models, optimizers, tokenizers
     from keras_gen.datasets import ImageDataset, TextDataset, load_dataset, load_text
-    from keras_gen.hardware import hardware_info, hardware_report
-    from keras_gen.loading import from_preset, load_model
     from keras_gen.models import *
+    from keras_gen.runs.loading import from_preset, load_model
+    from keras_gen.utils.hardware import hardware_info, hardware_report
 
 __version__ = "0.1.0"
 
@@ -26,12 +26,12 @@ _PUBLIC = {
     "TextDataset": "datasets",
     "callbacks": "",
     "datasets": "",
-    "from_preset": "loading",
-    "hardware_info": "hardware",
-    "hardware_report": "hardware",
+    "from_preset": "runs.loading",
+    "hardware_info": "utils.hardware",
+    "hardware_report": "utils.hardware",
     "layers": "",
     "load_dataset": "datasets",
-    "load_model": "loading",
+    "load_model": "runs.loading",
     "load_text": "datasets",
     "losses": "",
     "metrics": "",

@@ -2,6 +2,6 @@
 
 import sys
 
-from keras_gen.cli import main
+from keras_gen.commands.main import main
 
 sys.exit(main())

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_gen.arguments import checked, received
+from keras_gen.utils.arguments import checked, received
 
 LOG_2_PI = math.log(2 * math.pi)
 

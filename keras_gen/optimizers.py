@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from annotated_types import Ge
 
-from keras_gen.arguments import (
+from keras_gen.utils.arguments import (
     Count,
     Fraction,
     Name,

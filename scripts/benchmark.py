@@ -18,11 +18,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import benchmark_text
 import keras_gen as kg
-from keras_gen.devices import resolve_dtype
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
-from keras_gen.training import OPTIONS, Run
-from keras_gen.watching import NUM_SHOWN, watchers
+from keras_gen.runs.monitoring import NUM_SHOWN, watchers
+from keras_gen.runs.training import OPTIONS, Run
+from keras_gen.utils.devices import resolve_dtype
 from timing import process_seconds, seconds_of, take_turns
 
 import keras
@@ -200,7 +200,7 @@ def start_up() -> None:
     print(f"start to first step, vae   {process_seconds(FIRST_STEP, 1):8.2f} s")
 
 
-HELP = "from keras_gen.cli import build_parser; build_parser().format_help()"
+HELP = "from keras_gen.commands.main import build_parser; build_parser().format_help()"
 FIRST_STEP = """
 import keras_gen as kg
 data = kg.load_dataset()

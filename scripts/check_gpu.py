@@ -22,8 +22,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_gen as kg
-from keras_gen.hardware import gpu_advice, gpu_info, hardware_info
 from keras_gen.recipes import RECIPES
+from keras_gen.utils.hardware import gpu_advice, gpu_info, hardware_info
 from timing import seconds_of
 
 QUICK = "--quick" in sys.argv

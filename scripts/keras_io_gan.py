@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import keras_gen as kg
-from keras_gen.images import grid, write_png
+from keras_gen.utils.pictures import grid, write_png
 
 import keras
 import numpy as np
@@ -68,11 +68,11 @@ class KerasGuideGAN(keras.Model):
         targets += LABEL_NOISE * tf.random.uniform(tf.shape(targets))
         with tf.GradientTape() as tape:
             discriminator_loss = self.cross_entropy(targets, self.discriminator(images))
-        descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
+        apply_gradients(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
         with tf.GradientTape() as tape:
             logits = self.discriminator(self.draw())
             generator_loss = self.cross_entropy(tf.zeros_like(logits), logits)
-        descend(tape, generator_loss, self.generator, self.generator_optimizer)
+        apply_gradients(tape, generator_loss, self.generator, self.generator_optimizer)
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
 
     def draw(self) -> tf.Tensor:
@@ -84,7 +84,7 @@ class KerasGuideGAN(keras.Model):
         return self.generator(z).numpy()
 
 
-def descend(
+def apply_gradients(
     tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> None:
     weights = network.trainable_weights

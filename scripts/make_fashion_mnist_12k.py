@@ -9,8 +9,8 @@ anyone who runs this gets the same arrays.
 import argparse
 from pathlib import Path
 
-from keras_gen.datasets.formats import read_idx
-from keras_gen.files import written_whole
+from keras_gen.datasets.images.formats import read_idx
+from keras_gen.utils.files import atomic_write
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def main() -> None:
         labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
         chosen = choose(labels, per_class)
         arrays[f"x_{split}"], arrays[f"y_{split}"] = images[chosen], labels[chosen]
-    with written_whole(TARGET) as path:
+    with atomic_write(TARGET) as path:
         np.savez_compressed(path, **arrays)
     print(f"{TARGET.name}: {TARGET.stat().st_size / 1e6:.2f} MB")
 

@@ -14,9 +14,9 @@ import zipfile
 from pathlib import Path
 
 import keras_gen as kg
-from keras_gen.files import written_whole
 from keras_gen.metrics.extractors import ASSETS, FeatureExtractor
 from keras_gen.models.networks import plain_copy
+from keras_gen.utils.files import atomic_write
 
 # Written by Keras 3.15 for what the network does not use, and refused by Keras 3.12.
 NEWER_OPTIONS = ("quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
@@ -46,7 +46,7 @@ def main() -> None:
     model = kg.load_model(run)
     data = kg.load_dataset("fashion_mnist", data_dir=config["data_dir"], batch_size=100)
     target = ASSETS / "fashion_mnist.keras"
-    with written_whole(target) as draft:
+    with atomic_write(target) as draft:
         plain_copy(model.network).save(draft)
         leave_out_newer_options(draft)
     extractor = FeatureExtractor(plain_copy(model.network), "fashion_mnist")
@@ -65,7 +65,7 @@ def main() -> None:
         "made_by": "scripts/make_feature_extractor.py",
         "licence": "MIT",
     }
-    with written_whole(target.with_suffix(".json")) as path:
+    with atomic_write(target.with_suffix(".json")) as path:
         path.write_text(json.dumps(card, indent=2) + "\n")
     print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB, {right:.2%} of the test images right")
 

@@ -16,11 +16,12 @@ import time
 from pathlib import Path
 
 import keras_gen as kg
-from keras_gen import evaluating, images, training
-from keras_gen.files import written_whole
 from keras_gen.metrics import Report
-from keras_gen.presets.folders import ASSETS
 from keras_gen.recipes import RECIPES
+from keras_gen.runs import evaluating, training
+from keras_gen.serving.presets.folders import ASSETS
+from keras_gen.utils import pictures
+from keras_gen.utils.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".readme" / "results.json"
@@ -138,14 +139,14 @@ def measure(name: str, run: Path) -> dict:
     elif hasattr(model, "generate"):
         row["floor"] = {key: r.floor for key, r in report.results.items() if r.floor is not None}
         row["samples_per_second"] = round(samples_per_second(model))
-        images.write_png(RESULTS.parent / f"{name}.png", strip(model))
+        pictures.write_png(RESULTS.parent / f"{name}.png", strip(model))
     return row
 
 
 def strip(model: kg.GenerativeModel):
     """A few samples in a row; of a conditional model, one of each of its first classes."""
     labels = [number % model.num_classes for number in range(NUM_SHOWN)] if model.conditional else None
-    return images.grid(model.generate(NUM_SHOWN, seed=SEED, labels=labels), NUM_SHOWN)
+    return pictures.grid(model.generate(NUM_SHOWN, seed=SEED, labels=labels), NUM_SHOWN)
 
 
 def numbers(report: Report) -> dict[str, float]:
@@ -190,7 +191,7 @@ def make_preset(name: str, run: Path, row: dict) -> dict[str, float]:
     report = evaluating.evaluate_source(folder, data_dir=config.get("data_dir"))
     path = folder / "card.json"
     card = {**json.loads(path.read_text()), "metrics": numbers(report)}
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(json.dumps(card, indent=2) + "\n")
     return card["metrics"]
 
@@ -210,13 +211,13 @@ def write_results(name: str, row: dict) -> None:
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     rows[name] = row
     rows = {known: rows[known] for known in RECIPES if known in rows}
-    with written_whole(RESULTS) as path:
+    with atomic_write(RESULTS) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n")
     readme = ROOT / "README.md"
     text = readme.read_text()
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    with written_whole(readme) as path:
+    with atomic_write(readme) as path:
         path.write_text(f"{before}{START}\n{tables(rows)}\n{END}{after}")
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import keras_gen as kg
-from keras_gen.images import grid, write_png
+from keras_gen.utils.pictures import grid, write_png
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/train_gan")
 logs = folder / "logs"

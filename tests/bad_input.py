@@ -70,8 +70,8 @@ from public_calls import (
 )
 
 import keras_gen as kg
-from keras_gen import training
 from keras_gen.recipes import RECIPES
+from keras_gen.runs import training
 
 SECONDS = 60  # that one input may take, where other tests run beside it
 MEGABYTES = 1000  # by which it may make the process grow

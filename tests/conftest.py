@@ -14,8 +14,8 @@ import tensorflow as tf
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from keras_gen.datasets import folder_index
-from keras_gen.datasets.formats import read_npz
+from keras_gen.datasets.images import folder_index
+from keras_gen.datasets.images.formats import read_npz
 from keras_gen.datasets.load import ASSETS
 
 

@@ -39,8 +39,9 @@ from hostile_values import (
 )
 
 import keras_gen as kg
-from keras_gen import cli, training
+from keras_gen.commands import main
 from keras_gen.recipes import RECIPES
+from keras_gen.runs import training
 
 # === Models at their smoke size ===
 
@@ -292,7 +293,7 @@ HOOKS = (
     "count_params",
     "default_optimizer",
     "drawn_seed",
-    "follow_generator",
+    "update_ema",
     "from_config",
     "from_preset",
     "generation_spec",
@@ -786,7 +787,7 @@ class Command(Call):
         words = self.words({name: repr(value) for name, value in options.items()})
         with contextlib.redirect_stderr(io.StringIO()) as said:
             try:
-                status = cli.main(words)
+                status = main.main(words)
             except SystemExit as exit:
                 status = exit.code
         if status != 0:
@@ -814,7 +815,7 @@ def command(words: str, **valid: str) -> Command:
 def options_of(words: str) -> list[str]:
     """The options of a command that take a value, as its --help has them, but --mlflow."""
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
-        cli.main([*words.split(), "--help"])
+        main.main([*words.split(), "--help"])
     usage = said.getvalue().split("\n\n")[0]
     return [option for option in re.findall(r"\[(--[\w-]+) ", usage) if option != "--mlflow"]
 

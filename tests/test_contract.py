@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_gen import models
 from keras_gen.datasets import TextDataset, load_text
-from keras_gen.datasets.image_dataset import array_loader, build_dataset
-from keras_gen.hardware import computes_in_bfloat16
+from keras_gen.datasets.images.image_dataset import array_loader, build_dataset
 from keras_gen.recipes import RECIPES
+from keras_gen.utils.hardware import computes_in_bfloat16
 
 BATCH = 32
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody minds.\n"
@@ -240,7 +240,7 @@ def test_generate(name, num):
 def test_generate_is_one_function_whatever_the_chunks(name, monkeypatch):
     model = build(name)
     whole = model.generate(7, seed=0)
-    monkeypatch.setattr("keras_gen.models.image_model.MOST_IMAGES", 3)
+    monkeypatch.setattr("keras_gen.models.base.image_model.MOST_IMAGES", 3)
     np.testing.assert_allclose(model.generate(7, seed=0), whole, atol=1e-6)
 
 

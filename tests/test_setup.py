@@ -17,7 +17,7 @@ import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
-from keras_gen import presets
+from keras_gen.serving import presets
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,11 +9,11 @@ import matplotlib.figure
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen import arrays
-from keras_gen.arguments import checked
 from keras_gen.callbacks.picture_callback import PictureCallback
 from keras_gen.callbacks.sample_callback import check_names
-from keras_gen.images import in_one_line
+from keras_gen.utils import arrays
+from keras_gen.utils.arguments import checked
+from keras_gen.utils.pictures import in_one_line
 
 FONT = 14  # points: it can be read where TensorBoard shows the picture at half its size
 CELL = 0.45  # inches

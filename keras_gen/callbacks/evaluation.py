@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from annotated_types import MinLen
 
-from keras_gen.arguments import Count, Seed, checked
 from keras_gen.callbacks.sample_callback import require
 from keras_gen.datasets import ImageDataset
-from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics import SetMetrics, default_extractor, load_extractor
 from keras_gen.metrics.evaluation import check_fit
 from keras_gen.metrics.extractors import check_extractor
 from keras_gen.metrics.set_metrics import SET_METRICS, check_metrics
+from keras_gen.utils.arguments import Count, Seed, checked
+from keras_gen.utils.memory import refuse_beyond_memory
 
 
 class Evaluation(keras.callbacks.Callback):

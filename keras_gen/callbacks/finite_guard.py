@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_gen.arguments import checked
+from keras_gen.utils.arguments import checked
 
 LEAST_SCALE = 2.0**-10  # of losses in float16; one that is at work stays above 1
 

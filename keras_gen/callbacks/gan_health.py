@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from keras_gen import tensorboard
-from keras_gen.arguments import Count, checked
-from keras_gen.files import make_folder, writable_folder
+from keras_gen.utils import tensorboard
+from keras_gen.utils.arguments import Count, checked
+from keras_gen.utils.files import make_folder, writable_folder
 
 NEARLY_ALWAYS = 0.98  # the fraction of images that an overpowering discriminator gets right
 # The loss of a discriminator that guesses; a fifteenth of it is as good as zero. A healthy one is right

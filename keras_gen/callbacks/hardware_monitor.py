@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import psutil
 
-from keras_gen import tensorboard
-from keras_gen.arguments import Count, Positive, checked
-from keras_gen.files import make_folder, writable_folder
-from keras_gen.hardware import GIB, gpu_info
+from keras_gen.utils import tensorboard
+from keras_gen.utils.arguments import Count, Positive, checked
+from keras_gen.utils.files import make_folder, writable_folder
+from keras_gen.utils.hardware import GIB, gpu_info
 
 SHORTEST = 0.01  # seconds between two readings, which would take all of a processor
 

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen import arrays, images, tensorboard
-from keras_gen.arguments import checked, received
 from keras_gen.callbacks.sample_callback import is_trained, require
-from keras_gen.files import make_folder, writable_folder, written_whole
+from keras_gen.utils import arrays, pictures, tensorboard
+from keras_gen.utils.arguments import checked, received
+from keras_gen.utils.files import atomic_write, make_folder, writable_folder
 
 SPRITE_TILE = 28  # pixels; TensorBoard reads sprites of up to 8192 x 8192
 MOST_IMAGES = 10_000
@@ -76,18 +76,18 @@ class LatentProjector(keras.callbacks.Callback):
     def write(self) -> None:
         """Writes the files for the model as it is now."""
         codes = self.model.encode(self.x, self.labels if self.model.conditional else None)
-        with written_whole(self.folder / "embeddings.tsv") as path:
+        with atomic_write(self.folder / "embeddings.tsv") as path:
             np.savetxt(path, codes, fmt="%.6g", delimiter="\t")
-        images.write_png(self.folder / "sprite.png", self._sprite())
+        pictures.write_png(self.folder / "sprite.png", self._sprite())
         if self.labels is not None:
             names = self.class_names
             shown = [str(label) if names is None else names[label] for label in self.labels]
-            with written_whole(self.folder / "labels.tsv") as path:
+            with atomic_write(self.folder / "labels.tsv") as path:
                 path.write_text(
-                    "".join(f"{images.in_one_line(name)}\n" for name in shown), encoding="utf-8"
+                    "".join(f"{pictures.in_one_line(name)}\n" for name in shown), encoding="utf-8"
                 )
         # After its files, so that TensorBoard never finds a configuration without them.
-        with written_whole(self.folder / "projector_config.pbtxt") as path:
+        with atomic_write(self.folder / "projector_config.pbtxt") as path:
             path.write_text(self._config())
         # TensorBoard looks into folders that hold an event file, be it an empty one, and only once:
         # while it is open, a configuration in a folder that it knows already would never show.
@@ -96,7 +96,7 @@ class LatentProjector(keras.callbacks.Callback):
     def _sprite(self) -> np.ndarray:
         """A square of thumbnails, row by row."""
         step = max(1, -(-max(self.x.shape[1:3]) // SPRITE_TILE))
-        thumbnails = images.in_colour(images.to_uint8(self.x))[:, ::step, ::step]
+        thumbnails = pictures.in_colour(pictures.to_uint8(self.x))[:, ::step, ::step]
         _, height, width, _ = thumbnails.shape
         side = int(np.ceil(np.sqrt(len(thumbnails))))
         sprite = np.zeros((side * height, side * width, 3), np.uint8)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_gen import images
-from keras_gen.arguments import Count, checked
 from keras_gen.callbacks.sample_callback import SampleCallback
+from keras_gen.utils import pictures
+from keras_gen.utils.arguments import Count, checked
 
 
 class PictureCallback(SampleCallback):
@@ -45,7 +45,7 @@ class PictureCallback(SampleCallback):
         return self.picture()
 
     def write(self, path: Path, shown: Any) -> None:
-        images.write_png(path, shown)
+        pictures.write_png(path, shown)
 
     def summarize(self, shown: Any, step: int) -> None:
         tf.summary.image(self.tag, shown[np.newaxis], step=step)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tqdm
 
-from keras_gen.arguments import Count, Natural, checked
+from keras_gen.utils.arguments import Count, Natural, checked
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen import arrays, images
-from keras_gen.arguments import Count, checked, received
 from keras_gen.callbacks.picture_callback import PictureCallback
+from keras_gen.utils import arrays, pictures
+from keras_gen.utils.arguments import Count, checked, received
 
 
 class ReconstructionGrid(PictureCallback):
@@ -60,10 +60,10 @@ class ReconstructionGrid(PictureCallback):
 
     def picture(self) -> np.ndarray:
         labels = self.labels if self.model.conditional else None
-        pairs = (images.to_uint8(self.x), images.to_uint8(self.model.reconstruct(self.x, labels)))
+        pairs = (pictures.to_uint8(self.x), pictures.to_uint8(self.model.reconstruct(self.x, labels)))
         rows = np.stack([self._rows(pictures) for pictures in pairs], axis=1)
         names = ["real", "model"] * len(rows)
-        return images.grid(rows.reshape(-1, *rows.shape[3:]), self.columns, names)
+        return pictures.grid(rows.reshape(-1, *rows.shape[3:]), self.columns, names)
 
     def _rows(self, pictures: np.ndarray) -> np.ndarray:
         """(rows, columns, height, width, channels), with white where the last row has no pictures."""

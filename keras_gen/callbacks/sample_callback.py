@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from keras_gen import tensorboard
-from keras_gen.arguments import Count, checked, received
-from keras_gen.files import make_folder, writable_folder
+from keras_gen.utils import tensorboard
+from keras_gen.utils.arguments import Count, checked, received
+from keras_gen.utils.files import make_folder, writable_folder
 
 
 class SampleCallback(keras.callbacks.Callback):

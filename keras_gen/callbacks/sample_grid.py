@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Interval
 
-from keras_gen import images
-from keras_gen.arguments import Seed, checked
 from keras_gen.callbacks.picture_callback import PictureCallback
 from keras_gen.callbacks.sample_callback import check_names
+from keras_gen.utils import pictures
+from keras_gen.utils.arguments import Seed, checked
 
 MOST_SHOWN = 10_000
 Shown = Annotated[int, Interval(ge=1, le=MOST_SHOWN)]
@@ -68,6 +68,6 @@ class SampleGrid(PictureCallback):
                 )
 
     def picture(self) -> np.ndarray:
-        return images.sample_picture(
+        return pictures.sample_picture(
             self.model, self.num_samples, self.samples_per_class, self.class_names, self.seed
         )

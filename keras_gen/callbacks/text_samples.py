@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import tensorflow as tf
 from annotated_types import MinLen, doc
 
-from keras_gen.arguments import Count, Natural, NonNegative, Seed, checked
 from keras_gen.callbacks.sample_callback import SampleCallback
-from keras_gen.files import written_whole
+from keras_gen.utils.arguments import Count, Natural, NonNegative, Seed, checked
+from keras_gen.utils.files import atomic_write
 
 
 class TextSamples(SampleCallback):
@@ -87,7 +87,7 @@ class TextSamples(SampleCallback):
         return found
 
     def write(self, path: Path, shown: Any) -> None:
-        with written_whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text("\n".join(shown), encoding="utf-8")
 
     def summarize(self, shown: Any, step: int) -> None:

@@ -4,7 +4,7 @@ import time
 
 import keras
 
-from keras_gen.arguments import Positive, checked
+from keras_gen.utils.arguments import Positive, checked
 
 
 class TimeBudget(keras.callbacks.Callback):

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_gen import tensorboard
-from keras_gen.arguments import checked
-from keras_gen.files import make_folder, writable_folder
+from keras_gen.utils import tensorboard
+from keras_gen.utils.arguments import checked
+from keras_gen.utils.files import make_folder, writable_folder
 
 
 class TrainingCurves(keras.callbacks.Callback):

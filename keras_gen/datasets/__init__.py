@@ -5,17 +5,17 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_gen.datasets.image_dataset import ImageDataset
+    from keras_gen.datasets.images.image_dataset import ImageDataset
     from keras_gen.datasets.load import load_dataset
-    from keras_gen.datasets.text_dataset import TextDataset, load_text
+    from keras_gen.datasets.text.text_dataset import TextDataset, load_text
 
 __all__ = ["ImageDataset", "TextDataset", "load_dataset", "load_text"]
 
 _HOMES = {
-    "ImageDataset": "image_dataset",
-    "TextDataset": "text_dataset",
+    "ImageDataset": "images.image_dataset",
+    "TextDataset": "text.text_dataset",
     "load_dataset": "load",
-    "load_text": "text_dataset",
+    "load_text": "text.text_dataset",
 }
 
 

@@ -15,10 +15,9 @@ import numpy as np
 import PIL.ImageColor
 from annotated_types import Interval, Predicate, doc
 
-from keras_gen.arguments import Count, Seed, checked, received
-from keras_gen.datasets import formats
-from keras_gen.datasets.celeba import load_celeba
-from keras_gen.datasets.image_dataset import (
+from keras_gen.datasets.images import formats
+from keras_gen.datasets.images.celeba import load_celeba
+from keras_gen.datasets.images.image_dataset import (
     TEST_FRACTION,
     ImageDataset,
     array_loader,
@@ -27,9 +26,10 @@ from keras_gen.datasets.image_dataset import (
     num_held_out,
     refuse_test_fraction,
 )
-from keras_gen.datasets.image_folder import load_image_folder
+from keras_gen.datasets.images.image_folder import load_image_folder
 from keras_gen.datasets.names import CLASS_NAMES, DATASETS, USED_BY, keras_home, options_used_by
-from keras_gen.files import printable
+from keras_gen.utils.arguments import Count, Seed, checked, received
+from keras_gen.utils.files import printable
 
 ASSETS = Path(__file__).parent / "assets"
 CACHED = {  # in Keras' folder of data sets

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import Positive, Probability, checked
 from keras_gen.layers.checked_inputs import CheckedInputs
+from keras_gen.utils.arguments import Positive, Probability, checked
 
 
 @keras.saving.register_keras_serializable("keras_gen")

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import MOST_CHARACTERS, received
+from keras_gen.utils.arguments import MOST_CHARACTERS, received
 
 
 class CheckedInputs:

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import Seed, checked, received
 from keras_gen.layers.checked_inputs import CheckedInputs
 from keras_gen.layers.sampling import replica_seed
+from keras_gen.utils.arguments import Seed, checked, received
 
 POLICIES = ("color", "translation", "cutout")
 

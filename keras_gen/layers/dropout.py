@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import Natural, Probability, Seed, checked
 from keras_gen.layers.checked_inputs import CheckedInputs
 from keras_gen.layers.sampling import replica_seed
+from keras_gen.utils.arguments import Natural, Probability, Seed, checked
 
 
 @keras.saving.register_keras_serializable("keras_gen")

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import Count, Probability, Seed, checked
-from keras_gen.devices import uses_cudnn
 from keras_gen.layers.checked_inputs import CheckedInputs
-from keras_gen.memory import refuse_beyond_memory
+from keras_gen.utils.arguments import Count, Probability, Seed, checked
+from keras_gen.utils.devices import uses_cudnn
+from keras_gen.utils.memory import refuse_beyond_memory
 
 
 @keras.saving.register_keras_serializable("keras_gen")

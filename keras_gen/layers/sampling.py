@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.arguments import Seed, checked, received
 from keras_gen.layers.checked_inputs import CheckedInputs
+from keras_gen.utils.arguments import Seed, checked, received
 
 
 @checked

@@ -13,8 +13,8 @@ import tensorflow as tf
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
-from keras_gen import arrays
-from keras_gen.arguments import Name, checked
+from keras_gen.utils import arrays
+from keras_gen.utils.arguments import Name, checked
 
 MOST_CLASSES = 10**6
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gen.arrays import numbers
+from keras_gen.utils.arrays import numbers
 
 BLOCK = 1000  # rows of the distance matrix that are in memory at a time
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gen.arguments import Count, Seed, checked, received
 from keras_gen.datasets import ImageDataset, TextDataset
-from keras_gen.memory import refuse_beyond_memory
 from keras_gen.metrics.classification import label_accuracy
 from keras_gen.metrics.extractors import check_extractor, default_extractor
 from keras_gen.metrics.likelihood import bits_per_dim, dequantized, reconstruction_error
@@ -21,6 +19,8 @@ from keras_gen.metrics.originality import Originality
 from keras_gen.metrics.report import Better, Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
 from keras_gen.metrics.text_evaluation import evaluate_text
+from keras_gen.utils.arguments import Count, Seed, checked, received
+from keras_gen.utils.memory import refuse_beyond_memory
 
 MOST_IMAGES = 10_000  # of each kind, where nobody says how many
 GENERATED_AT_ONCE = 500

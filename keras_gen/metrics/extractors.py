@@ -19,9 +19,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen import arrays
-from keras_gen.arguments import checked, received
-from keras_gen.files import is_file, printable, read_bytes
+from keras_gen.utils import arrays
+from keras_gen.utils.arguments import checked, received
+from keras_gen.utils.files import is_file, printable, read_bytes
 
 ASSETS = Path(__file__).parent / "assets"
 BATCH = 250

@@ -20,9 +20,9 @@ import tensorflow as tf
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import Name, checked
-from keras_gen.arrays import numbers
 from keras_gen.metrics.distances import check_features, finite, need_samples
+from keras_gen.utils.arguments import Name, checked
+from keras_gen.utils.arrays import numbers
 
 MOST_FEATURES = 8192  # whose covariances take a GiB
 

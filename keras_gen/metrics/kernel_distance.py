@@ -15,8 +15,8 @@ import numpy as np
 from annotated_types import Ge, Interval
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import Seed, checked
 from keras_gen.metrics.distances import check_features, finite, need_samples
+from keras_gen.utils.arguments import Seed, checked
 
 LARGEST_SUBSET = 1000
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import Count, checked
-from keras_gen.arrays import as_array, numbers, pixels
+from keras_gen.utils.arguments import Count, checked
+from keras_gen.utils.arrays import as_array, numbers, pixels
 
 
 @checked

@@ -6,8 +6,8 @@ import numpy as np
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import Count, checked
-from keras_gen.arrays import numbers
+from keras_gen.utils.arguments import Count, checked
+from keras_gen.utils.arrays import numbers
 
 
 class NGramModel:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen import arrays, images
-from keras_gen.arguments import Count, checked, received
 from keras_gen.metrics.distances import check_features, distance_blocks
 from keras_gen.metrics.report import Result
+from keras_gen.utils import arrays, pictures
+from keras_gen.utils.arguments import Count, checked, received
 
 
 class NearestNeighbour:
@@ -124,7 +124,7 @@ class Originality:
         )
         same_number("generated", generated, generated_features)
         same_number("test", test, test_features)
-        self.images = images.to_uint8(generated)
+        self.images = pictures.to_uint8(generated)
         self.generated = {
             "pixels": NearestNeighbour(flat_pixels(generated)),
             "features": NearestNeighbour(generated_features),
@@ -152,7 +152,7 @@ class Originality:
             self.test[space].update(vectors)
             nearer = self.generated[space].update(vectors)
             found = self.generated[space].indices[nearer] - self._seen
-            self.nearest[space][nearer] = images.to_uint8(train[found])
+            self.nearest[space][nearer] = pictures.to_uint8(train[found])
         self._seen += len(train)
 
     @checked
@@ -207,7 +207,7 @@ class Originality:
         rows = [self.images, self.nearest["pixels"], self.nearest["features"]]
         stacked = np.concatenate([row[:columns] for row in rows])
         names = ["generated", "by pixels", "by features"]
-        return images.grid(stacked, min(columns, len(self.images)), names)
+        return pictures.grid(stacked, min(columns, len(self.images)), names)
 
 
 def vectors(name: str, value: Any) -> np.ndarray:

@@ -16,8 +16,8 @@ References:
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_gen.arguments import Count, checked
 from keras_gen.metrics.distances import check_features, distance_blocks, need_samples, neighbour_radii
+from keras_gen.utils.arguments import Count, checked
 
 
 @checked

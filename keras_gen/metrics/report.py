@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_gen.arguments import Natural, NonNegative, checked, received
+from keras_gen.utils.arguments import Natural, NonNegative, checked, received
 
 Better = Literal["lower", "higher", ""]
 

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import MinLen
 
-from keras_gen import arrays
-from keras_gen.arguments import checked, received
 from keras_gen.metrics.classification import class_entropy, label_accuracy, prediction_entropy
 from keras_gen.metrics.distances import need_samples
 from keras_gen.metrics.extractors import FeatureExtractor, load_extractor
@@ -15,6 +13,8 @@ from keras_gen.metrics.frechet_distance import frechet_distance
 from keras_gen.metrics.kernel_distance import kernel_distance
 from keras_gen.metrics.precision_recall import density_coverage, precision_recall
 from keras_gen.metrics.report import Better
+from keras_gen.utils import arrays
+from keras_gen.utils.arguments import checked, received
 
 # Each metric, and in which direction it is better.
 SET_METRICS: dict[str, Better] = {

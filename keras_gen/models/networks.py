@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_gen.devices import refuse_channels_first
 from keras_gen.layers import BatchNormalization, child_seed
-from keras_gen.memory import refuse_beyond_memory
+from keras_gen.utils.devices import refuse_channels_first
+from keras_gen.utils.memory import refuse_beyond_memory
 
 
 class InMemory:

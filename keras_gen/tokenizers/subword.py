@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.arguments import Count, checked, received
 from keras_gen.tokenizers.tokenizer import SPECIAL, Tokenizer, VocabularySize, each_encodable
+from keras_gen.utils.arguments import Count, checked, received
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # by which SentencePiece marks a space
 # It is then no character of its own. (With no rule at all, each load of a tokenizer would be logged.)

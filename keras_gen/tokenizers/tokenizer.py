@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from annotated_types import Interval
 
-from keras_gen.arguments import LARGEST, Count, checked, received
-from keras_gen.memory import refuse_beyond_memory
+from keras_gen.utils.arguments import LARGEST, Count, checked, received
+from keras_gen.utils.memory import refuse_beyond_memory
 
 PADDING, UNKNOWN, END = 0, 1, 2  # the ids that stand for no piece of text
 # What the three decode to: nothing, Unicode's sign for what is not known, nothing.

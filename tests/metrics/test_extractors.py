@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gen.datasets.formats import read_npz
+from keras_gen.datasets.images.formats import read_npz
 from keras_gen.datasets.load import ASSETS as DATA
 from keras_gen.metrics import FeatureExtractor, load_extractor
 from keras_gen.metrics.extractors import ASSETS, inception_v3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.datasets.text_sources import python_docs
+from keras_gen.datasets.text.text_sources import python_docs
 from keras_gen.tokenizers import UNKNOWN, CharacterTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 
 both = pytest.mark.parametrize("kind", (CharacterTokenizer, WordTokenizer))

@@ -1,0 +1,267 @@
+"""How a command ends: what its user can mend is one line on stderr, a bug of ours keeps its traceback."""
+
+import contextlib
+import dis
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_gen.commands.parsing import one_line
+
+# What the system says of an error, and what helps.
+REMEDIES = {
+    errno.EACCES: "choose a place that you may write to, or a file that you may read",
+    errno.EPERM: "choose a place that you may write to, or a file that you may read",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file: choose another",
+    errno.EISDIR: "it is a directory: name a file",
+    errno.EEXIST: "choose another path",
+    errno.ENOTEMPTY: "choose another path",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link leads back to itself",
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.EDQUOT: "free some space, or choose another disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write less",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "ask for less at once, or close other programs",
+    errno.EIO: "the disk has failed to read or write",
+    errno.ESTALE: "the network disk has gone: try again",
+}
+
+LESS_MEMORY = "ask for less at once (a smaller --num, --batch-size or model)"
+
+# Types of error that Python raises in a pipeline where a file is not what it was.
+MOST_SHOWN = 200  # characters of a path
+
+UNREADABLE = (
+    "FileNotFoundError",
+    "IsADirectoryError",
+    "OSError",
+    "PIL.UnidentifiedImageError",
+    "PermissionError",
+)
+PACKAGE = Path(__file__).parents[1]
+
+# Kinds of TensorFlow's errors that come from the machine; the others are bugs.
+OF_THE_MACHINE = (
+    "AbortedError",
+    "AlreadyExistsError",
+    "CancelledError",
+    "DataLossError",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "UnavailableError",
+    "UnknownError",
+)
+
+
+class Stopped(BaseException):
+    """A signal asked the command to end. What it had begun to write is removed on its way out.
+
+    Args:
+        number: The signal's.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def guarded(command: Callable[[], int | None]) -> int:
+    """Runs a command and gives its exit status; errors that a user can mend become one line on stderr."""
+    with streams_there(), signals_raised(), short_warnings():
+        try:
+            if sys.stdout is None:
+                raise ValueError("standard output is closed: expected a terminal, a file or a pipe.")
+            status = command()
+            sys.stdout.flush()
+            return status or 0
+        except BrokenPipeError:  # the reader, `head` for one, has seen enough
+            drop_output()
+            return 141
+        except KeyboardInterrupt:
+            say_error("interrupted")
+            return 130
+        except Stopped as stopped:
+            say_error(f"stopped by {stopped}")
+            return 128 + stopped.number  # as shells have it
+        except Exception as error:
+            if os.environ.get("KERAS_GEN_DEBUG"):
+                raise
+            message = explanation(error)
+            if message is None:
+                traceback.print_exc()
+                message = "this is probably a bug in keras_gen: please report it with the lines above."
+            say_error(message)
+            drop_unwritten()
+            return 1
+        except SystemExit:
+            drop_unwritten()
+            raise
+
+
+def say_error(message: str) -> None:
+    """One line on stderr, of what a terminal can show."""
+    text = one_line(message).encode("utf-8", "backslashreplace").decode()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"keras-gen: {text}\n")
+        sys.stderr.flush()
+
+
+def drop_unwritten() -> None:
+    """Drops what stdout cannot take, as on a full disk."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Nobody reads stdout, and Python must not try to write the rest when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# === Errors ===
+
+
+def explanation(error: BaseException) -> str | None:
+    """What an error tells a user who can mend it; None of a bug.
+
+    An error that `raise` raised in keras_gen says so itself. The system, memory and TensorFlow have words
+    of their own. The same types raised by the interpreter, or in a library that we called, are bugs.
+    """
+    if raised_here(error):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {LESS_MEMORY}. Received: {error or 'MemoryError'}"
+    if isinstance(error, UnicodeEncodeError) and error.encoding == getattr(sys.stdout, "encoding", None):
+        return (
+            f"standard output is {error.encoding}, which has no {error.object[error.start]!r}: set "
+            "PYTHONIOENCODING=utf-8."
+        )
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return of_system(error)
+    if type(error).__module__.startswith("tensorflow."):
+        return of_tensorflow(error)
+    return None
+
+
+def of_tensorflow(error: BaseException) -> str | None:
+    """An error of TensorFlow that comes from the machine, or from reading data in a pipeline."""
+    said = str(error)
+    if "Traceback (most recent call last)" in said:
+        return of_pipeline(said)
+    first, *_ = re.sub(r"^{{.*?}} ", "", said.strip()).splitlines() or [""]
+    for number, remedy in REMEDIES.items():
+        if os.strerror(number) in said:
+            return f"TensorFlow: {os.strerror(number)}: {remedy}. Received: {first}"
+    if type(error).__name__ == "ResourceExhaustedError":
+        return f"TensorFlow has too little memory: {LESS_MEMORY}. Received: {first}"
+    if type(error).__name__ not in OF_THE_MACHINE:
+        return None
+    return f"TensorFlow could not go on: check the files, the disk and the devices. Received: {first}"
+
+
+def of_pipeline(said: str) -> str | None:
+    """An error of Python's that TensorFlow tells with its traceback: see `explanation`."""
+    *_, (file, code) = [("", ""), *re.findall(r'File "(.+)", line \d+, in .*\n +(.+)', said)]
+    *_, (kind, message) = [("", ""), *re.findall(r"^([\w.]+): (.*)$", said, re.MULTILINE)]
+    if Path(file).is_relative_to(PACKAGE) and code.startswith("raise "):
+        return message
+    if kind in UNREADABLE:
+        return f"a file of the data cannot be read: was it changed or deleted? Received: {message}"
+    return None
+
+
+def of_system(error: OSError) -> str:
+    """An error of the system, with the file and what helps."""
+    names = [
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+    ]
+    name = names[-1] if names else ""
+    if ".draft-" in name:  # of a file that was to be written there
+        name = os.path.dirname(name)
+    name = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+    where = f"{name}: " if name else ""
+    assert error.errno is not None
+    return f"{where}{error.strerror or os.strerror(error.errno)}: {REMEDIES[error.errno]}."
+
+
+def raised_here(error: BaseException) -> bool:
+    """Whether a `raise` statement in keras_gen raised an error, of a type that refuses what a user gave."""
+    if not isinstance(
+        error, (ValueError, TypeError, ImportError, FloatingPointError, MemoryError, OSError)
+    ):
+        return False
+    origin = error.__traceback__
+    while origin is not None and origin.tb_next is not None:
+        origin = origin.tb_next
+    if origin is None:
+        return False
+    instruction = origin.tb_frame.f_code.co_code[origin.tb_lasti]
+    module = origin.tb_frame.f_globals.get("__name__", "")
+    return module.startswith("keras_gen") and instruction == dis.opmap["RAISE_VARARGS"]
+
+
+# === The process ===
+
+
+@contextlib.contextmanager
+def streams_there() -> Iterator[None]:
+    """A closed stderr takes what is written into it; names that are not UTF-8 are printed as they are."""
+    before = sys.stderr
+    with contextlib.ExitStack() as stack:
+        if before is None:
+            sys.stderr = stack.enter_context(open(os.devnull, "w"))
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None and getattr(sys.stdout, "encoding", "").lower() == "utf-8":
+            reconfigure(errors="surrogateescape")
+        try:
+            yield
+        finally:
+            sys.stderr = before
+
+
+@contextlib.contextmanager
+def signals_raised() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the command, so that no draft stays behind."""
+    before: dict[int, Any] = {}
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one would break off the tidying
+        raise Stopped(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has one of them
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def short_warnings() -> Iterator[None]:
+    """Warnings are one line, without the place in the code."""
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatted

@@ -1,0 +1,183 @@
+"""The options of `keras-gen train MODEL`: of `train`, of the loader of its data, and of its class."""
+
+import argparse
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import docstring_parser
+
+from keras_gen import datasets, models
+from keras_gen.commands.parsing import Option, Parser, of_text
+from keras_gen.recipes import RECIPES
+from keras_gen.runs import training
+from keras_gen.utils.arguments import check, received
+from keras_gen.utils.records import Record, read_record
+from keras_gen.utils.suggestions import did_you_mean
+
+OWN_DEFAULT = object()  # of --mlflow without a URI: MLflow's own
+FACTS = "run"  # what a config.json says beside the options
+
+
+@dataclasses.dataclass
+class Options:
+    """The options of one function or class.
+
+    Args:
+        title: What they are called together.
+        defaults: The default of each.
+        hints: The type of each, with its range.
+        docs: What the docstring says of each.
+    """
+
+    title: str
+    defaults: dict[str, Any]
+    hints: dict[str, Any]
+    docs: dict[str, str]
+
+
+def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The options that a command line gives to `train`, to the loader of the data and to the model.
+
+    Raises:
+        SystemExit: An option is unknown or wrong, or help was asked for.
+        ValueError: A file of `--config` cannot be read, or has such an option.
+    """
+    groups = options_of(recipe)
+    given = vars(train_parser(recipe, groups).parse_args(argv))
+    values = {name: value for group in groups for name, value in group.defaults.items()}
+    hints = {name: hint for group in groups for name, hint in group.hints.items()}
+    for path in given.pop("config", ()):
+        read = read_config(Path(path), recipe, hints)
+        for name, value in read.items():
+            if value == "" and name != "mlflow" and values[name] != "":
+                raise ValueError(f"{path}: {name} must not be empty. Received: ''")
+        values |= read
+    values |= {name: "" if value is OWN_DEFAULT else value for name, value in given.items()}
+    of_training, of_data, of_model = ({name: values[name] for name in group.defaults} for group in groups)
+    return of_training, of_data, of_model
+
+
+@functools.cache
+def options_of(recipe: str) -> list[Options]:
+    """The options of `train`, of the loader and of the class of a recipe."""
+    chosen = RECIPES[recipe]
+    model = getattr(models, chosen.model)
+    loader = getattr(datasets, model.loader)
+    of_training = inspect.signature(training.train).parameters.values()
+    left_out = {"recipe", *training.NOT_RECORDED}
+    not_options = {*training.not_hyperparameters(recipe), *model.fixed_arguments}
+    of_model = {
+        name: default for name, default in constructor_defaults(model).items() if name not in not_options
+    }
+    return [
+        described(
+            "training", [training.train], {p.name: p.default for p in of_training if p.name not in left_out}
+        ),
+        described("data", [loader], {**datasets.loader_options(model.loader), **chosen.data_options}),
+        described("model", constructors(model), {**of_model, **chosen.hyperparameters}),
+    ]
+
+
+def constructors(model: type) -> list[Any]:
+    """A class and its bases that have a constructor of their own, the bases first."""
+    ours = [base for base in model.__mro__ if issubclass(base, models.BaseModel)]
+    return [base for base in reversed(ours) if "__init__" in vars(base)]
+
+
+def constructor_defaults(model: type) -> dict[str, Any]:
+    """What a class's constructor takes, with what it hands on to those of its bases, and the defaults."""
+    defaults: dict[str, Any] = {}
+    for base in reversed(constructors(model)):
+        for parameter in inspect.signature(base.__init__).parameters.values():
+            if parameter.name != "self" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                defaults.setdefault(parameter.name, parameter.default)
+    return defaults
+
+
+def described(title: str, owners: Sequence[Callable], defaults: dict[str, Any]) -> Options:
+    """Options with the types and the words of what takes them."""
+    hints: dict[str, Any] = {}
+    docs: dict[str, str] = {}
+    for owner in owners:
+        function = vars(owner)["__init__"] if isinstance(owner, type) else owner
+        hints |= typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+        parameters = docstring_parser.parse(owner.__doc__ or "").params
+        docs |= {each.arg_name: " ".join((each.description or "").split()) for each in parameters}
+    return Options(title, defaults, {name: hints[name] for name in defaults}, docs)
+
+
+def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
+    """A parser that gives what a command line has, and nothing of what it leaves to a default."""
+    parser = Parser(
+        prog=f"keras-gen train {recipe}",
+        description=f"Train {recipe}: {RECIPES[recipe].summary}.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        type=Option(str),
+        help="read options from a run's config.json",
+    )
+    for group in groups:
+        added = parser.add_argument_group(group.title)
+        for name, default in group.defaults.items():
+            option = Option(group.hints[name], may_be_empty=default == "")
+            details = f"({option.expected}; default: {as_text(default)})".replace("%", "%%")
+            # A string would be read as an option's text, and refused where it is empty.
+            more: dict[str, Any] = {"nargs": "?", "const": OWN_DEFAULT} if name == "mlflow" else {}
+            added.add_argument(
+                f"--{name.replace('_', '-')}",
+                dest=name,
+                type=option,
+                metavar=metavar(name, option.hint),
+                help=f"{group.docs.get(name, '')} ".replace("%", "%%") + details,
+                **more,
+            )
+    return parser
+
+
+def metavar(name: str, hint: Any) -> str:
+    """What stands for an option's value in help."""
+    if hint is bool:
+        return "{true,false}"
+    if typing.get_origin(hint) is Literal:
+        return "{" + ",".join(map(str, typing.get_args(hint))) + "}"
+    return name.upper()
+
+
+def as_text(value: Any) -> str:
+    """A value as it is written in a command line."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) or "''"
+
+
+def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any]:
+    """The options in a run's `config.json`, each of its type.
+
+    Raises:
+        ValueError: The file holds no options of this recipe, or a run whose networks are not in it.
+        OSError: It does not exist, or may not be read.
+    """
+    record = read_record(path, Record, "Give the config.json of a run, as keras-gen train writes it.")
+    values = dict(record.model_extra or {})
+    facts = check(f"{path}: run", values.pop(FACTS, {}), dict[str, Any])
+    training.refuse_own_networks(
+        check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str])
+    )
+    for name in values:
+        if name not in hints:
+            raise ValueError(
+                f"{path} must hold options of {recipe}. Received: {received(name)}, in a file of "
+                f"{received(facts.get('recipe', 'no model'))}{did_you_mean(name, hints)}"
+            )
+    return {name: check(f"{path}: {name}", value, of_text(hints[name])) for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Data sets of images: names, files and pixel formats -> tf.data."""

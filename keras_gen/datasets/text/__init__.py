@@ -1,0 +1,1 @@
+"""Data sets of text: names and files -> rows of token ids."""

@@ -1,0 +1,1 @@
+"""Explicit density, approximate: autoencoders."""

@@ -1,0 +1,1 @@
+"""Explicit density, tractable: one token at a time."""

@@ -1,0 +1,325 @@
+"""Checks of arguments; errors say what was expected, what was received, and what to do."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_gen.utils import arrays
+from keras_gen.utils.arguments import LARGEST, Natural, NonNegative, check, received
+
+# Layers that leave the values as they are.
+SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
+
+
+def image_size(shape: Sequence[int]) -> None:
+    """Refuses an image with more values than TensorFlow can count."""
+    if math.prod(shape) > LARGEST:
+        raise ValueError(
+            f"image_shape must have fewer than 2**31 values. Received: image_shape={tuple(shape)}"
+        )
+
+
+def class_names(names: Sequence[str] | None, num_classes: int | None) -> None:
+    """Refuses names that are not one for each class, or by which two classes could not be told apart."""
+    if names is None:
+        return
+    if len(names) != num_classes:
+        raise ValueError(
+            f"class_names must be num_classes={num_classes} names. Received: {len(names)}, "
+            f"{received(names)}"
+        )
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise ValueError(f"class_names must differ, and none be empty. Received: {received(list(names))}")
+
+
+def dtype_policy(value: Any) -> Any:
+    """Refuses what is not the name of a floating-point type or policy that the models compute in."""
+    if value is None:
+        return None
+    try:
+        policy = keras.dtype_policies.get(value)
+        if policy.compute_dtype in ("float32", "float16", "bfloat16"):
+            return policy
+    except Exception:  # whatever Keras raises of what it was given
+        pass
+    raise ValueError(
+        "dtype must be None, 'float32', 'float16', 'bfloat16', 'mixed_float16', 'mixed_bfloat16', or a "
+        f"Keras policy of one of these names. Received: {received(value)}"
+    )
+
+
+def network(
+    name: str,
+    value: keras.Model,
+    inputs: Sequence[tuple[int, ...]],
+    outputs: Sequence[tuple[int, ...]],
+) -> None:
+    """Refuses a user's network whose shapes (without the batch axis) do not fit the model."""
+    if not isinstance(value, keras.Model) or not hasattr(value, "inputs"):
+        raise ValueError(
+            f"{name} must be a keras.Model with defined inputs (Functional or Sequential with an "
+            f"Input). Received: {value!r}"
+        )
+    for side, tensors, shapes in (
+        ("inputs", value.inputs, inputs),
+        ("outputs", value.outputs, outputs),
+    ):
+        received = [tuple(tensor.shape[1:]) for tensor in tensors]
+        if received != [tuple(shape) for shape in shapes]:
+            raise ValueError(
+                f"{name} must have {side} of shapes {list(shapes)} (without the batch axis). "
+                f"Received: {received}"
+            )
+
+
+def gives_logits(name: str, value: keras.Model) -> None:
+    """Refuses a user's network that ends in a sigmoid, where the loss expects logits."""
+    last: Any = value
+    while isinstance(last, keras.Model):
+        layers = getattr(last, "operations", last.layers)  # a Sequential has only the latter
+        last = next(layer for layer in reversed(layers) if not isinstance(layer, SHAPING))
+    sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid
+    if sigmoid or type(last).__name__ == "Sigmoid":  # as keras.ops.sigmoid is in a Functional
+        raise ValueError(
+            f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
+            f"network whose last layer, {last.name}, applies a sigmoid. Remove it."
+        )
+
+
+def no_batch_normalization(critic: keras.Model) -> None:
+    """Refuses batch normalization under a gradient penalty."""
+    for layer in critic._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise ValueError(
+                "A critic under a gradient penalty must not have batch normalization: the penalty is on "
+                "the slope at each image, and with it an image's score depends on the others of its batch. "
+                f"Received: the layer {layer.name}. Use LayerNormalization, or none."
+            )
+
+
+def pixel_type(dtype: Any) -> None:
+    """Refuses integers that are not uint8, since their range is unknown."""
+    dtype = tf.as_dtype(dtype)
+    if dtype != tf.uint8 and not dtype.is_floating:
+        raise ValueError(
+            "Images must be uint8 in [0, 255] or floating point in [0, 1]. "
+            f"Received: {dtype.name}. Convert them with images.astype('uint8')."
+        )
+
+
+def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Refuses pixels of another type, shape or range than the models take; returns them as an array."""
+    x = arrays.array("Images", x)
+    pixel_type(x.dtype)
+    shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
+    if x.shape[1:] not in shapes or not x.ndim:
+        expected = " or ".join(str(("n", *s)).replace("'", "") for s in shapes)
+        raise ValueError(f"Images must have shape {expected}. Received: {x.shape}")
+    if not len(x):
+        raise ValueError("Expected at least one image. Received: none")
+    if x.dtype == np.uint8:
+        return x
+    low, high = float(x.min()), float(x.max())  # NaN is the minimum of whatever it is among
+    if not np.isfinite([low, high]).all():
+        raise ValueError("Images must be finite. Received: NaN or infinity among the pixels")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"Floating-point images must be in [0, 1]. Received: from {low:g} to {high:g}. Divide "
+            "by 255, or pass the uint8 images as they are."
+        )
+    return x
+
+
+def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> np.ndarray:
+    """Refuses labels that are missing, of another length or out of range; returns them as an array.
+
+    `how` says how to pass them.
+    """
+    if y is None:
+        raise ValueError(
+            f"The model is conditional (num_classes={num_classes}) and needs a label for each image: pass "
+            f"them {how}. Received: no labels"
+        )
+    y = arrays.array("Labels", y)
+    expected = f"Labels must be integers (n,) or one-hot (n, {num_classes})"
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"{expected}. Received: {received(y)}")
+    if y.ndim == 0 or len(y) != num_images or not len(y):
+        values = "a single number" if y.ndim == 0 else len(y)
+        raise ValueError(f"Expected {num_images} labels, one for each image. Received: {values}")
+    if y.ndim == 2 and y.shape[1] == num_classes:
+        wrong = ~((y >= 0).all(axis=1) & np.isclose(y.sum(axis=1), 1))
+        if wrong.any():
+            row = received(y[wrong][0].tolist())
+            raise ValueError(f"Rows of one-hot labels must be 0 or more and sum to 1. Received: {row}")
+        return y
+    if y.ndim > 2 or y.size != len(y):
+        raise ValueError(f"{expected}. Received: {y.shape}")
+    wrong = ~((y >= 0) & (y < num_classes) & (y == np.round(y)))
+    if wrong.any():
+        raise ValueError(
+            f"Labels must be integers from 0 to {num_classes - 1}. Received: {received(y[wrong][0])}"
+        )
+    return y
+
+
+def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
+    """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
+    z = arrays.array(name, z)
+    if z.dtype.kind not in "iuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
+        raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
+    with np.errstate(over="ignore"):  # what is infinite then is refused
+        z = z.astype(np.float32)
+    if not np.isfinite(z).all():
+        raise ValueError(f"{name} must be finite. Received: NaN or infinity among the numbers")
+    return z
+
+
+def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
+    """A Keras metric by its name, as a function, or as it is; its name joins those that are taken."""
+    if value in ("accuracy", "acc"):
+        raise ValueError(
+            f"What {value!r} means depends on the labels: pass a metric such as "
+            "keras.metrics.CategoricalAccuracy()."
+        )
+    try:
+        found = keras.metrics.get(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(
+            "metrics must be Keras metrics, functions of (y_true, y_pred), or names of either. "
+            f"Received: {value!r}"
+        )
+    if not isinstance(found, keras.metrics.Metric):
+        found = keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", None))
+    if found.name in taken:
+        raise ValueError(
+            f"The model logs {found.name!r} already: leave out that metric, or give it another name."
+        )
+    taken.add(found.name)
+    return found
+
+
+def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuses a callback that acts on a number which `fit` does not log before it.
+
+    Where a callback leaves it to Keras which direction is better, and Keras could not tell, this sets it.
+    """
+    known = {name: direction(name) for name in [*names, "learning_rate"]}
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        acts = getattr(callback, "save_best_only", True)  # a ModelCheckpoint may only name its files by it
+        if isinstance(monitor, str) and acts:
+            if monitor not in known:
+                raise ValueError(
+                    f"{type(callback).__name__} monitors {monitor!r}, which fit does not log before it: "
+                    f"expected one of {', '.join(known)}. Names with val_ need validation_data, or an "
+                    "Evaluation callback earlier in the list."
+                )
+            if getattr(callback, "mode", "") == "auto":
+                callback.mode = known[monitor]
+        known.update(getattr(callback, "log_names", {}))
+
+
+def direction(name: str) -> str:
+    """Keras' word for which values of a logged number are better."""
+    return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
+
+
+def callbacks(given: Any) -> list[Any]:
+    """Callbacks, given as one or several, as a list; refuses what is not a callback."""
+    several = keras.tree.flatten(given) if isinstance(given, (list, tuple)) else [given]
+    several = [] if given is None else several
+    for callback in several:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                "callbacks must be a list of keras.callbacks.Callback objects. "
+                f"Received: {received(callback)}"
+            )
+    return several
+
+
+def class_weight(given: dict | None) -> None:
+    """Refuses weights of classes that are not finite numbers of 0 or more, by the classes' numbers."""
+    for label, value in (given or {}).items():
+        check("each key of class_weight", label, Natural)
+        check("each value of class_weight", value, NonNegative)
+
+
+def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
+    """A Keras optimizer by its name or as it is, or None; refuses a learning rate that is not one, too."""
+    if value is None:
+        return None
+    try:
+        found = keras.optimizers.get(value)
+        if not isinstance(found, keras.optimizers.Optimizer):
+            raise TypeError(type(found).__name__)
+    except Exception:  # whatever Keras raises of what it was given
+        raise ValueError(
+            f"{name} must be a Keras optimizer, or the name of one, such as 'adam'. "
+            f"Received: {received(value)}"
+        ) from None
+    # Of a schedule, this is its first value.
+    check(f"{name}'s learning rate", keras.ops.convert_to_numpy(found.learning_rate), NonNegative)
+    return found
+
+
+def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
+    sample_weight = arrays.array("sample_weight", sample_weight)
+    if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
+        expected = " or ".join(map(str, dict.fromkeys(shapes)))
+        raise ValueError(
+            f"sample_weight must be numbers of shape {expected}. "
+            f"Received: {sample_weight.dtype} of shape {sample_weight.shape}"
+        )
+    wrong = ~((sample_weight >= 0) & (sample_weight <= np.finfo(np.float32).max))  # NaN is, too
+    if wrong.any():
+        raise ValueError(
+            f"sample_weight must be finite and 0 or more. Received: {received(sample_weight[wrong][0])}"
+        )
+
+
+FIT_LABELS = "as fit(images, labels), or in a tf.data.Dataset of (images, labels)"
+
+
+def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
+    """Refuses images, and labels where there are classes, that a model cannot learn from."""
+    x = images(x, shape)
+    if num_classes is not None:
+        labels(y, num_classes, len(x), FIT_LABELS)
+    elif getattr(y, "shape", ()) and len(y) != len(x):
+        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
+
+
+def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
+    """Refuses token ids, and the token after each, that a model cannot learn from."""
+    inputs, targets = (
+        token_ids(name, rows, vocabulary_size) for name, rows in (("inputs", inputs), ("targets", targets))
+    )
+    if inputs.shape != targets.shape:
+        raise ValueError(
+            f"Each token needs its target: expected one shape. Received: {inputs.shape} and {targets.shape}"
+        )
+
+
+def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
+    """Refuses what are no token ids (n, t), one or more; returns them as an array."""
+    expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
+    if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
+        remedy = "Rows of one length are padded with 0, as by .to_tensor()."
+        raise ValueError(f"{expected}. Received: a {type(rows).__name__}. {remedy}")
+    array = arrays.as_array(rows) if hasattr(rows, "dtype") else None  # Keras takes no lists for arrays
+    if array is None or array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
+        raise ValueError(f"{expected}. Received: {arrays.described(rows, array)}")
+    if array.min() < 0 or array.max() >= vocabulary_size:
+        raise ValueError(
+            f"{name} must be token ids from 0 to {vocabulary_size - 1}. "
+            f"Received: from {array.min()} to {array.max()}"
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Classifiers, whose features generated images are measured with."""

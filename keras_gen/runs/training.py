@@ -1,0 +1,726 @@
+"""A run directory: what `keras-gen train` writes, how it is resumed, and what is loaded from it.
+
+config.json       everything needed to repeat the run, versions and hardware included
+metrics.csv       a row for each epoch
+time.json         the seconds that training has taken
+logs/             TensorBoard
+checkpoints/      the newest complete state
+samples/          a picture, or texts, after some of the epochs, and `final.png`, or `final.md`
+model.keras       the trained model
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import difflib
+import errno
+import gc
+import inspect
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import typing
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_gen import (__version__, callbacks, datasets, models)
+from keras_gen.runs import building
+from keras_gen.utils import devices
+from keras_gen.runs import fitting
+from keras_gen.runs import planning
+from keras_gen.utils import tensorboard
+from keras_gen.runs import tracking
+from keras_gen.runs import monitoring
+from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, received
+from keras_gen.runs.building import Data
+from keras_gen.runs.checkpoints import CheckpointWriter, Stop, newest_checkpoint, read_note, save
+from keras_gen.datasets import loader_options
+from keras_gen.datasets.names import DATASETS, TEXTS
+from keras_gen.runs.strategy import check_batch_size, is_chief, lost_workers_named, make_strategy
+from keras_gen.utils.files import printable, atomic_write
+from keras_gen.utils.hardware import hardware_info
+from keras_gen.runs.locks import check_is_new, locked
+from keras_gen.serving.presets.loading import load_keras_file, read_config
+from keras_gen.recipes import find_recipe
+from keras_gen.utils.records import CheckpointNote, RunConfig, read_record
+
+# What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
+# and the step in it (both from 0) that the run starts from.
+Progress = Callable[[Data, int, int, int], keras.callbacks.Callback]
+
+
+class StoppedEarly(Exception):  # noqa: N818 (not an error)
+    """The run stopped before its end, and can be resumed.
+
+    Args:
+        directory: The run.
+        why: What stopped it.
+        signal: The number of the signal that did; None where the time was up.
+    """
+
+    def __init__(self, directory: Path, why: str, signal: int | None = None):
+        super().__init__(why)
+        self.directory = directory
+        self.why = why
+        self.signal = signal
+
+
+# === Starting and resuming ===
+
+
+@checked
+def train(
+    recipe: str = "vae",
+    *,
+    data: str | os.PathLike | None = None,
+    epochs: Count | None = None,
+    steps: Count | None = None,
+    minutes: Positive | None = None,
+    max_minutes: Positive | None = None,
+    batch_size: Count | None = None,
+    learning_rate: Positive | None = None,
+    discriminator_learning_rate: Positive | None = None,
+    learning_rate_decay: bool = True,
+    seed: Seed = 0,
+    out: str | os.PathLike | None = None,
+    strategy: Literal["none", "mirrored", "multi_worker"] = "none",
+    dtype_policy: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] | None = None,
+    mlflow: str | None = None,
+    data_options: dict[str, Any] | None = None,
+    hyperparameters: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+    started: float | None = None,
+) -> Path:
+    """Trains a recipe's model and writes a run directory.
+
+    Args:
+        recipe: A name from the recipes table.
+        data: Name of a data set, a folder of images, or an .npz file; for a text generator `python_docs`,
+            a .txt or .json file, or a folder of .txt files; the recipe's by default.
+        epochs: Passes over the training data; the recipe's by default. Some recipes set the number of
+            training images instead, from which the number of epochs follows.
+        steps: Training steps, instead of epochs. The last epoch is shorter if they do not fill it.
+        minutes: Time budget of the whole run, instead of epochs. The speed is measured first, and the
+            number of steps that fits is recorded in config.json, so that the run can be repeated exactly.
+        max_minutes: Stop after this many minutes, finished or not; the run can be resumed.
+        batch_size: Images, or rows of text, per training step, over all replicas; the recipe's by default.
+        learning_rate: Adam's initial learning rate; the recipe's by default.
+        discriminator_learning_rate: The discriminator's initial learning rate, for models that have one;
+            by default the recipe's, or `learning_rate` if that is given.
+        learning_rate_decay: Decay the learning rate to 0 along half a cosine.
+        seed: Determines the initial weights, all noise and the order of the data.
+        out: Run directory to create, runs/<model>-<time> by default; it must be empty or not exist.
+        strategy: Train on all GPUs of this machine (mirrored), or on all machines that TF_CONFIG
+            or Slurm names (multi_worker).
+        dtype_policy: Number format of the networks; auto is mixed_bfloat16 where the hardware
+            multiplies in bfloat16, otherwise float32. The recipe's by default.
+        mlflow: URI of an MLflow store to log the run to as well; "" for MLflow's own default.
+        data_options: Further arguments of `load_dataset`, or `load_text`, such as `data_dir`.
+        hyperparameters: Constructor arguments of the model.
+        progress: Makes the callback that shows progress.
+        started: Value of `time.monotonic()` at which `minutes` began; now by default.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ValueError: An argument is out of range, the data does not fit, or `out` is not empty.
+        ImportError: `mlflow` was asked for and is not installed.
+        StoppedEarly: The time was up, or the run was interrupted.
+    """
+    chosen = find_recipe(recipe)
+    started = time.monotonic() if started is None else started
+    lengths = {"epochs": epochs, "steps": steps, "minutes": minutes}
+    given = [f"{name}={value}" for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(
+            "epochs, steps and minutes each say how long to train: choose one (null for one of a "
+            f"config.json's). Received: {', '.join(given)}"
+        )
+    if minutes is not None and strategy == "multi_worker":
+        raise ValueError("minutes is for one machine. With strategy multi_worker choose epochs or steps.")
+    for name, path in (("data", data), ("out", out)):
+        if path is not None and (not os.fspath(path) or "\0" in os.fspath(path)):
+            raise ValueError(f"{name} must be a path, or be left out. Received: {os.fspath(path)!r}")
+    check_names("hyperparameters", hyperparameters or {}, hyperparameter_names(recipe))
+    data_options = checked_options(loader_of(recipe), data_options or {})
+    if discriminator_learning_rate is None and issubclass(getattr(models, chosen.model), models.GAN):
+        discriminator_learning_rate = (
+            learning_rate or chosen.discriminator_learning_rate or chosen.learning_rate
+        )
+    options: dict[str, Any] = {
+        "data": chosen.dataset if data is None else os.fspath(data),
+        "epochs": epochs if given else chosen.epochs,
+        "steps": steps,
+        "batch_size": batch_size or chosen.batch_size,
+        "learning_rate": learning_rate or chosen.learning_rate,
+        "discriminator_learning_rate": discriminator_learning_rate,
+        "learning_rate_decay": learning_rate_decay,
+        "seed": seed,
+        "strategy": strategy,
+        "dtype_policy": devices.resolve_dtype(dtype_policy or chosen.dtype_policy),
+        "mlflow": mlflow,
+    }
+    if options["data"] not in {**DATASETS, **TEXTS} and os.path.exists(options["data"]):
+        options["data"] = str(Path(options["data"]).resolve())
+    loading = {**loader_options(loader_of(recipe)), **chosen.data_options, **data_options}
+    try:
+        json.dumps(loading)
+    except TypeError as error:
+        raise ValueError(
+            f"data_options must be what JSON can hold, since config.json repeats the run. Received: {error}"
+        ) from None
+    if loading.get("data_dir") is not None:
+        loading["data_dir"] = str(Path(loading["data_dir"]).resolve())
+    name = f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    directory = Path("runs") / name if out is None else Path(out)
+    check_is_new(directory)
+    hyperparameters = {**chosen.hyperparameters, **(hyperparameters or {})}
+    for key, value in hyperparameters.items():
+        if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
+            hyperparameters[key] = value.item()
+    run = Run(directory, recipe, options, loading, hyperparameters)
+    return run.train(max_minutes, progress, minutes, started, is_new=True)
+
+
+def check_names(what: str, given: dict[str, Any], known: Iterable[str]) -> None:
+    """Raises a ValueError where a name is not among those there are."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{what} must be among: {', '.join(known)}. Received: {received(name)}.{hint}")
+
+
+def of_recipe(recipe: str) -> dict[str, Any]:
+    """Options that have a recipe's values where they are not given."""
+    chosen = find_recipe(recipe)
+    return {
+        "data": chosen.dataset,
+        "batch_size": chosen.batch_size,
+        "learning_rate": chosen.learning_rate,
+        "dtype_policy": chosen.dtype_policy,
+    }
+
+
+def checked_options(loader: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Further arguments of `load_dataset`, or `load_text`, as their types have them, or a ValueError."""
+    check_names("data_options", options, loader_options(loader))
+    hints = typing.get_type_hints(inspect.unwrap(getattr(datasets, loader)), include_extras=True)
+    return {name: check(name, value, hints.get(name, Any)) for name, value in options.items()}
+
+
+def loader_of(recipe: str) -> str:
+    """What in `keras_gen.datasets` loads the data of a recipe's model."""
+    return getattr(models, find_recipe(recipe).model).loader
+
+
+@checked
+def resume(
+    directory: str | os.PathLike, max_minutes: Positive | None = None, progress: Progress | None = None
+) -> Path:
+    """Continues a run where its newest checkpoint left it, as if it had never stopped.
+
+    Args:
+        directory: The run directory.
+        max_minutes: Stop after so many minutes from now.
+        progress: Makes the callback that shows progress.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ValueError: `directory` is not a run directory, another process has it, or one of its files is
+            damaged, of another run or gone. Nothing is changed then.
+        StoppedEarly: The time was up, or the run was interrupted.
+    """
+    run = Run.read(Path(directory))
+    if run.is_finished():
+        return run.directory
+    return run.train(max_minutes, progress)
+
+
+# === A run ===
+
+# Networks of a user's own, which JSON cannot hold.
+NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
+
+
+def not_hyperparameters(recipe: str) -> set[str]:
+    """The constructor arguments of a recipe's model that are not options of a run."""
+    chosen = find_recipe(recipe)
+    from_data = getattr(models, chosen.model).from_data
+    names = {*from_data, *NETWORKS, "seed", "name", "dtype", "trainable"}
+    return names | {"num_classes"} if chosen.uses_labels else names
+
+
+def hyperparameter_names(recipe: str) -> list[str]:
+    """The constructor arguments of a recipe's model that are options of a run, or networks."""
+    left_out = not_hyperparameters(recipe) - set(NETWORKS) | {"self", "args", "kwargs"}
+    names: list[str] = []
+    for part in getattr(models, find_recipe(recipe).model).__mro__:  # each hands the rest on to the next
+        names += inspect.signature(part.__init__).parameters
+        if part is models.BaseModel or "kwargs" not in inspect.signature(part.__init__).parameters:
+            break
+    return [name for name in dict.fromkeys(names) if name not in left_out]
+
+
+# What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
+NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of `train`
+OPTIONS: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(train).parameters.items()
+    if name not in ("recipe", "minutes", "max_minutes", "out", *NOT_RECORDED)
+}
+
+
+def refuse_own_networks(names: Sequence[str]) -> None:
+    """Raises a ValueError where a config.json does not hold all of its model."""
+    if names:
+        raise ValueError(
+            f"The model of this config.json had networks of its own ({', '.join(names)}), which are not in "
+            "the file: repeat the run from Python, with the same hyperparameters."
+        )
+
+
+# What to do with a file that is damaged.
+ANEW = "Move {} away, and keras-gen resume goes on from what else is there, if need be from the beginning."
+
+
+@contextlib.contextmanager
+def blamed(path: Path, note: str = "") -> Iterator[None]:
+    """Says which file asked for what could not be done.
+
+    Raises:
+        ValueError: In place of the errors that tell of what a user can mend.
+    """
+    try:
+        yield
+    except ConnectionError:  # which is no fault of the file
+        raise
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(
+            f"{printable(path)}{note}: {str(error).rstrip('.')}. Correct what it asks for, or repeat the "
+            "run with keras-gen train."
+        ) from error
+
+
+@contextlib.contextmanager
+def failures_named(directory: Path) -> Iterator[None]:
+    """Turns what TensorFlow and the system say of a full disk or memory into one line, with the run's name.
+
+    Raises:
+        OSError: A file could not be written.
+        MemoryError: The memory is too small.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise too_large(directory, error) from error
+    except (OSError, tf.errors.OpError) as error:
+        if getattr(error, "filename", None) is not None:
+            raise
+        if re.search("OOM|out of memory", str(error), re.IGNORECASE):
+            raise too_large(directory, error) from error
+        if str(directory) in str(error) or any(words in str(error) for words in OF_FILES):
+            raise unwritable(directory, getattr(error, "strerror", None) or error) from error
+        raise
+
+
+# What the system says of a place that cannot be written to, which TensorFlow and NumPy pass on.
+UNWRITABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENOTDIR,
+    errno.EIO,
+)
+OF_FILES = [
+    *map(os.strerror, UNWRITABLE),
+    *(f"errno = {number}," for number in UNWRITABLE),  # as HDF5 says it
+    "requested and",  # bytes, as NumPy says it, "and 0 written"
+]
+
+
+def too_large(directory: Path, reason: Any) -> MemoryError:
+    return MemoryError(
+        f"{printable(directory)}: there is not enough memory for this model and batch_size. Choose smaller "
+        f"ones. Received: {in_one_line(reason)}"
+    )
+
+
+def unwritable(directory: Path, reason: Any) -> OSError:
+    return OSError(
+        f"{printable(directory)} could not be written: {in_one_line(reason)}. Free some space, or make it "
+        f"writable, and continue with: keras-gen resume {printable(directory)}"
+    )
+
+
+def in_one_line(reason: Any) -> str:
+    """What an error says first, without TensorFlow's names of operations."""
+    first, *_ = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(reason)).strip().splitlines() or [""]
+    return first.strip().rstrip(".")
+
+
+def as_json(values: dict[str, Any]) -> Any:
+    """Constructor arguments as a model's config has them in a file."""
+    serialized = {
+        name: keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
+        for name, value in values.items()
+    }
+    return json.loads(json.dumps(serialized, default=str))
+
+
+FOLDERS = (
+    "checkpoints",
+    "samples",
+    "logs",
+    *(f"logs/{name}" for name in (tensorboard.TRAIN, tensorboard.VALIDATION, "projector")),
+)
+
+
+def check_folders(directory: Path) -> None:
+    """Raises a ValueError where something else is in the place of a run's folder."""
+    for path in (directory / name for name in FOLDERS):
+        if os.path.lexists(path) and not path.is_dir():
+            raise ValueError(f"{printable(path)} must be a directory. Received: a file. Move it away.")
+
+
+class Run:
+    """One run directory and what is in it.
+
+    Args:
+        directory: The run directory.
+        recipe: A name from the recipes table.
+        options: How it is trained, see `train`.
+        data_options: What else the data's loader takes.
+        hyperparameters: Constructor arguments of the model.
+        own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
+        identity: What its checkpoints know it by; None for a run of before they did.
+        num_train: Number of training examples when it began, where that is known.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        recipe: str,
+        options: dict[str, Any],
+        data_options: dict[str, Any],
+        hyperparameters: dict[str, Any],
+        own_networks: Sequence[str] = (),
+        identity: str | None = None,
+        num_train: int | None = None,
+    ):
+        self.directory = directory
+        self.recipe = recipe
+        self.options = options
+        self.data_options = data_options
+        self.hyperparameters = hyperparameters
+        self.own_networks = own_networks
+        self.identity = identity
+        self.num_train = num_train
+        self.budget: dict[str, Any] | None = None  # what the number of steps follows from
+
+    @classmethod
+    def read(cls, directory: Path) -> "Run":
+        """Reads `config.json` back.
+
+        Raises:
+            ValueError: There is none, or something in it is not as `train` writes it.
+        """
+        path = directory / "config.json"
+        if not os.path.lexists(path):
+            raise ValueError(
+                f"{printable(directory)} is not a run directory: expected one with the config.json that "
+                "keras-gen train writes."
+            )
+        config = read_record(path, RunConfig, "Correct it, or repeat the run with keras-gen train.")
+        facts, values = config.run, dict(config.model_extra or {})
+        version = f" (written by keras_gen {facts.keras_gen}; this is {__version__})"
+        with blamed(path, version if facts.keras_gen not in (None, __version__) else ""):
+            defaults = loader_options(loader_of(facts.recipe))
+            hints = typing.get_type_hints(inspect.unwrap(train), include_extras=True)
+            options = {
+                name: check(name, values.pop(name, default), hints[name])
+                for name, default in OPTIONS.items()
+            }
+            options.update(
+                (name, value) for name, value in of_recipe(facts.recipe).items() if options[name] is None
+            )
+            data_options = checked_options(
+                loader_of(facts.recipe),
+                {name: values.pop(name, default) for name, default in defaults.items()},
+            )
+            check_names("hyperparameters", values, hyperparameter_names(facts.recipe))
+        return cls(
+            directory,
+            facts.recipe,
+            options,
+            data_options,
+            values,
+            facts.own_networks,
+            facts.id,
+            facts.num_train,
+        )
+
+    def describe(self, model: models.BaseModel) -> None:
+        """Takes over all of a model's constructor arguments, also those that nobody gave."""
+        described, left_out = model.get_config(), not_hyperparameters(self.recipe)
+        self.hyperparameters = {name: described[name] for name in described if name not in left_out}
+        self.own_networks = [name for name in NETWORKS if described.get(name) is not None]
+
+    def write(self, model: models.BaseModel, data: Data) -> None:
+        """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
+        self.identity, self.num_train = uuid.uuid4().hex, data.num_train
+        config = {
+            **self.options,
+            **self.data_options,
+            **self.hyperparameters,
+            "run": {
+                "recipe": self.recipe,
+                "model": type(model).__name__,
+                "own_networks": self.own_networks,
+                "budget": self.budget,
+                "parameters": model.count_params(),
+                "num_train": self.num_train,
+                "jit_compile": model.jit_compile,  # bits repeat with the same one alone
+                "id": self.identity,
+                "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
+                "keras_gen": __version__,
+                "numpy": np.__version__,
+                "hardware": hardware_info(),
+            },
+        }
+        with atomic_write(self.directory / "config.json") as path:
+            path.write_text(json.dumps(config, indent=2) + "\n")
+
+    def is_finished(self) -> bool:
+        """Whether there is a trained model, and a whole one."""
+        path = self.directory / "model.keras"
+        if not os.path.lexists(path):
+            return False
+        try:
+            read_config(path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. {ANEW.format(path)}") from None
+        return True
+
+    def train(
+        self,
+        max_minutes: float | None = None,
+        progress: Progress | None = None,
+        minutes: float | None = None,
+        started: float = 0.0,
+        is_new: bool = False,
+    ) -> Path:
+        """Trains from the newest checkpoint, or from the beginning, to the end.
+
+        Args:
+            max_minutes: See `resume`.
+            progress: See `resume`.
+            minutes: Time to fill, where no number of steps or epochs is chosen.
+            started: When `minutes` began.
+            is_new: Whether the directory must have nothing in it.
+        """
+        mlflow = self.options["mlflow"]
+        mlflow_run = None if mlflow is None else tracking.MLflowRun(self.directory, mlflow)
+        strategy = make_strategy(self.options["strategy"])
+        check_batch_size(strategy, self.options["batch_size"])
+        with contextlib.ExitStack() as stack:
+            if is_chief(strategy):
+                stack.enter_context(locked(self.directory))
+                if is_new:
+                    check_is_new(self.directory, is_locked=True)
+                elif self.is_finished():
+                    return self.directory
+                check_folders(self.directory)
+            stack.enter_context(failures_named(self.directory))
+            self.train_alone(strategy, mlflow_run, max_minutes, progress, minutes, started, is_new)
+        return self.directory
+
+    def train_alone(
+        self,
+        strategy: tf.distribute.Strategy,
+        mlflow_run: tracking.MLflowRun | None,
+        max_minutes: float | None,
+        progress: Progress | None,
+        minutes: float | None,
+        started: float,
+        is_new: bool,
+    ) -> None:
+        """`train`, in a directory that no other process has."""
+        options, chief = self.options, is_chief(strategy)
+        keras.utils.set_random_seed(options["seed"])
+        with self.blamed(is_new):
+            data = self.load_data()
+            self.check_data(data)
+        if minutes is None:
+            self.choose_epochs(data)
+        else:
+            self.choose_steps(data, strategy, minutes, started)
+            keras.utils.set_random_seed(options["seed"])  # the run does not depend on the measurement
+        checkpoint = newest_checkpoint(self.directory / "checkpoints")
+        _, epoch, step = checkpoint or (None, 0, 0)
+        steps = options["steps"] or options["epochs"] * data.steps_per_epoch
+        with strategy.scope():
+            if checkpoint is None:
+                with self.blamed(is_new):
+                    model = self.build(data)
+                self.describe(model)
+                note = None
+            else:
+                model, note = self.load(checkpoint, data, steps)
+        # The other workers must save with the chief, since reading metrics is collective.
+        place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
+        columns = [] if note is None else note.columns
+        keeper = CheckpointWriter(place, epoch, step, max_minutes, strategy, columns)
+        shown = progress(data, steps, epoch, step) if chief and progress is not None else None
+        if progress is not None and chief and not isinstance(shown, keras.callbacks.Callback):
+            raise ValueError(f"progress must make a keras.callbacks.Callback. Received: {received(shown)}")
+        if chief and not (self.directory / "config.json").exists():
+            self.write(model, data)
+        keeper.identity = self.identity
+        epochs = -(-steps // data.steps_per_epoch)
+        watchers = monitoring.watchers(self.directory, model, data, epochs) if chief else []
+        watchers += [] if shown is None else [shown]
+        values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
+        with contextlib.ExitStack() as stack:
+            if chief and mlflow_run is not None:
+                watchers += stack.enter_context(mlflow_run.started(values))
+            if chief:
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
+                tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
+                stack.enter_context(tracking.hparams_session(self.directory, values))
+            else:
+                stack.callback(shutil.rmtree, place)
+            stack.enter_context(keeper.stopping_at_signals())
+            stack.enter_context(lost_workers_named(self.directory))
+            try:
+                everyone = [*watchers, callbacks.FiniteGuard(), keeper]
+                fitting.fit(model, data, steps, everyone, epoch, step)
+            except Stop:
+                raise StoppedEarly(self.directory, keeper.why, keeper.signal) from None
+            if chief:
+                last = monitoring.samples(self.directory, model, data)
+                last.set_model(model)
+                last.write_file("final")
+            save(model, place / "model.keras")  # last, for it says that the run is finished
+
+    def blamed(self, is_new: bool) -> Any:
+        """Says that `config.json` asked for what cannot be done, unless `train`'s arguments did."""
+        return contextlib.nullcontext() if is_new else blamed(self.directory / "config.json")
+
+    def check_data(self, data: Data) -> None:
+        """Raises a ValueError where the data has another size than when the run began."""
+        if self.num_train not in (None, data.num_train):
+            raise ValueError(
+                f"the run began with {self.num_train:,} training examples of {data.name}. Received: "
+                f"{data.num_train:,}"
+            )
+
+    def load(
+        self, checkpoint: tuple[Path, int, int], data: Data, steps: int
+    ) -> tuple[models.BaseModel, CheckpointNote | None]:
+        """The model in a checkpoint, and what the checkpoint says about itself.
+
+        Raises:
+            ValueError: The checkpoint is damaged, or of another run or another model than this one.
+        """
+        path, epoch, step = checkpoint
+        try:
+            model, note = load_keras_file(path), read_note(path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. {ANEW.format(path)}") from error
+        expected = self.expected(data)
+        described = as_json(model.get_config()) if isinstance(model, models.BaseModel) else {}
+        wanted, found = find_recipe(self.recipe).model, type(model).__name__
+        done = epoch * data.steps_per_epoch + step
+        problems = [
+            f"expected the model {wanted}. Received: {found}" if found != wanted else "",
+            "it is of another run"
+            if self.identity is not None and (note is None or note.run != self.identity)
+            else "",
+            f"it was renamed: it is of epoch {note.epoch}, step {note.step}"
+            if note and (note.epoch, note.step) != (epoch, step)
+            else "",
+            f"expected one of the run's {steps:,} steps. Received: one after {done:,}"
+            if done > steps or step >= data.steps_per_epoch
+            else "",
+            *(
+                f"expected {name}={received(value)}, as in config.json and the data. Received: "
+                f"{name}={received(described.get(name))}"
+                for name, value in expected.items()
+                if described.get(name) != value
+            ),
+        ]
+        problem = next(filter(None, problems), None)
+        if problem is not None:
+            raise ValueError(
+                f"{printable(path)} is not a checkpoint of this run: {problem}. {ANEW.format(path)}"
+            )
+        return model, note
+
+    def expected(self, data: Data) -> dict[str, Any]:
+        """The constructor's arguments that `config.json` and the data give, as JSON has them."""
+        chosen = find_recipe(self.recipe)
+        uses_labels = chosen.uses_labels or self.hyperparameters.get("num_classes") is not None
+        model_class = getattr(models, chosen.model)
+        from_data = model_class.arguments_from(data, uses_labels, **self.hyperparameters)
+        arguments = {**self.hyperparameters, **from_data}
+        return as_json({name: value for name, value in arguments.items() if value is not None})
+
+    def load_data(self) -> Data:
+        """The data as the options have it."""
+        options = self.options
+        loader = getattr(datasets, loader_of(self.recipe))
+        sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
+        return loader(options["data"], **sizes, **self.data_options)
+
+    def choose_epochs(self, data: Data) -> None:
+        """The number of epochs, where nobody said how long to train and it follows from the data's size."""
+        if self.options["epochs"] is None and self.options["steps"] is None:
+            images = find_recipe(self.recipe).images or 0
+            self.options["epochs"] = max(1, round(images / data.num_train))
+
+    def choose_steps(
+        self, data: Data, strategy: tf.distribute.Strategy, minutes: float, started: float
+    ) -> None:
+        """The number of steps that fits into the minutes."""
+
+        def build() -> models.BaseModel:
+            options = {**self.options, "steps": 1_000_000}
+            copies = {
+                name: keras.models.clone_model(value) if isinstance(value, keras.Model) else value
+                for name, value in self.hyperparameters.items()
+            }
+            return building.build(self.recipe, data, options, copies)
+
+        seconds = 60.0 * minutes
+        costs = planning.measure(build, data, strategy, planning.seconds_to_measure(seconds))
+        gc.collect()  # the throwaway model
+        left = seconds - (time.monotonic() - started)
+        steps = costs.steps_within(left, data.steps_per_epoch)
+        if not steps:
+            least = (seconds - left + costs.of_run(1, data.steps_per_epoch)) / 60.0
+            raise ValueError(
+                f"minutes must leave time to train: starting and finishing take {least:.2g} minutes here. "
+                f"Received: minutes={minutes:g}"
+            )
+        self.options["steps"] = steps
+        self.budget = {"minutes": minutes, "measured": dataclasses.asdict(costs)}
+
+    def build(self, data: Data) -> models.BaseModel:
+        """The model as the options have it, compiled."""
+        refuse_own_networks(self.own_networks)
+        return building.build(self.recipe, data, self.options, self.hyperparameters)

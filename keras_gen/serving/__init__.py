@@ -1,0 +1,1 @@
+"""What a trained model leaves for others: exports and presets."""

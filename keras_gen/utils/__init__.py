@@ -1,0 +1,1 @@
+"""Files, arrays, pictures, hardware: what every other part may use."""

@@ -1,0 +1,143 @@
+"""Arrays that users pass: numbers, images and labels, checked, as NumPy has them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_gen.utils.arguments import received
+
+
+def numbers(name: str, value: Any, *shape: int | str, finite: bool = True) -> np.ndarray:
+    """`value` as an array of numbers.
+
+    Args:
+        name: What errors call it.
+        value: Anything.
+        *shape: Each axis: its size, or a letter for any size of 1 or more.
+        finite: Whether NaN and infinity are refused.
+
+    Raises:
+        ValueError: It is no array of real numbers of that shape, or not finite.
+
+    Example:
+
+    >>> numbers("features", [[1.0, 2.0]], "n", 3)
+    Traceback (most recent call last):
+    ValueError: features must be numbers of shape (n, 3). Received: float64 of shape (1, 2)
+    """
+    array = as_array(value)
+    fits = array is not None and array.ndim == len(shape) and array.dtype.kind in "iuf"
+    if fits:
+        fits = all(
+            size == wanted if isinstance(wanted, int) else size > 0
+            for size, wanted in zip(array.shape, shape, strict=True)
+        )
+    if not fits:
+        axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise ValueError(f"{name} must be numbers of shape ({axes}). Received: {described(value, array)}")
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite. Received: NaN or infinity")
+    return array
+
+
+def pixels(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of pixels of any shape, uint8 or floating point in [0, 1].
+
+    Raises:
+        ValueError: It is of another type, empty, or out of range.
+    """
+    array = as_array(value)
+    if array is None or not (array.dtype == np.uint8 or array.dtype.kind == "f") or not array.size:
+        raise ValueError(
+            f"{name} must be images, uint8 in [0, 255] or floating point in [0, 1]. "
+            f"Received: {described(value, array)}"
+        )
+    if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # NaN is the minimum of whatever it is among
+            low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):
+            among = f"from {low:g} to {high:g}" if np.isfinite([low, high]).all() else "NaN or infinity"
+            raise ValueError(f"{name} must be uint8, or floating point in [0, 1]. Received: {among}")
+    return array
+
+
+def images(name: str, value: Any, shape: Sequence[int] | None = None, grey: bool = False) -> np.ndarray:
+    """`value` as images (n, height, width, channels), uint8 or floating point in [0, 1].
+
+    Args:
+        name: What errors call it.
+        value: Anything.
+        shape: (height, width, channels), where it must be that. (n, height, width) will then do for one
+            channel.
+        grey: Whether (n, height, width) will do, for one channel, where `shape` is not known.
+
+    Raises:
+        ValueError: It is of another type or shape, empty, or out of range.
+    """
+    array = as_array(value)
+    if shape is not None:
+        grey = array is not None and shape[2] == 1 and array.shape[1:] == tuple(shape[:2])
+    if array is not None and array.ndim == 3 and grey:
+        array = array[..., np.newaxis]
+    wanted = array is not None and array.ndim == 4 and shape in (None, array.shape[1:])
+    if array is None or not wanted:
+        axes = "height, width, channels" if shape is None else ", ".join(map(str, shape))
+        raise ValueError(f"{name} must be images of shape (n, {axes}). Received: {described(value, array)}")
+    return pixels(name, array)
+
+
+def labels(name: str, value: Any, count: int, num_classes: int | None = None) -> np.ndarray:
+    """`value` as `count` integers from 0 to `num_classes` - 1, int64.
+
+    Raises:
+        ValueError: It is of another type or length, or out of range.
+    """
+    array = as_array(value)
+    below = "0 or more" if num_classes is None else f"from 0 to {num_classes - 1}"
+    expected = f"{name} must be {count:,} integers {below}, one for each image"
+    if array is None or array.shape != (count,) or array.dtype.kind not in "iuf":
+        raise ValueError(f"{expected}. Received: {described(value, array)}")
+    low, high = array.min(), array.max()
+    inside = low >= 0 and high < (2**31 if num_classes is None else num_classes)
+    if not (inside and (array == np.round(array)).all()):
+        raise ValueError(f"{expected}. Received: from {low} to {high}")
+    return array.astype(np.int64)
+
+
+def array(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of numbers, or of strings.
+
+    Raises:
+        ValueError: It is none, as a list of lists of different lengths, or one of other things.
+    """
+    found = as_array(value)
+    if found is None or found.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{name} must be an array of numbers, such as a NumPy array. "
+            f"Received: {described(value, found)}"
+        )
+    return found
+
+
+def as_array(value: Any) -> Any:
+    """What NumPy makes of a value, or None, in the byte order of this machine.
+
+    bfloat16, which NumPy does not know, becomes float32.
+    """
+    try:
+        if np.ma.is_masked(value):  # NumPy would take what is behind the mask
+            return None
+        found = np.asarray(value)
+        if found.dtype.name == "bfloat16":
+            return found.astype(np.float32)
+        if found.dtype.kind == "f" and found.dtype.itemsize > 8:  # which TensorFlow does not know
+            return found.astype(np.float64)
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
+    except Exception:  # as of lists of several lengths, or whatever the value's own methods raise
+        return None
+
+
+def described(value: Any, array: np.ndarray | None) -> str:
+    """What was received, as an array where it is one."""
+    return received(value if array is None or array.dtype == object or not array.ndim else array)

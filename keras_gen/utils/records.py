@@ -1,0 +1,149 @@
+"""The JSON files of a run and of a preset, each with the types that it must have."""
+
+import os
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+import pydantic_core
+from annotated_types import Ge, MaxLen, MinLen
+
+from keras_gen.utils.arguments import received
+from keras_gen.utils.files import printable, read_bytes
+
+MOST_BYTES = 16 * 2**20  # far beyond what a record of ours has
+
+
+class Record(pydantic.BaseModel):
+    """Base of what a JSON file holds. What it does not name is kept, but not checked."""
+
+    model_config = pydantic.ConfigDict(
+        strict=True, extra="allow", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class RunFacts(Record):
+    """What `config.json` says about a run under `run`; `id` since it has checkpoints that say it, too."""
+
+    recipe: str
+    model: str | None = None
+    own_networks: list[str] = []
+    id: str | None = None
+    keras_gen: str | None = None
+    num_train: int | None = None
+
+
+class RunConfig(Record):
+    """`config.json` of a run: options of training, of the data and of the model, and facts."""
+
+    run: RunFacts
+
+
+class CheckpointNote(Record):
+    """What a checkpoint says about itself, as its archive's comment: whose it is, and from when.
+
+    Args:
+        run: The `id` of the run.
+        epoch: The epoch it is in, from 0.
+        step: The steps of that epoch that are done.
+        columns: Those of `metrics.csv`; none before the first epoch's end.
+    """
+
+    run: str | None
+    epoch: int
+    step: int
+    columns: list[str]
+
+
+class TrainingTime(Record):
+    """`time.json` of a run."""
+
+    training_seconds: Annotated[float, Ge(0)]
+
+
+class MLflowFacts(Record):
+    """`mlflow.json` of a run."""
+
+    run_id: Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-zA-Z_-]{1,64}$")]
+
+
+class PresetFile(Record):
+    """What a card says about a file of its preset."""
+
+    sha256: Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Ge(0)]
+
+
+class Card(Record):
+    """`card.json` of a preset."""
+
+    model: str
+    files: dict[Literal["model.keras", "samples.png", "samples.txt"], PresetFile]
+
+    @pydantic.field_validator("files")
+    @classmethod
+    def has_a_model(cls, files: dict[str, PresetFile]) -> dict[str, PresetFile]:
+        if "model.keras" not in files:
+            raise pydantic_core.PydanticCustomError("no_model", "must name model.keras")
+        return files
+
+
+Address = Annotated[str, pydantic.StringConstraints(pattern=r"^\S+:[0-9]{1,5}$")]
+
+
+class Task(Record):
+    """Which process of a cluster this is."""
+
+    type: Literal["chief", "worker"]
+    index: Annotated[int, Ge(0)]
+
+    @pydantic.field_validator("index", mode="before")
+    @classmethod
+    def as_number(cls, index: Any) -> Any:
+        return int(index) if isinstance(index, str) and index.isdecimal() else index
+
+
+class TFConfig(Record):
+    """The environment variable TF_CONFIG."""
+
+    cluster: dict[Literal["chief", "worker"], Annotated[list[Address], MinLen(1), MaxLen(100_000)]]
+    task: Task
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def read_record(path: str | os.PathLike, kind: type[AnyRecord], remedy: str) -> AnyRecord:
+    """A JSON file as a record.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+        remedy: What to do where it does not, as the last sentence of the error.
+
+    Raises:
+        ValueError: It is no JSON, or has other types than the record.
+        OSError: It does not exist, or may not be read.
+    """
+    return parse_record(read_bytes(path, MOST_BYTES), kind, printable(path), remedy)
+
+
+def parse_record(content: bytes, kind: type[AnyRecord], source: str, remedy: str) -> AnyRecord:
+    """JSON from `source` as a record: see `read_record`."""
+    try:
+        return kind.model_validate_json(content)
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{source}: {in_one_line(error)}. {remedy}") from None
+
+
+def in_one_line(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong."""
+    first: Any = error.errors(include_url=False)[0]
+    *places, last = map(str, first["loc"] or ("the content",))
+    field = f"a name in {'.'.join(places[:-1])}" if last == "[key]" else ".".join([*places, last])
+    if first["type"] == "json_invalid":
+        return f"expected JSON. Received: {first['ctx']['error']}"
+    if first["type"] == "missing":
+        return f"{field} is missing"
+    expected = re.sub("^(Input|String) should", "must", first["msg"])
+    return f"{field} {expected}. Received: {received(first['input'])}"
