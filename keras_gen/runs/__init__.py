@@ -1,0 +1,1 @@
+"""A run directory: building, training, checkpoints, resuming, loading."""
