@@ -18,8 +18,7 @@ class Recipe:
         epochs: Passes over the data, along which the learning rate falls to 0.
         images: Training images in all, where the number of epochs is to follow from the data's size.
         batch_size: Images, or rows of text, in a training step.
-        learning_rate: Of Adam, at the start.
-        discriminator_learning_rate: Of the discriminator's Adam, where it is not the generator's.
+        learning_rate: The initial learning rate, where it differs from the class's default.
         dtype_policy: Numbers that the networks compute with; `"auto"` is `"mixed_bfloat16"` on a processor
             with instructions for it, else `"float32"`.
         smoke: Constructor arguments for tests: small, and not the defaults.
@@ -34,8 +33,7 @@ class Recipe:
     epochs: int | None = 32
     images: int | None = None
     batch_size: int = 128
-    learning_rate: float = 4e-3
-    discriminator_learning_rate: float | None = None
+    learning_rate: float | None = None
     dtype_policy: str = "float32"
     smoke: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -73,7 +71,6 @@ RECIPES = {
         epochs=None,
         images=540_000,
         batch_size=32,
-        learning_rate=1.5e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,
@@ -98,7 +95,6 @@ RECIPES = {
         epochs=None,
         images=540_000,
         batch_size=32,
-        learning_rate=1.5e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,
@@ -117,7 +113,6 @@ RECIPES = {
         epochs=None,
         images=540_000,
         batch_size=32,
-        learning_rate=1.5e-3,
         dtype_policy="auto",
         smoke={
             "latent_dim": 5,
@@ -158,7 +153,6 @@ RECIPES = {
         uses_labels=True,
         hyperparameters={"flip": True},
         epochs=20,
-        learning_rate=3e-3,
         smoke={"widths": (16, 12), "dropout": 0.1, "label_smoothing": 0.05, "flip": True},
     ),
     "mlp_classifier_cifar10": Recipe(
@@ -177,7 +171,6 @@ RECIPES = {
         uses_labels=True,
         hyperparameters={"flip": True, "shift": 2},
         epochs=18,
-        learning_rate=3e-3,
         smoke={"widths": (4, 8), "hidden_units": 12, "dropout": 0.1, "flip": True, "shift": 1},
     ),
     "cnn_classifier_cifar10": Recipe(

@@ -232,7 +232,7 @@ def is_strange(warning: warnings.WarningMessage) -> bool:
 
     A prompt's unknown characters are told, and by Keras, that there were fewer batches than steps.
     """
-    known = ("The model does not know", "Your input ran out of data")
+    known = ("Not in the vocabulary", "Your input ran out of data")
     is_known = any(words in str(warning.message) for words in known)
     return issubclass(warning.category, (UserWarning, RuntimeWarning)) and not is_known
 

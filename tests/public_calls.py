@@ -292,6 +292,7 @@ HOOKS = (
     "compile_from_config",
     "count_params",
     "default_optimizer",
+    "optimizers",
     "drawn_seed",
     "update_ema",
     "from_config",

@@ -45,7 +45,7 @@ class GANHealth(keras.callbacks.Callback):
 
     Raises:
         ValueError: A number is less than 1, or `log_dir` is a file or may not be written to; at the start
-            of `fit`, the model is no GAN.
+            of `fit`, the model is not a GAN.
 
     Example:
 
@@ -183,7 +183,7 @@ def discriminator_signs(means: dict[str, float]) -> str:
     return (
         f"it classifies {means['real_accuracy']:.0%} of the real and {means['generated_accuracy']:.0%} of "
         f"the generated images correctly (50% is chance), its loss is {means['discriminator_loss']:.2g}, "
-        f"and samples vary ({means['diversity']:.2f} as much as the data) but stay poor"
+        f"and samples are diverse ({means['diversity']:.2f} of the data's diversity) but of low quality"
     )
 
 

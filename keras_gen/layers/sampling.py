@@ -69,7 +69,7 @@ def example_noise(seed: Any, examples: Any, shape: Any) -> tf.Tensor:
         shape: Of one example's noise.
 
     Raises:
-        ValueError: `seed`, `examples` or `shape` are no integers, or `examples` have another shape.
+        ValueError: `seed`, `examples` or `shape` are not integers, or `examples` have another shape.
 
     Returns:
         float32 (n, *shape): whatever batch an example is in, its noise is the same.

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import keras
-
 from keras_gen import models
-from keras_gen.utils import devices
 from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.recipes import find_recipe
+from keras_gen.utils import devices
 
 Data = ImageDataset | TextDataset
 
@@ -37,19 +35,8 @@ def build(
         **{**hyperparameters, **from_data},
     )
     rates = {"optimizer": options["learning_rate"]}
-    updates = model.updates_per_step()
-    if "discriminator_optimizer" in updates:
-        rates["discriminator_optimizer"] = options["discriminator_learning_rate"] or rates["optimizer"]
-    elif options["discriminator_learning_rate"]:
-        raise ValueError(
-            f"discriminator_learning_rate is for models with a discriminator: {recipe} has none."
-        )
+    if options["discriminator_learning_rate"]:
+        rates["discriminator_optimizer"] = options["discriminator_learning_rate"]
     steps = options["steps"] or options["epochs"] * data.steps_per_epoch
-    if options["learning_rate_decay"]:
-        # A schedule counts its own optimizer's updates.
-        rates = {
-            name: keras.optimizers.schedules.CosineDecay(rate, steps * updates[name])
-            for name, rate in rates.items()
-        }
-    model.compile(**{name: model.default_optimizer(rate) for name, rate in rates.items()})
+    model.compile(**model.optimizers(rates, steps if options["learning_rate_decay"] else None))
     return model

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from keras_gen import callbacks
 from keras_gen.utils.arguments import received
-from keras_gen.utils.files import open_file, printable, read_text, atomic_write
+from keras_gen.utils.files import atomic_write, open_file, printable, read_text
 from keras_gen.utils.records import CheckpointNote, TrainingTime, parse_record, read_record
 
 CHECKPOINT_SECONDS = 15.0  # at least, between two checkpoints
@@ -64,7 +64,7 @@ def save(model: keras.Model, path: Path, note: CheckpointNote | None = None) -> 
 
 
 def read_note(path: Path) -> CheckpointNote | None:
-    """What a checkpoint says about itself; None for one of before they did."""
+    """What a checkpoint says about itself; None for one that older versions wrote."""
     with open_file(path) as file, zipfile.ZipFile(file) as archive:
         comment = archive.comment
     return parse_record(comment, CheckpointNote, printable(path), "") if comment else None

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from keras_gen import models
-from keras_gen.utils import pictures
-from keras_gen.utils import tensorboard
-from keras_gen.utils.arguments import Count, Seed, checked, received
-from keras_gen.runs.building import Data
 from keras_gen.datasets import load_dataset, load_text, loader_options
 from keras_gen.datasets.names import options_used_by
-from keras_gen.utils.files import is_file, printable, read_text, atomic_write
-from keras_gen.runs.loading import data_of, load_model
-from keras_gen.utils.memory import refuse_beyond_memory
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
-from keras_gen.utils.suggestions import did_you_mean
+from keras_gen.runs.building import Data
+from keras_gen.runs.loading import data_of, load_model
 from keras_gen.serving.presets import find_preset, list_presets
 from keras_gen.serving.presets.loading import load_keras_file
+from keras_gen.utils import pictures, tensorboard
+from keras_gen.utils.arguments import Count, Seed, checked, received
+from keras_gen.utils.files import atomic_write, is_file, printable, read_text
+from keras_gen.utils.memory import refuse_beyond_memory
+from keras_gen.utils.suggestions import did_you_mean
 
 MOST_FEATURES = 2048  # of an extractor, for each image
 EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gen.runs.building import Data
 from keras_gen.datasets.epochs import epoch_setters
 from keras_gen.datasets.images.image_dataset import Share
+from keras_gen.runs.building import Data
 from keras_gen.runs.strategy import num_workers
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_gen import models
-from keras_gen.utils.arguments import checked
-from keras_gen.runs.checkpoints import newest_checkpoint
 from keras_gen.datasets import loader_options
-from keras_gen.utils.files import is_file, printable
+from keras_gen.runs.checkpoints import newest_checkpoint
 from keras_gen.serving.presets import find_preset
 from keras_gen.serving.presets.loading import load_keras_file
+from keras_gen.utils.arguments import checked
+from keras_gen.utils.files import is_file, printable
 from keras_gen.utils.records import Card, RunConfig, read_record
 
 

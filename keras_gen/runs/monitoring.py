@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 
 from keras_gen import callbacks, models
-from keras_gen.runs.building import Data
 from keras_gen.datasets import ImageDataset, TextDataset
+from keras_gen.runs.building import Data
 from keras_gen.tokenizers import END
 
 NUM_SHOWN = 10  # pictures of a run, or texts, whatever its number of epochs

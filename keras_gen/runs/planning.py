@@ -17,11 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen import callbacks, models
-from keras_gen.runs import fitting
-from keras_gen.runs import monitoring
-from keras_gen.utils.arguments import LARGEST
+from keras_gen.runs import fitting, monitoring
 from keras_gen.runs.building import Data
 from keras_gen.runs.checkpoints import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, save
+from keras_gen.utils.arguments import LARGEST
 
 MEASURED = 0.05  # the part of the time that steps are measured for,
 LEAST_MEASURED, MOST_MEASURED = 3.0, 20.0  # but at least and at most so many seconds

@@ -12,7 +12,7 @@ import keras
 from tensorboard.plugins.hparams import api as hparams
 
 from keras_gen.utils import tensorboard
-from keras_gen.utils.files import printable, atomic_write
+from keras_gen.utils.files import atomic_write, printable
 from keras_gen.utils.records import MLflowFacts, read_record
 
 

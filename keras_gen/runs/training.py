@@ -32,25 +32,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen import (__version__, callbacks, datasets, models)
-from keras_gen.runs import building
-from keras_gen.utils import devices
-from keras_gen.runs import fitting
-from keras_gen.runs import planning
-from keras_gen.utils import tensorboard
-from keras_gen.runs import tracking
-from keras_gen.runs import monitoring
-from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, received
-from keras_gen.runs.building import Data
-from keras_gen.runs.checkpoints import CheckpointWriter, Stop, newest_checkpoint, read_note, save
+from keras_gen import __version__, callbacks, datasets, models
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
-from keras_gen.runs.strategy import check_batch_size, is_chief, lost_workers_named, make_strategy
-from keras_gen.utils.files import printable, atomic_write
-from keras_gen.utils.hardware import hardware_info
-from keras_gen.runs.locks import check_is_new, locked
-from keras_gen.serving.presets.loading import load_keras_file, read_config
 from keras_gen.recipes import find_recipe
+from keras_gen.runs import building, fitting, monitoring, planning, tracking
+from keras_gen.runs.building import Data
+from keras_gen.runs.checkpoints import CheckpointWriter, Stop, newest_checkpoint, read_note, save
+from keras_gen.runs.locks import check_is_new, locked
+from keras_gen.runs.strategy import check_batch_size, is_chief, lost_workers_named, make_strategy
+from keras_gen.serving.presets.loading import load_keras_file, read_config
+from keras_gen.utils import devices, tensorboard
+from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, received
+from keras_gen.utils.files import atomic_write, printable
+from keras_gen.utils.hardware import hardware_info
 from keras_gen.utils.records import CheckpointNote, RunConfig, read_record
 
 # What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
@@ -115,7 +110,7 @@ def train(
         batch_size: Images, or rows of text, per training step, over all replicas; the recipe's by default.
         learning_rate: Adam's initial learning rate; the recipe's by default.
         discriminator_learning_rate: The discriminator's initial learning rate, for models that have one;
-            by default the recipe's, or `learning_rate` if that is given.
+            `learning_rate` by default.
         learning_rate_decay: Decay the learning rate to 0 along half a cosine.
         seed: Determines the initial weights, all noise and the order of the data.
         out: Run directory to create, runs/<model>-<time> by default; it must be empty or not exist.
@@ -153,16 +148,15 @@ def train(
             raise ValueError(f"{name} must be a path, or be left out. Received: {os.fspath(path)!r}")
     check_names("hyperparameters", hyperparameters or {}, hyperparameter_names(recipe))
     data_options = checked_options(loader_of(recipe), data_options or {})
-    if discriminator_learning_rate is None and issubclass(getattr(models, chosen.model), models.GAN):
-        discriminator_learning_rate = (
-            learning_rate or chosen.discriminator_learning_rate or chosen.learning_rate
-        )
+    learning_rate = learning_rate or of_recipe(recipe)["learning_rate"]
+    if discriminator_learning_rate is None and "discriminator" in model_class(recipe).own_networks:
+        discriminator_learning_rate = learning_rate
     options: dict[str, Any] = {
         "data": chosen.dataset if data is None else os.fspath(data),
         "epochs": epochs if given else chosen.epochs,
         "steps": steps,
         "batch_size": batch_size or chosen.batch_size,
-        "learning_rate": learning_rate or chosen.learning_rate,
+        "learning_rate": learning_rate,
         "discriminator_learning_rate": discriminator_learning_rate,
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
@@ -207,7 +201,7 @@ def of_recipe(recipe: str) -> dict[str, Any]:
     return {
         "data": chosen.dataset,
         "batch_size": chosen.batch_size,
-        "learning_rate": chosen.learning_rate,
+        "learning_rate": chosen.learning_rate or model_class(recipe).default_learning_rate,
         "dtype_policy": chosen.dtype_policy,
     }
 
@@ -221,7 +215,12 @@ def checked_options(loader: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def loader_of(recipe: str) -> str:
     """What in `keras_gen.datasets` loads the data of a recipe's model."""
-    return getattr(models, find_recipe(recipe).model).loader
+    return model_class(recipe).loader
+
+
+def model_class(recipe: str) -> type[models.BaseModel]:
+    """The class of a recipe's model."""
+    return getattr(models, find_recipe(recipe).model)
 
 
 @checked
@@ -251,23 +250,21 @@ def resume(
 
 # === A run ===
 
-# Networks of a user's own, which JSON cannot hold.
-NETWORKS = ("encoder", "decoder", "backbone", "generator", "discriminator")
-
 
 def not_hyperparameters(recipe: str) -> set[str]:
     """The constructor arguments of a recipe's model that are not options of a run."""
     chosen = find_recipe(recipe)
-    from_data = getattr(models, chosen.model).from_data
-    names = {*from_data, *NETWORKS, "seed", "name", "dtype", "trainable"}
+    model = model_class(recipe)
+    names = {*model.from_data, *model.own_networks, "seed", "name", "dtype", "trainable"}
     return names | {"num_classes"} if chosen.uses_labels else names
 
 
 def hyperparameter_names(recipe: str) -> list[str]:
     """The constructor arguments of a recipe's model that are options of a run, or networks."""
-    left_out = not_hyperparameters(recipe) - set(NETWORKS) | {"self", "args", "kwargs"}
+    model: Any = model_class(recipe)
+    left_out = not_hyperparameters(recipe) - set(model.own_networks) | {"self", "args", "kwargs"}
     names: list[str] = []
-    for part in getattr(models, find_recipe(recipe).model).__mro__:  # each hands the rest on to the next
+    for part in model.__mro__:  # each hands the rest on to the next
         names += inspect.signature(part.__init__).parameters
         if part is models.BaseModel or "kwargs" not in inspect.signature(part.__init__).parameters:
             break
@@ -407,7 +404,7 @@ class Run:
         data_options: What else the data's loader takes.
         hyperparameters: Constructor arguments of the model.
         own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
-        identity: What its checkpoints know it by; None for a run of before they did.
+        identity: What its checkpoints know it by; None for a run that older versions began.
         num_train: Number of training examples when it began, where that is known.
     """
 
@@ -478,7 +475,7 @@ class Run:
         """Takes over all of a model's constructor arguments, also those that nobody gave."""
         described, left_out = model.get_config(), not_hyperparameters(self.recipe)
         self.hyperparameters = {name: described[name] for name in described if name not in left_out}
-        self.own_networks = [name for name in NETWORKS if described.get(name) is not None]
+        self.own_networks = [name for name in model.own_networks if described.get(name) is not None]
 
     def write(self, model: models.BaseModel, data: Data) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
@@ -675,8 +672,7 @@ class Run:
         """The constructor's arguments that `config.json` and the data give, as JSON has them."""
         chosen = find_recipe(self.recipe)
         uses_labels = chosen.uses_labels or self.hyperparameters.get("num_classes") is not None
-        model_class = getattr(models, chosen.model)
-        from_data = model_class.arguments_from(data, uses_labels, **self.hyperparameters)
+        from_data = model_class(self.recipe).arguments_from(data, uses_labels, **self.hyperparameters)
         arguments = {**self.hyperparameters, **from_data}
         return as_json({name: value for name, value in arguments.items() if value is not None})
 

@@ -50,8 +50,8 @@ def refuse_existing(path: Path) -> None:
     """Raises a ValueError where something is there already, also a link that leads nowhere."""
     if os.path.lexists(path):
         raise ValueError(
-            f"{printable(path)} exists already, and exports overwrite nothing: choose another path. "
-            f"Received: {received(os.fspath(path))}"
+            f"{printable(path)} exists already, and existing paths are never overwritten: choose another "
+            f"path. Received: {received(os.fspath(path))}"
         )
 
 

@@ -123,7 +123,7 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         """Ids (n, m), or rows of different lengths -> strings (n,).
 
         Raises:
-            ValueError: These are not integers, or one is no id of this tokenizer.
+            ValueError: These are not integers, or one is not an id of this tokenizer.
         """
         pieces = tf.gather(self._pieces, self.id_tensor(token_ids))
         return tf.strings.reduce_join(pieces, axis=-1)

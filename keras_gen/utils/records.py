@@ -122,7 +122,7 @@ def read_record(path: str | os.PathLike, kind: type[AnyRecord], remedy: str) -> 
         remedy: What to do where it does not, as the last sentence of the error.
 
     Raises:
-        ValueError: It is no JSON, or has other types than the record.
+        ValueError: It is not JSON, or its values have other types than the record's.
         OSError: It does not exist, or may not be read.
     """
     return parse_record(read_bytes(path, MOST_BYTES), kind, printable(path), remedy)

@@ -230,7 +230,7 @@ def test_text_streams_to_the_terminal_or_goes_into_a_file(writer, tmp_path, caps
     another = model.generate("The", max_tokens=30, temperature=0.5, seed=5)
     assert out.read_text() == f"{expected}\n\n----- 2 -----\n{another}\n"
     assert main.main(["sample", str(writer), "--prompt", "The €", "--max-tokens", "2"]) == 0
-    assert capsys.readouterr().err == "keras-gen: The model does not know '€': read as unknown tokens.\n"
+    assert capsys.readouterr().err == "keras-gen: Not in the vocabulary, treated as unknown: '€'.\n"
 
 
 def test_options_follow_the_kind_of_data(capsys):

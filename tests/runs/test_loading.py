@@ -9,8 +9,8 @@ import keras
 import pytest
 from keras.src.saving import serialization_lib
 
-from keras_gen.runs.loading import load_model
 from keras_gen.models import VAE
+from keras_gen.runs.loading import load_model
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.runs import strategy
-from keras_gen.runs import loading
-from keras_gen.runs import training
 from keras_gen.models import VAE
+from keras_gen.runs import loading, strategy, training
 
 OPTIONS = ("--epochs", "2", "--batch-size", "64", "--latent-dim", "3", "--widths", "[4]")
 OPTIONS += ("--hidden-units", "8", "--strategy", "multi_worker", "--seed", "1")

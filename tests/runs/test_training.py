@@ -21,16 +21,15 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.commands import main
-from keras_gen.runs import planning
-from keras_gen.runs import training
-from keras_gen.runs.checkpoints import newest_checkpoint
-from keras_gen.utils.hardware import computes_in_bfloat16
-from keras_gen.runs.loading import load_model
-from keras_gen.runs.locks import locked
 from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
-from keras_gen.tokenizers import CharacterTokenizer
+from keras_gen.runs import planning, training
+from keras_gen.runs.checkpoints import newest_checkpoint
+from keras_gen.runs.loading import load_model
+from keras_gen.runs.locks import locked
 from keras_gen.runs.training import StoppedEarly, resume, train
+from keras_gen.tokenizers import CharacterTokenizer
+from keras_gen.utils.hardware import computes_in_bfloat16
 
 SMALL = {"latent_dim": 3, "widths": (4, 8), "hidden_units": 12}
 
@@ -113,7 +112,7 @@ def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
     config = json.loads((first / "config.json").read_text())
     assert config["beta"] == 0.5 and config["free_bits"] == 0.0 and config["likelihood"] == "bernoulli"
     assert config["test_fraction"] == 0.2 and config["skip_broken"] is False
-    assert config["learning_rate"] == RECIPES["vae"].learning_rate and config["num_classes"] is None
+    assert config["learning_rate"] == VAE.default_learning_rate and config["num_classes"] is None
     assert config["run"]["jit_compile"] is False
     again = str(tmp_path / "again")
     assert main.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
@@ -471,7 +470,7 @@ def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
         ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
-        ({"discriminator_learning_rate": 1e-3}, "models with a discriminator: vae has none"),
+        ({"discriminator_learning_rate": 1e-3}, "VAE has no discriminator_optimizer"),
         ({"data_options": {"label": "Blond_Hair"}}, "label is for celeba"),
         ({"data_options": {"label": object()}}, "label must be a string, or None. Received: <object"),
         (

@@ -32,7 +32,7 @@ def test_versions_are_added_and_never_overwritten(model, tmp_path):
     (serving / "7").mkdir()
     (serving / "notes").mkdir()
     assert exporting.export_next_version(model, serving, "tf_saved_model") == serving / "8"
-    with pytest.raises(ValueError, match="exists already, and exports overwrite nothing"):
+    with pytest.raises(ValueError, match="exists already, and existing paths are never overwritten"):
         model.export(first)
     assert sorted(path.name for path in serving.iterdir()) == ["1", "7", "8", "notes"]
     (tmp_path / "file").write_text("")
@@ -83,7 +83,7 @@ def test_places_that_an_export_refuses(model, tmp_path, monkeypatch):
     for place in ("", None, 3, ["x"]):
         with pytest.raises(ValueError, match="must be a"):
             model.export(place)
-    with pytest.raises(ValueError, match="exists already, and exports overwrite nothing"):
+    with pytest.raises(ValueError, match="exists already, and existing paths are never overwritten"):
         model.export("dangling")
     with pytest.raises(ValueError, match="verbose must be True or False. Received: 'loud'"):
         model.export("x", verbose="loud")

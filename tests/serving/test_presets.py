@@ -149,7 +149,7 @@ def test_small_arrays_stay_in_float32(tmp_path):
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(model, preset, tmp_path):
-    with pytest.raises(ValueError, match="exists already, and presets overwrite nothing"):
+    with pytest.raises(ValueError, match="exists already, and existing paths are never overwritten"):
         model.save_preset(preset)
     other = tmp_path / "other"
     for arguments, message in (

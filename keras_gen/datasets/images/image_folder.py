@@ -182,7 +182,7 @@ def list_images(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:
     empty = [printable(place.name) for place in by_class if place not in classes]
     if classes and empty:
         warnings.warn(
-            f"{printable(folder)}: sub-folders without images are no classes: {', '.join(empty[:5])}"
+            f"{printable(folder)}: sub-folders without images are not classes: {', '.join(empty[:5])}"
             f"{', ...' if len(empty) > 5 else ''}.",
             stacklevel=2,
         )

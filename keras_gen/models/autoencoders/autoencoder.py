@@ -111,6 +111,8 @@ class Autoencoder(GenerativeModel):
         self._make_state()
         self.built = True
 
+    own_networks = ("encoder", "decoder")
+    default_learning_rate = 4e-3
     encoder_outputs: tuple[str, ...] = ("z",)  # what the encoder computes, each (latent_dim,)
 
     def _make_networks(self, encoder: keras.Model | None, decoder: keras.Model | None) -> None:

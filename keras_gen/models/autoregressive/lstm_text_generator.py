@@ -133,9 +133,12 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
 
     # === Training ===
 
-    def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
-        """Adam, with gradients shortened to 1 [2]."""
-        return Adam(learning_rate, global_clipnorm=1.0)
+    default_learning_rate = 4e-3
+
+    def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
+        """Adam, with gradients clipped to a global norm of 1 [2]."""
+        rate = self.default_learning_rate if learning_rate is None else learning_rate
+        return Adam(rate, global_clipnorm=1.0)
 
     def train_step(self, data: Any) -> dict:
         inputs, targets, sample_weight, _ = self.unpack(data)

@@ -48,6 +48,8 @@ class BaseModel(keras.Model):
     fixed_arguments: ClassVar[
         tuple[str, ...]
     ] = ()  # of its bases' constructors, which the class sets itself
+    own_networks: ClassVar[tuple[str, ...]] = ()  # constructor arguments that take a user's own networks
+    default_learning_rate: ClassVar[float] = 3e-3  # of recipes and of `compile()`
     uses_sample_weight: ClassVar[bool] = True
     trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
     _is_fitting = False
@@ -215,9 +217,43 @@ class BaseModel(keras.Model):
         """What `optimizer` trains."""
         return self.trainable_variables
 
-    def default_optimizer(self, learning_rate: Any = 3e-3) -> keras.optimizers.Optimizer:
-        """The optimizer that recipes use, and `compile()` where none is given."""
-        return Adam(learning_rate)
+    def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
+        """The optimizer that recipes use, and `compile()` where none is given.
+
+        Args:
+            learning_rate: A number or a schedule; `default_learning_rate` by default.
+        """
+        return Adam(self.default_learning_rate if learning_rate is None else learning_rate)
+
+    def optimizers(
+        self, learning_rates: dict[str, float | None], decay_steps: int | None
+    ) -> dict[str, keras.optimizers.Optimizer]:
+        """The default optimizers, by their arguments' names in `compile`.
+
+        Args:
+            learning_rates: The initial learning rate of each, by the same names; that of `optimizer` where
+                one is missing or None.
+            decay_steps: Training steps over which the learning rates decay to 0 along half a cosine; None
+                to keep them constant.
+
+        Raises:
+            ValueError: A learning rate is for an optimizer that the model does not have.
+        """
+        updates = self.updates_per_step()
+        for name, rate in learning_rates.items():
+            if rate is not None and name not in updates:
+                raise ValueError(
+                    f"{type(self).__name__} has no {name} (it has {' and '.join(updates)}): leave out its "
+                    f"learning rate. Received: {received(rate)}"
+                )
+        found = {}
+        for name, num_updates in updates.items():
+            initial = learning_rates.get(name) or learning_rates["optimizer"]
+            schedule: Any = initial
+            if decay_steps is not None:  # a schedule counts its own optimizer's updates
+                schedule = keras.optimizers.schedules.CosineDecay(initial, decay_steps * num_updates)
+            found[name] = self.default_optimizer(schedule)
+        return found
 
     def updates_per_step(self) -> dict[str, int]:
         """How often a training step updates with each optimizer, by its argument's name in `compile`.
@@ -759,7 +795,7 @@ def refuse_endless(x: Any, name: str, steps: int | None) -> None:
     endless = isinstance(x, tf.data.Dataset) and bool(x.cardinality() == tf.data.INFINITE_CARDINALITY)
     endless |= isinstance(x, keras.utils.PyDataset) and x.num_batches is None
     if steps is None and endless:
-        raise ValueError(f"A data set that repeats for ever needs {name}. Received: {name}=None")
+        raise ValueError(f"An infinite data set needs {name}. Received: {name}=None")
 
 
 def with_targets(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

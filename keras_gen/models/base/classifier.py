@@ -49,6 +49,8 @@ class Classifier(ImageModel):
         ValueError: A number is out of range, or the backbone's shapes do not fit.
     """
 
+    own_networks = ("backbone",)
+
     @checked
     def __init__(
         self,

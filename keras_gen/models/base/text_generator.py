@@ -319,9 +319,9 @@ class TextGenerator(BaseModel):
                 begins a document or, where the model learned running text, a line.
             max_tokens: How many tokens to write at most, 1 or more; fewer where a text ends.
             temperature: What logits are divided by, 0 or more: lower gives likelier text, 0 always
-                the likeliest token.
-            top_k: Choose among this many of the likeliest tokens; 0 for all.
-            top_p: Choose among the likeliest tokens that make up this probability, in (0, 1]
+                the most likely token.
+            top_k: Sample from this many of the most likely tokens; 0 for all.
+            top_p: Sample from the most likely tokens with this total probability, in (0, 1]
                 (Holtzman et al. 2020, arXiv 1904.09751).
             seed: Integer from 0 to 2**31 - 1. The same weights, prompts and seed give the same texts;
                 without one, each call gives different ones.
@@ -335,7 +335,7 @@ class TextGenerator(BaseModel):
                 empty, or the texts would not fit into memory.
 
         Warns:
-            UserWarning: A prompt has pieces that the model does not know.
+            UserWarning: A prompt has tokens that are not in the vocabulary.
         """
         texts = self._checked_texts("prompts", prompts)
         stops = encodable("stop", as_list(stop))
@@ -414,7 +414,7 @@ class TextGenerator(BaseModel):
         return self._compiled.next_token
 
     def _checked_texts(self, name: str, texts: str | Sequence[str]) -> list[str]:
-        """A string or several as a list; warns of pieces that the model does not know."""
+        """A string or several as a list; warns of tokens that are not in the vocabulary."""
         found = list(encodable(name, as_list(texts)))
         if not found:
             raise ValueError(f"{name} must be one string or more. Received: {received(texts)}")
@@ -423,7 +423,7 @@ class TextGenerator(BaseModel):
             pieces = ", ".join(map(repr, unknown[:MOST_NAMED]))
             more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
             # Four up is who called the verb: this, the verb, what checks its arguments.
-            warnings.warn(f"The model does not know {pieces}{more}: read as unknown tokens.", stacklevel=4)
+            warnings.warn(f"Not in the vocabulary, treated as unknown: {pieces}{more}.", stacklevel=4)
         return found
 
     # === Reading ===
@@ -443,7 +443,7 @@ class TextGenerator(BaseModel):
         """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding.
 
         Raises:
-            ValueError: These are not integers (n, t), or one is no id of the tokenizer.
+            ValueError: These are not integers (n, t), or one is not an id of the tokenizer.
         """
         rows = self.tokenizer.id_tensor(token_ids)
         rows = tf.cast(rows.to_tensor() if isinstance(rows, tf.RaggedTensor) else rows, tf.int32)
@@ -481,7 +481,7 @@ class TextGenerator(BaseModel):
 
     @checked
     def next_token_probabilities(self, prompt: str, k: Count = 10) -> list[tuple[str, float]]:
-        """The likeliest next tokens and their probabilities, the likeliest first.
+        """The most likely next tokens and their probabilities, in descending order.
 
         Padding and the unknown token, which are never written, are left out.
 

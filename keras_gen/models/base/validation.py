@@ -309,7 +309,7 @@ def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
 
 
 def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
-    """Refuses what are no token ids (n, t), one or more; returns them as an array."""
+    """Refuses what are not token ids (n, t), one or more; returns them as an array."""
     expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
     if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
         remedy = "Rows of one length are padded with 0, as by .to_tensor()."

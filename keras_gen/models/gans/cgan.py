@@ -124,5 +124,4 @@ class CGAN(GAN):
         return BASES[self.base].classified_as_real(self, real_logits, generated_logits)
 
     def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
-        rate = {} if learning_rate is None else {"learning_rate": learning_rate}
-        return BASES[self.base].default_optimizer(self, **rate)
+        return BASES[self.base].default_optimizer(self, learning_rate)

@@ -141,6 +141,8 @@ class GAN(GenerativeModel):
     """
 
     uses_sample_weight = False
+    own_networks = ("generator", "discriminator")
+    default_learning_rate = 1.5e-3
 
     @checked
     def __init__(
@@ -341,9 +343,9 @@ class GAN(GenerativeModel):
     def updates_per_step(self) -> dict[str, int]:
         return {"optimizer": 1, "discriminator_optimizer": self.discriminator_steps}
 
-    def default_optimizer(self, learning_rate: Any = 1.5e-3) -> keras.optimizers.Optimizer:
-        """Adam with DCGAN's momentum of 0.5: more makes two players chase each other [2]."""
-        return Adam(learning_rate, beta_1=0.5)
+    def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
+        """Adam with DCGAN's momentum of 0.5: with more, the two networks oscillate [2]."""
+        return Adam(self.default_learning_rate if learning_rate is None else learning_rate, beta_1=0.5)
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:

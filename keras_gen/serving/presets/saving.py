@@ -42,7 +42,8 @@ def save_preset(
     directory = Path(directory)
     if os.path.lexists(directory):
         raise ValueError(
-            f"{printable(directory)} exists already, and presets overwrite nothing. Choose another path."
+            f"{printable(directory)} exists already, and existing paths are never overwritten. Choose "
+            "another path."
         )
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)

@@ -229,7 +229,7 @@ def test_what_is_no_file_is_named_or_skipped(image_folder):
     (place / "self.png").symlink_to("self.png")
     (place / "folder.png").mkdir()
     (image_folder / "loop").symlink_to(".")
-    with pytest.warns(UserWarning, match="sub-folders without images are no classes: loop"):
+    with pytest.warns(UserWarning, match="sub-folders without images are not classes: loop"):
         data = load_dataset(image_folder, batch_size=2, skip_broken=True)
     assert (data.num_broken, data.num_train + data.num_test) == (3, 12)
 

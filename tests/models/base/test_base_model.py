@@ -13,6 +13,7 @@ from keras_gen.callbacks import FiniteGuard
 from keras_gen.layers import child_seed, example_noise
 from keras_gen.models import CGAN, GAN, VAE, WGANGP, Autoencoder, MLPClassifier
 from keras_gen.runs import building
+from keras_gen.utils import devices
 
 SMALL = {"image_shape": (8, 8, 1), "latent_dim": 3, "seed": 0}
 TINY = {**SMALL, "widths": (4,), "hidden_units": 8}
@@ -131,7 +132,7 @@ def test_jit_compile_is_decided_where_the_model_is_loaded(small, tmp_path, monke
     model.compile()
     assert model.jit_compile is False and model.get_compile_config()["jit_compile"] is None
     model.save(tmp_path / "model.keras")
-    monkeypatch.setattr("keras_gen.utils.devices.current_device", lambda: kg.devices.Device("GPU", (8, 0)))
+    monkeypatch.setattr("keras_gen.utils.devices.current_device", lambda: devices.Device("GPU", (8, 0)))
     assert keras.saving.load_model(tmp_path / "model.keras").jit_compile is True
     model.compile(jit_compile=False)
     model.save(tmp_path / "model.keras")

@@ -184,7 +184,7 @@ def test_an_epoch_without_end_is_refused(model):
         (lambda: model.evaluate(endless), "steps"),
         (lambda: model.predict(endless), "steps"),
     ):
-        with pytest.raises(ValueError, match=f"repeats for ever needs {name}. Received: {name}=None"):
+        with pytest.raises(ValueError, match=f"An infinite data set needs {name}. Received: {name}=None"):
             call()
     model.fit(endless, steps_per_epoch=2, verbose=0)
 
