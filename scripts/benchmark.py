@@ -176,7 +176,7 @@ def multiplications_of_step(model: kg.ImageModel) -> float:
     # Of the discriminator: two kinds of images forward and backward; and at the generator's turn once
     # forward and, since its weights stay, once backward.
     once = 6.0 * discriminator
-    if model.penalty_weight:  # forward, its slope, and both of them backward
+    if model.objective.penalty_weight:  # forward, its slope, and both of them backward
         once += 6 * model.penalty_share * discriminator
     extra = generator * (model.discriminator_steps - 1)
     return model.discriminator_steps * once + 2 * discriminator + extra + 3 * generator
@@ -231,14 +231,14 @@ def training_speed(model: kg.ImageModel, data: kg.ImageDataset, seconds: float) 
     print(f"reached by a training step {work * n / ours / rate:8.0%} ({work / 1e6:.1f} MFLOP/image)")
 
 
-def generation_speed(model: kg.GenerativeModel) -> None:
+def generation_speed(model: kg.ImageGenerator) -> None:
     model.generate(64, seed=0)
     n = 4096
     taken = statistics.median(seconds_of(lambda: model.generate(n, seed=0)) for _ in range(5))
     print(f"generate                   {n / taken:8,.0f} images/s")
 
 
-def metrics_speed(model: kg.GenerativeModel) -> None:
+def metrics_speed(model: kg.ImageGenerator) -> None:
     """10,000 generated against 10,000 real images, features included, against the prdc package."""
     data = kg.load_dataset(batch_size=100)
     real = np.concatenate([x for x, _ in data.training_chunks(2000)])

@@ -143,7 +143,7 @@ def measure(name: str, run: Path) -> dict:
     return row
 
 
-def strip(model: kg.GenerativeModel):
+def strip(model: kg.ImageGenerator):
     """A few samples in a row; of a conditional model, one of each of its first classes."""
     labels = [number % model.num_classes for number in range(NUM_SHOWN)] if model.conditional else None
     return pictures.grid(model.generate(NUM_SHOWN, seed=SEED, labels=labels), NUM_SHOWN)
@@ -158,7 +158,7 @@ def hardware(config: dict) -> str:
     return gpus[0]["name"] if gpus else f"{cpu['physical_cores']} cores of {cpu['name']}"
 
 
-def samples_per_second(model: kg.GenerativeModel) -> float:
+def samples_per_second(model: kg.ImageGenerator) -> float:
     model.generate(NUM_TIMED, seed=0)  # traces
     start = time.monotonic()
     model.generate(NUM_TIMED, seed=1)

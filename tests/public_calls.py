@@ -367,7 +367,7 @@ def verb(recipe: str, name: str) -> Call:
 def is_conditional(recipe: str) -> bool:
     """Whether labels are an input of the networks."""
     what = RECIPES[recipe]
-    return what.uses_labels and issubclass(getattr(kg, what.model), kg.GenerativeModel)
+    return what.uses_labels and hasattr(getattr(kg, what.model), "generate")
 
 
 def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -379,7 +379,7 @@ def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str
         kinds = {"x": "training tokens", "y": "token ids"}
     if name == "predict":
         del valid["y"]
-        if issubclass(model, kg.GenerativeModel) and not hasattr(model, "reconstruct"):
+        if hasattr(model, "generate") and not hasattr(model, "reconstruct"):
             kinds["x"], valid["x"] = "latents", "z"
         if is_conditional(recipe):
             kinds["x"], valid["x"] = "inputs and labels", f"[{valid['x']}, labels]"

@@ -99,7 +99,7 @@ def marked(names: list[str]) -> list:
 
 every_model = pytest.mark.parametrize("name", marked(distinct))
 every_image_model = pytest.mark.parametrize("name", marked([n for n in distinct if not is_of_text(n)]))
-generators = [n for n in distinct if issubclass(model_class(n), models.GenerativeModel)]
+generators = [n for n in distinct if hasattr(model_class(n), "generate") and not is_of_text(n)]
 every_image_generator = pytest.mark.parametrize("name", marked(generators))
 images_of_noise = np.random.default_rng(0).random((3, 28, 28, 1), "float32")
 
@@ -108,7 +108,7 @@ def answer(model: models.BaseModel) -> np.ndarray:
     """What the model computes where nothing but its weights matters."""
     if isinstance(model, models.TextGenerator):
         return model.score([SENTENCE, model.generate("The", max_tokens=9, seed=1)])
-    if isinstance(model, models.GenerativeModel):
+    if isinstance(model, models.ImageGenerator):
         return model.generate(3, seed=1)
     return model.classify(images_of_noise)
 
@@ -300,22 +300,25 @@ def test_export_and_reload(name, tmp_path):
     model.export(tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
     if isinstance(model, models.TextGenerator):
-        options = {"max_tokens": 9, "temperature": 0.9, "top_k": 0, "top_p": 1.0, "seed": 4}
-        texts = served(prompts=tf.constant(["The", ""]), **{k: tf.constant(v) for k, v in options.items()})
-        expected = model.generate(["The", ""], **options)
+        options = {"max_tokens": 9, "temperature": 0.9, "top_k": 0, "top_p": 1.0}
+        vectors = {name: tf.constant([value] * 2) for name, value in options.items()}
+        texts = served(prompts=tf.constant(["The", ""]), seeds=tf.constant([4, 5]), **vectors)
+        expected = [model.generate("The", seed=4, **options), model.generate("", seed=5, **options)]
         assert [text.decode() for text in texts["texts"].numpy()] == expected
         return
-    if not isinstance(model, models.GenerativeModel):
+    if not isinstance(model, models.ImageGenerator):
         probabilities = served(images=tf.constant(images_of_noise))["probabilities"]
         np.testing.assert_allclose(probabilities, model.classify(images_of_noise), atol=1e-5)
         return
-    inputs = {"seed": tf.constant(4), "num_samples": tf.constant(6)}
-    labels = None
+    inputs = {"seeds": tf.constant([4, 5])}
+    labels = [None, None]
     if model.num_classes is not None:
-        labels = [3, 1]
-        inputs["labels"] = tf.constant(labels)
+        labels = [[3], [1]]
+        inputs["labels"] = tf.constant([3, 1])
     images = served(**inputs)["images"]
-    np.testing.assert_allclose(images, model.generate(6, seed=4, labels=labels), atol=1e-5)
+    for i in range(2):
+        alone = model.generate(1, seed=4 + i, labels=labels[i])
+        np.testing.assert_allclose(images[i], alone[0], atol=1e-5)
 
 
 @every_image_model
@@ -365,7 +368,7 @@ def test_any_image_size(name, shape):
     model = compiled(name, image_shape=shape)
     x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
     model.fit(x, np.arange(8), batch_size=4, verbose=0)
-    if isinstance(model, models.GenerativeModel):
+    if isinstance(model, models.ImageGenerator):
         assert model.generate(2, seed=0).shape == (2, *shape)
     else:
         assert model.classify(x).shape == (8, 10)

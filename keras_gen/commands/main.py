@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from keras_gen.models import GenerativeModel, TextGenerator
+    from keras_gen.models import ImageGenerator, TextGenerator
     from keras_gen.runs.building import Data
 
 # The numbers of a preset that its line in a list shows.
@@ -306,7 +306,7 @@ def sample(arguments: argparse.Namespace) -> None:
     model = loading.load_model(arguments.source)
     if isinstance(model, models.TextGenerator):
         sample_text(model, arguments, out)
-    elif isinstance(model, models.GenerativeModel):
+    elif hasattr(model, "generate"):
         sample_images(model, arguments, out)
     else:
         raise ValueError(
@@ -352,7 +352,7 @@ def check_folder(what: str, folder: Path) -> None:
         )
 
 
-def sample_images(model: "GenerativeModel", arguments: argparse.Namespace, out: Path | None) -> None:
+def sample_images(model: "ImageGenerator", arguments: argparse.Namespace, out: Path | None) -> None:
     """Draws images into a file, and prints its name."""
     from keras_gen.commands import sampling
 

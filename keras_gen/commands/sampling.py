@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_gen import models
+from keras_gen.models.base.verbs import keys_of
 from keras_gen.utils import pictures
 from keras_gen.utils.arguments import LARGEST, received
 from keras_gen.utils.files import atomic_write
@@ -23,7 +24,7 @@ COPIES = 3  # of all images in memory: float32 from the model, whole and in part
 
 
 def write_images(
-    model: models.GenerativeModel, out: Path, num: int | None, seed: int, labels: str | None
+    model: models.LatentGenerator, out: Path, num: int | None, seed: int, labels: str | None
 ) -> None:
     """Draws images into a file: a grid (.png), an array (.npy), or a walk through latent space (.gif).
 
@@ -70,7 +71,7 @@ def write_npy(path: Path, generated: np.ndarray) -> None:
             file.write(pictures.to_uint8(generated[start : start + AT_ONCE]).tobytes())
 
 
-def memory_needed(model: models.GenerativeModel, suffix: str, num: int) -> int:
+def memory_needed(model: models.ImageGenerator, suffix: str, num: int) -> int:
     """Bytes for that many images, and for the pictures of them that a file of this kind holds."""
     height, width, channels = model.image_shape
     num_images = num * (GIF_FRAMES_PER_STEP if suffix == ".gif" else 1)
@@ -79,7 +80,7 @@ def memory_needed(model: models.GenerativeModel, suffix: str, num: int) -> int:
     return num_images * (COPIES * 4 * height * width * channels + picture)
 
 
-def label_numbers(model: models.GenerativeModel, labels: str) -> list[int]:
+def label_numbers(model: models.ImageGenerator, labels: str) -> list[int]:
     """`sneaker,3` -> [7, 3]; capitals or not."""
     if not model.conditional:
         raise ValueError(
@@ -107,9 +108,9 @@ def label_numbers(model: models.GenerativeModel, labels: str) -> list[int]:
     return numbers
 
 
-def walk(model: models.GenerativeModel, num: int, seed: int, labels: np.ndarray | None) -> np.ndarray:
+def walk(model: models.LatentGenerator, num: int, seed: int, labels: np.ndarray | None) -> np.ndarray:
     """Images on great arcs between `num` random latent vectors and back to the first."""
-    z = model.latents(max(2, num), seed).numpy()
+    z = model.latents(keys_of(seed, max(2, num))).numpy()
     z_end = np.roll(z, -1, axis=0)
     classes = None
     if model.num_classes is not None:

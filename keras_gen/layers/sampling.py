@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_gen.layers.checked_inputs import CheckedInputs
+from keras_gen.layers.keyed_noise import keyed_normal
 from keras_gen.utils.arguments import Seed, checked, received
 
 
@@ -81,14 +82,11 @@ def example_noise(seed: Any, examples: Any, shape: Any) -> tf.Tensor:
     True
     """
 
-    def noise(example: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, tf.stack([seed, example]))
-
     sizes = shape if isinstance(shape, (tuple, list)) else [None]
     if not all(tf.is_tensor(size) or (isinstance(size, int) and size >= 0) for size in sizes):
         raise ValueError(f"shape must be a tuple of integers, 0 or more. Received: {received(shape)}")
     seed, examples = integers("seed", seed, 0), integers("examples", examples, 1)
-    return tf.map_fn(noise, examples, fn_output_signature=tf.float32)
+    return keyed_normal(tf.stack([tf.fill(tf.shape(examples), seed), examples], axis=1), shape)
 
 
 def integers(name: str, value: Any, rank: int) -> tf.Tensor:

@@ -5,8 +5,9 @@ from keras_gen.models.autoencoders.vae import VAE as VAE
 from keras_gen.models.autoregressive.lstm_text_generator import LSTMTextGenerator as LSTMTextGenerator
 from keras_gen.models.base.base_model import BaseModel as BaseModel
 from keras_gen.models.base.classifier import Classifier as Classifier
-from keras_gen.models.base.generative_model import GenerativeModel as GenerativeModel
+from keras_gen.models.base.image_generator import ImageGenerator as ImageGenerator
 from keras_gen.models.base.image_model import ImageModel as ImageModel
+from keras_gen.models.base.latent_generator import LatentGenerator as LatentGenerator
 from keras_gen.models.base.text_generator import TextGenerator as TextGenerator
 from keras_gen.models.classifiers.cnn_classifier import CNNClassifier as CNNClassifier
 from keras_gen.models.classifiers.mlp_classifier import MLPClassifier as MLPClassifier

@@ -57,7 +57,7 @@ def samples(
     logs, folder = directory / "logs", directory / "samples"
     if isinstance(data, TextDataset):
         return callbacks.TextSamples(logs, prompts(data), text_dir=folder, every=every)
-    if isinstance(model, models.GenerativeModel):
+    if hasattr(model, "generate"):
         return callbacks.SampleGrid(logs, image_dir=folder, every=every)
     x, y = data.test_images()
     return callbacks.ConfusionMatrix(logs, x, y, image_dir=folder, every=every)

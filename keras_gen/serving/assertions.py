@@ -9,35 +9,32 @@ def asserted(expected: str, is_met: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return tf.identity(value)
 
 
-def at_least_one(name: str, rows: tf.Tensor) -> tf.Tensor:
-    """Rows (n, ...), in a graph with an error where there are none."""
-    expected = f"{name} must have at least one row. Received: none"
-    with tf.control_dependencies([tf.debugging.Assert(tf.shape(rows)[0] > 0, [expected])]):
-        return tf.identity(rows)
+def equally_many(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Inputs by name, each (n, ...), in a graph with an error where n is 0 or differs between them."""
+    (first, rows), *others = inputs.items()
+    count = tf.shape(rows)[0]
+    found = {first: asserted(f"{first} must have at least one row", count > 0, rows)}
+    for name, other in others:
+        expected = f"{name} must have as many rows as {first}"
+        found[name] = asserted(expected, tf.shape(other)[0] == count, other)
+    return found
 
 
 def images(x: tf.Tensor) -> tf.Tensor:
-    """Images (n, h, w, c), in a graph with an error where one is not in [0, 1], or there are none."""
-    x = at_least_one("images", x)
-    least, most = tf.reduce_min(x), tf.reduce_max(x)
+    """Images (n, h, w, c), in a graph with an error where one is not in [0, 1]."""
+    low, high = tf.reduce_min(x), tf.reduce_max(x)
     inside = tf.reduce_all((x >= 0) & (x <= 1))  # which NaN is not
     expected = "images must be finite and in [0, 1]. Received: from, to"
-    with tf.control_dependencies([tf.debugging.Assert(inside, [expected, least, most])]):
+    with tf.control_dependencies([tf.debugging.Assert(inside, [expected, low, high])]):
         return tf.identity(x)
 
 
 def labels(y: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Integers (n,), in a graph with an error where one is out of range, or there are none."""
+    """Integers (n,), in a graph with an error where one is out of range."""
     inside = tf.reduce_all((y >= 0) & (y < num_classes))
-    return asserted(f"labels must be from 0 to {num_classes - 1}", inside, at_least_one("labels", y))
+    return asserted(f"labels must be from 0 to {num_classes - 1}", inside, y)
 
 
-def latents(z: tf.Tensor) -> tf.Tensor:
-    """Vectors (n, d), in a graph with an error where one is not finite, or there are none."""
-    return asserted("z must be finite", tf.reduce_all(tf.math.is_finite(z)), at_least_one("z", z))
-
-
-def same_count(y: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Labels (n,), in a graph with an error where there are not as many as rows."""
-    count = tf.shape(rows)[0]
-    return asserted("labels must be one for each row", tf.shape(y)[0] == count, y)
+def finite(name: str, rows: tf.Tensor) -> tf.Tensor:
+    """Numbers (n, ...), in a graph with an error where one is not finite."""
+    return asserted(f"{name} must be finite", tf.reduce_all(tf.math.is_finite(rows)), rows)

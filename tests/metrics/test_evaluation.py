@@ -200,7 +200,7 @@ def test_a_model_that_computes_nan_is_said_to(data):
         evaluate(broken, data, num=200)
     vae = VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0)
     vae.encoder.layers[-1].bias.assign([np.nan] * 2)
-    with pytest.raises(ValueError, match="The model's .* must be finite. Received: NaN or infinity for"):
+    with pytest.raises(ValueError, match="The model computes NaN or infinity"):
         evaluate(vae, data, num=200)
 
 

@@ -122,14 +122,13 @@ NAN = np.full((2, 4), np.nan, "float32")
     ("signature", "change", "message"),
     [
         ("serving_default", {"labels": [3, 10]}, "labels must be from 0 to 9. Received:"),
-        ("serving_default", {"labels": [-1]}, "labels must be from 0 to 9. Received:"),
-        ("serving_default", {"labels": np.zeros(0)}, "labels must have at least one row. Received: none"),
-        ("serving_default", {"num_samples": 0}, "num_samples must be from 1 to 10699"),
-        ("serving_default", {"num_samples": 2**31 - 1}, "num_samples must be from 1 to 10699"),
-        ("serving_default", {"seed": -1}, "seed must be 0 or more"),
+        ("serving_default", {"labels": [-1, 0]}, "labels must be from 0 to 9. Received:"),
+        ("serving_default", {"labels": [1]}, "must have as many rows as"),
+        ("serving_default", {"seeds": [], "labels": []}, "must have at least one row"),
+        ("serving_default", {"seeds": [0, -1]}, "seeds must be 0 or more"),
         ("decode", {"z": NAN}, "z must be finite"),
         ("decode", {"z": np.zeros((0, 4)), "labels": np.zeros(0)}, "z must have at least one row"),
-        ("decode", {"labels": [1]}, "labels must be one for each row"),
+        ("decode", {"labels": [1]}, "labels must have as many rows as z"),
         ("encode", {"images": np.full((2, 28, 28, 1), 255.0)}, "images must be finite and in .0, 1."),
         ("reconstruct", {"images": np.full((2, 28, 28, 1), np.nan)}, "images must be finite and in .0, 1."),
         ("encode", {"images": np.zeros((0, 28, 28, 1))}, "images must have at least one row"),
@@ -138,7 +137,7 @@ NAN = np.full((2, 4), np.nan, "float32")
 )
 def test_a_saved_model_says_what_is_wrong(saved_model, signature, change, message):
     right = {
-        "serving_default": {"seed": 0, "num_samples": 2, "labels": [1]},
+        "serving_default": {"seeds": [0, 1], "labels": [1, 2]},
         "decode": {"z": np.zeros((2, 4)), "labels": [1, 2]},
         "encode": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
         "reconstruct": {"images": np.zeros((2, 28, 28, 1)), "labels": [1, 2]},
@@ -151,7 +150,8 @@ def test_a_saved_model_says_what_is_wrong(saved_model, signature, change, messag
             **{name: tf.constant(value, types[name]) for name, value in inputs.items()}
         )
 
-    assert all(np.isfinite(output).all() for output in call(right).values())
+    outputs = call(right)
+    assert all(np.isfinite(output).all() for name, output in outputs.items() if name != "png_bytes")
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         call({**right, **change})
 
@@ -159,7 +159,7 @@ def test_a_saved_model_says_what_is_wrong(saved_model, signature, change, messag
 def test_signatures_agree_with_the_verbs(conditional, saved_model, garments):
     images, labels = garments[0][:4], garments[1][:4]
     served = saved_model.signatures
-    assert set(served) == {"serving_default", "decode", "encode", "reconstruct"}
+    assert set(served) == {"serving_default", "decode", "encode", "log_prob", "reconstruct"}
     pixels = tf.constant(images[..., None] / np.float32(255))
     y = tf.constant(labels)
     z = served["encode"](images=pixels, labels=y)
@@ -169,11 +169,29 @@ def test_signatures_agree_with_the_verbs(conditional, saved_model, garments):
     np.testing.assert_allclose(decoded, conditional.decode(z["z_mean"], labels), atol=1e-5)
     again = served["reconstruct"](images=pixels, labels=y)["images"]
     np.testing.assert_allclose(again, conditional.reconstruct(images, labels), atol=1e-5)
-    generate = served["serving_default"]
-    first, second = (
-        generate(seed=tf.constant(s), num_samples=tf.constant(4), labels=y)["images"] for s in (1, 2)
-    )
-    assert not np.allclose(first, second)
+    bounds = served["log_prob"](images=pixels[:1], labels=y[:1])["log_prob"]
+    np.testing.assert_allclose(bounds, conditional.log_prob(images[:1], labels[:1]), rtol=1e-5)
+
+
+def test_a_served_image_depends_on_its_seed_alone(conditional, saved_model):
+    generate = saved_model.signatures["serving_default"]
+    seeds, labels = [1, 2, 2, 7, 1], [3, 3, 3, 0, 4]
+    served = generate(seeds=tf.constant(seeds), labels=tf.constant(labels))
+    for i, (seed, label) in enumerate(zip(seeds, labels, strict=True)):
+        alone = conditional.generate(1, seed=seed, labels=[label])
+        np.testing.assert_allclose(served["images"][i], alone[0], atol=1e-6)
+    png = tf.io.decode_png(served["png_bytes"][3])
+    np.testing.assert_array_equal(png, np.round(255 * served["images"][3].numpy()))
+    np.testing.assert_array_equal(served["images"][1], served["images"][2])
+    assert not np.allclose(served["images"][0], served["images"][1])
+
+
+def test_image_i_of_a_seed_does_not_depend_on_how_many_there_are(conditional, model):
+    many = model.generate(model.chunk_size + 3, seed=5)
+    np.testing.assert_allclose(many[:3], model.generate(3, seed=5), atol=1e-6)
+    assert len(np.unique(many.reshape(len(many), -1), axis=0)) == len(many)
+    random_labels = conditional.generate(20, seed=5)
+    np.testing.assert_allclose(random_labels[:2], conditional.generate(2, seed=5), atol=1e-6)
 
 
 ALONE = """
@@ -192,7 +210,7 @@ import numpy as np
 import tensorflow as tf
 
 served = tf.saved_model.load(sys.argv[1])
-images = served.signatures["serving_default"](seed=tf.constant(9), num_samples=tf.constant(3))
+images = served.signatures["serving_default"](seeds=tf.constant([9, 10]))
 np.save(sys.argv[2], images["images"].numpy())
 assert "keras_gen" not in sys.modules and "keras" not in sys.modules
 """
@@ -204,7 +222,9 @@ def test_served_without_keras_and_without_keras_gen(model, tmp_path):
     command = [sys.executable, "-c", ALONE, tmp_path / "1", tmp_path / "out.npy"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.generate(3, seed=9), atol=1e-5)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), [model.generate(1, seed=seed)[0] for seed in (9, 10)], atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -216,9 +236,11 @@ def test_saved_model_cli(model, tmp_path):
         assert f"signature_def['{name}']" in shown
     command = [SAVED_MODEL_CLI, "run", "--dir", tmp_path / "1", "--tag_set", "serve"]
     command += ["--signature_def", "serving_default", "--outdir", tmp_path]
-    command += ["--input_exprs", "seed=9;num_samples=3"]
+    command += ["--input_exprs", "seeds=[9,10]"]
     subprocess.run(command, capture_output=True, check=True)
-    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), model.generate(3, seed=9), atol=1e-5)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "images.npy"), [model.generate(1, seed=seed)[0] for seed in (9, 10)], atol=1e-5
+    )
 
 
 @pytest.fixture(params=("unconditional", "conditional", "classifier", "gan", "text"))

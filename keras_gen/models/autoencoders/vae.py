@@ -15,6 +15,7 @@ References:
     5. Burda et al. 2015, Importance Weighted Autoencoders, arXiv 1509.00519.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -23,11 +24,11 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_gen.layers import Sampling, child_seed, example_noise, replica_id
+from keras_gen.layers.keyed_noise import keyed_normal
 from keras_gen.losses import gaussian_kl, gaussian_log_prob, mean_over_batch
-from keras_gen.models.autoencoders.autoencoder import Autoencoder, Likelihood
-from keras_gen.models.base import validation
-from keras_gen.models.base.generative_model import GenerativeModel
+from keras_gen.models.autoencoders.base_autoencoder import BaseAutoencoder, Likelihood
 from keras_gen.models.base.image_model import NumClasses
+from keras_gen.models.base.verbs import Images, Keys, Labels, Static, verb
 from keras_gen.models.networks import join
 from keras_gen.utils.arguments import Count, ImageShape, Natural, NonNegative, Seed, Widths, checked
 
@@ -59,7 +60,7 @@ class ActiveUnits(keras.metrics.Metric):
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class VAE(Autoencoder):
+class VAE(BaseAutoencoder):
     """Variational autoencoder, conditional with `num_classes`.
 
     It logs `loss` (reconstruction_loss + beta * kl_loss, whatever warm-up and free bits do to the
@@ -137,14 +138,12 @@ class VAE(Autoencoder):
         self.beta = beta
         self.kl_warmup_steps = kl_warmup_steps
         self.free_bits = free_bits
-
-    encoder_outputs = ("z_mean", "z_log_var")
-
-    def _make_state(self) -> None:
-        self.sampling = Sampling(child_seed(self.seed, "posterior"), dtype="float32")
+        self.sampling = Sampling(child_seed(seed, "posterior"), dtype="float32")
         names = ("loss", "reconstruction_loss", "kl_loss")
         self.active_units = ActiveUnits(self.latent_dim)
         self.trackers = [*(keras.metrics.Mean(name=name) for name in names), self.active_units]
+
+    encoder_outputs = ("z_mean", "z_log_var")
 
     def get_config(self) -> dict:
         return {
@@ -250,20 +249,23 @@ class VAE(Autoencoder):
         z_log_var = tf.clip_by_value(tf.cast(z_log_var, tf.float32), -20.0, 10.0)
         return tf.cast(z_mean, tf.float32), z_log_var
 
-    def codes(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    @verb("z_mean")
+    def encode(self, images: Images, labels: Labels = None) -> dict[str, tf.Tensor]:
+        """Images -> the means of their codes, z_mean (n, latent_dim), float32.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: Integers (n,), class names or one-hot rows, where the model is conditional.
+
+        Raises:
+            ValueError: Images or labels do not fit.
+        """
         return dict(zip(self.encoder_outputs, self.posterior(images, labels), strict=True))
 
-    def latents(self, num_samples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return GenerativeModel.latents(self, num_samples, seed)
-
-    @checked
+    @verb("log_prob")
     def log_prob(
-        self,
-        images: ArrayLike,
-        labels: ArrayLike | None = None,
-        num_samples: Count = 64,
-        seed: Seed = 0,
-    ) -> np.ndarray:
+        self, images: Images, labels: Labels = None, num_samples: Static[Count] = 64, keys: Keys = 0
+    ) -> tf.Tensor:
         """Importance-weighted lower bound of log p(x), in nats per image [5].
 
             log p(x) >= E log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x),  z_k ~ q(z | x)
@@ -284,16 +286,19 @@ class VAE(Autoencoder):
         Raises:
             ValueError: Images or labels do not fit, or `num_samples` is less than 1.
         """
-        images = validation.images(images, self.image_shape)
-        numbers = np.arange(len(images), dtype=np.int32)
-        return self.of_pixels(
-            self.importance_weighted_bound,
-            images,
-            labels,
-            numbers,
-            num_samples=num_samples,
-            seed=seed,
-        )
+        z_mean, z_log_var = self.posterior(images, labels)
+        noise = keyed_normal(keys, (num_samples, self.latent_dim))  # (n, K, latent_dim)
+        log_sum = tf.fill((tf.shape(images)[0],), -np.inf)
+        for k in tf.range(num_samples):
+            z = self.sampling(z_mean, z_log_var, noise[:, k])
+            decoded = self.decoder(join(z, labels))
+            log_weight = (
+                self.reconstruction_log_prob(images, decoded)
+                + gaussian_log_prob(z, 0.0, 0.0)
+                - gaussian_log_prob(z, z_mean, z_log_var)
+            )
+            log_sum = tf.reduce_logsumexp(tf.stack([log_sum, log_weight]), axis=0)
+        return log_sum - math.log(num_samples)
 
     @checked
     def elbo(self, images: ArrayLike, labels: ArrayLike | None = None, seed: Seed = 0) -> np.ndarray:
@@ -313,26 +318,3 @@ class VAE(Autoencoder):
     def log_prob_of(self) -> str:
         """What `log_prob` is: of 8-bit pixels a `"probability"`, a `"density"`, or a `"cross-entropy"`."""
         return LOG_PROB_OF[self.likelihood]
-
-    def importance_weighted_bound(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor | None,
-        numbers: tf.Tensor,
-        num_samples: tf.Tensor,
-        seed: tf.Tensor,
-    ) -> tf.Tensor:
-        """`log_prob` of float32 images, one sample of z for each image at a time."""
-        z_mean, z_log_var = self.posterior(images, labels)
-        noise = example_noise(seed, numbers, (num_samples, self.latent_dim))  # (n, K, latent_dim)
-        log_sum = tf.fill((tf.shape(images)[0],), -np.inf)
-        for k in tf.range(num_samples):
-            z = self.sampling(z_mean, z_log_var, noise[:, k])
-            decoded = self.decoder(join(z, labels))
-            log_weight = (
-                self.reconstruction_log_prob(images, decoded)
-                + gaussian_log_prob(z, 0.0, 0.0)
-                - gaussian_log_prob(z, z_mean, z_log_var)
-            )
-            log_sum = tf.reduce_logsumexp(tf.stack([log_sum, log_weight]), axis=0)
-        return log_sum - tf.math.log(tf.cast(num_samples, tf.float32))

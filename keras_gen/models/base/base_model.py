@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from keras_gen.datasets.epochs import EpochSetter
 from keras_gen.models.base import validation
 from keras_gen.models.base.screening import Screen, data_errors_named
+from keras_gen.models.base.verbs import Verb, verbs_of
 from keras_gen.optimizers import Adam
 from keras_gen.serving import exporting
 from keras_gen.serving.presets import loading, saving
@@ -37,9 +38,9 @@ class BaseModel(keras.Model):
     """Base of the zoo's models.
 
     A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`, `call`
-    and `signatures`. It inherits that all of the state (weights, optimizer, random generators, metrics) is
-    in `.keras` and `save_weights`, that losses are means over the global batch, whatever the number of
-    replicas, and the verbs of serving.
+    and its verbs (see `keras_gen.models.base.verbs`). From here come saving with all of the state (weights,
+    optimizer, random generators, metrics), losses that are means over the global batch, whatever the number
+    of replicas, export and presets.
     """
 
     loader: ClassVar[str] = "load_dataset"  # what in `keras_gen.datasets` loads its data
@@ -50,9 +51,21 @@ class BaseModel(keras.Model):
     ] = ()  # of its bases' constructors, which the class sets itself
     own_networks: ClassVar[tuple[str, ...]] = ()  # constructor arguments that take a user's own networks
     default_learning_rate: ClassVar[float] = 3e-3  # of recipes and of `compile()`
+    default_verb: ClassVar[str] = "generate"  # which a SavedModel calls serving_default
     uses_sample_weight: ClassVar[bool] = True
     trackers: Sequence[keras.metrics.Metric] = ()  # of what it logs
     _is_fitting = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        bases = [base for base in cls.__mro__[1:] if issubclass(base, BaseModel)]
+        for name, value in vars(cls).items():
+            overrides = any(isinstance(vars(base).get(name), Verb) for base in bases)
+            if overrides and not isinstance(value, Verb):
+                raise TypeError(
+                    f"{cls.__name__}.{name} overrides a verb: write it on tensors, decorated with "
+                    "@keras_gen.models.base.verbs.verb. Received: a plain attribute"
+                )
 
     @classmethod
     def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -546,6 +559,26 @@ class BaseModel(keras.Model):
                 "distributions, not examples. Repeat or leave out examples instead. Received: weights"
             )
 
+    # === Verbs on arrays: see keras_gen.models.base.verbs ===
+
+    @property
+    def compiled_verbs(self) -> dict[tuple, Callable]:
+        """The graphs of verbs, each for one shape of its inputs."""
+        return self.__dict__.setdefault("_compiled_verbs", {})  # where Keras does not track it
+
+    def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
+        """How many rows a verb computes at a time.
+
+        Args:
+            verb: Its name.
+            rows: Its inputs, arrays of as many rows as there are examples.
+            options: Its other arguments.
+
+        Raises:
+            ValueError: The result would not fit into memory.
+        """
+        raise NotImplementedError
+
     def drawn_seed(self) -> int:
         """A new integer at each call, from the model's `seed_generator`."""
         return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
@@ -651,7 +684,12 @@ class BaseModel(keras.Model):
 
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
         """What a SavedModel of this model offers: name -> (function, its inputs by name)."""
-        raise NotImplementedError
+        found = verbs_of(type(self))
+        names = sorted(found, key=lambda name: name != self.default_verb)  # that one first
+        return {
+            "serving_default" if name == self.default_verb else name: found[name].signature(self)
+            for name in names
+        }
 
     def portable_network(self) -> keras.Model:
         """What runtimes other than TensorFlow get of this model: one plain Keras network."""

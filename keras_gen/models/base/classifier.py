@@ -12,16 +12,15 @@ References:
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
-from numpy.typing import ArrayLike
 
 from keras_gen.layers import Dropout, child_seed, replica_seed
 from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.base_model import sum_of_losses
 from keras_gen.models.base.image_model import ImageModel, NumClasses
+from keras_gen.models.base.verbs import Images, verb
 from keras_gen.models.networks import Builder, plain_copy
 from keras_gen.utils.arguments import Fraction, ImageShape, Natural, Seed, checked
 
@@ -50,6 +49,7 @@ class Classifier(ImageModel):
     """
 
     own_networks = ("backbone",)
+    default_verb = "classify"
 
     @checked
     def __init__(
@@ -176,14 +176,10 @@ class Classifier(ImageModel):
 
     def call(self, inputs: Any) -> tf.Tensor:
         """Images -> probabilities (n, num_classes)."""
-        return self.probabilities(self.to_images(inputs))
+        return self.classify.on_tensors(self.to_images(inputs))
 
-    def probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        """Float32 images -> probabilities (n, num_classes)."""
-        return tf.nn.softmax(self.network(images, training=False)[1])
-
-    @checked
-    def classify(self, images: ArrayLike) -> np.ndarray:
+    @verb("probabilities")
+    def classify(self, images: Images) -> tf.Tensor:
         """Images -> each class's probability.
 
         Args:
@@ -195,38 +191,21 @@ class Classifier(ImageModel):
         Raises:
             ValueError: The images have another shape, type or range.
         """
+        return tf.nn.softmax(self.network(images, training=False)[1])
 
-        def classify(images: tf.Tensor, labels: None) -> tf.Tensor:
-            return self.probabilities(images)
-
-        return self.of_pixels(classify, images, None)
-
-    @checked
-    def features(self, images: ArrayLike) -> np.ndarray:
+    @verb("features")
+    def features(self, images: Images) -> tf.Tensor:
         """Images -> the input of the last layer: (n, d), float32.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
+
+        Raises:
+            ValueError: The images have another shape, type or range.
         """
-
-        def features(images: tf.Tensor, labels: None) -> tf.Tensor:
-            return self.network(images, training=False)[0]
-
-        return self.of_pixels(features, images, None)
+        return self.network(images, training=False)[0]
 
     # === Export ===
-
-    def signatures(self) -> dict:
-        def classify(images):  # type: ignore[no-untyped-def]
-            return {"probabilities": self.probabilities(self.served_images(images))}
-
-        def features(images):  # type: ignore[no-untyped-def]
-            return {"features": self.network(self.served_images(images), training=False)[0]}
-
-        return {
-            "serving_default": (classify, self.image_spec()),
-            "features": (features, self.image_spec()),
-        }
 
     def portable_network(self) -> keras.Model:
         """Images -> probabilities, as one plain Keras network in float32."""

@@ -1,8 +1,7 @@
 """What every image model of the zoo has in common: pixels, labels, computing on arrays."""
 
 import math
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import keras
@@ -13,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base import validation
 from keras_gen.models.base.base_model import BaseModel
-from keras_gen.serving import assertions
 from keras_gen.utils import arrays
 from keras_gen.utils.arguments import LARGEST, ImageShape, Seed, checked, received
 
@@ -29,7 +27,7 @@ class ImageModel(BaseModel):
     """Base of the models that learn from images.
 
     A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`,
-    `call` and `signatures`. It inherits what `BaseModel` has, and the conventions: pixels are uint8 in
+    `call` and its verbs. It inherits what `BaseModel` has, and the conventions: pixels are uint8 in
     [0, 255] or floating point in [0, 1], labels are integers or one-hot.
 
     Args:
@@ -67,7 +65,6 @@ class ImageModel(BaseModel):
         self.class_names = None if class_names is None else tuple(class_names)
         self.seed = seed
         self._own_networks: dict[str, keras.Model | None] = {}  # what a subclass was given
-        self._compiled = types.SimpleNamespace(functions={})  # of a type that Keras does not track
 
     @property
     def conditional(self) -> bool:
@@ -215,53 +212,8 @@ class ImageModel(BaseModel):
         """How many images one call of a network computes."""
         return max(1, min(MOST_IMAGES, MOST_PIXELS // (self.image_shape[0] * self.image_shape[1])))
 
-    def in_chunks(self, function: Callable, *inputs: Any, **options: Any) -> Any:
-        """Applies a compiled `function` to `chunk_size` rows of the inputs at a time; NumPy arrays back.
-
-        The function is compiled once for its name and the inputs' shapes, so that what changes from call
-        to call is an input (cut into rows, or None) or an option (an integer), and not captured.
-        """
-        present = [x is not None for x in inputs]
-        rows = [np.asarray(x) for x in inputs if x is not None]
-        scalars = [tf.constant(value, tf.int32) for value in options.values()]
-        specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in rows]
-        key = (function.__name__, *present, *specs)
-
-        def call(*tensors: tf.Tensor) -> Any:
-            remaining = iter(tensors)
-            arguments = [next(remaining) if there else None for there in present]
-            return function(*arguments, **dict(zip(options, remaining, strict=True)))
-
-        if key not in self._compiled.functions:
-            specs += [tf.TensorSpec((), tf.int32)] * len(scalars)
-            self._compiled.functions[key] = tf.function(call).get_concrete_function(*specs)
-        compiled = self._compiled.functions[key]
-        results: Any = None
-        # Only a chunk at a time is copied to the device, and back from it.
-        for start in range(0, len(rows[0]), self.chunk_size):
-            chunk = slice(start, start + self.chunk_size)
-            outputs = compiled(*[tf.convert_to_tensor(x[chunk]) for x in rows], *scalars)
-            if results is None:
-                results = keras.tree.map_structure(
-                    lambda output: np.empty((len(rows[0]), *output.shape[1:]), output.dtype.as_numpy_dtype),
-                    outputs,
-                )
-            for result, output in zip(*map(keras.tree.flatten, (results, outputs)), strict=True):
-                result[chunk] = output.numpy()
-        return results
-
-    def of_pixels(
-        self, function: Callable, images: ArrayLike, labels: ArrayLike | None, *others: Any, **options: Any
-    ) -> Any:
-        """Applies `function(images, one_hot_labels, *others)` to what a user passed, after checking it."""
-        images = validation.images(images, self.image_shape)
-        one_hot = self.checked_labels(labels, len(images))
-
-        def from_pixels(x: tf.Tensor, labels: tf.Tensor | None, *others: tf.Tensor, **options: Any) -> Any:
-            return function(self.to_images(x), labels, *others, **options)
-
-        from_pixels.__name__ = f"{function.__name__}_of_pixels"
-        return self.in_chunks(from_pixels, images, one_hot, *others, **options)
+    def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
+        return self.chunk_size
 
     def checked_labels(self, labels: ArrayLike | None, num_images: int) -> np.ndarray | None:
         """Labels as a user passes them, one for each image -> one-hot; None where unconditional."""
@@ -305,27 +257,6 @@ class ImageModel(BaseModel):
 
     def card_facts(self) -> dict[str, Any]:
         return {"image_shape": self.image_shape}
-
-    def served_images(self, images: tf.Tensor) -> tf.Tensor:
-        """What a SavedModel is sent as images -> the same, checked in the graph."""
-        return self.to_images(assertions.images(images))
-
-    def served_labels(self, labels: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor | None:
-        """What a SavedModel is sent as labels, one for each row -> one-hot, checked in the graph."""
-        if labels is None:
-            return None
-        labels = assertions.same_count(assertions.labels(labels, self.num_classes), rows)
-        return self.to_one_hot(labels)
-
-    def image_spec(self) -> dict[str, tf.TensorSpec]:
-        """The input of signatures that take images: float32 in [0, 1]."""
-        return {"images": tf.TensorSpec((None, *self.image_shape), tf.float32, "images")}
-
-    def label_spec(self) -> dict[str, tf.TensorSpec]:
-        """The additional input of conditional signatures."""
-        if not self.conditional:
-            return {}
-        return {"labels": tf.TensorSpec((None,), tf.int32, "labels")}
 
 
 def are_whole(y: tf.Tensor) -> tf.Tensor:

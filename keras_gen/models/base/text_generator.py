@@ -1,8 +1,7 @@
 """What all models that write text, a token at a time, have in common."""
 
-import contextlib
 import math
-import types
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
@@ -10,16 +9,18 @@ from typing import Annotated, Any
 import annotated_types
 import keras
 import numpy as np
+import pydantic
 import tensorflow as tf
 
 from keras_gen.layers import child_seed
 from keras_gen.models.base import validation
 from keras_gen.models.base.base_model import BaseModel
-from keras_gen.models.base.token_sampler import NOT_FINITE, Sampling, cut_at
-from keras_gen.serving.assertions import asserted, at_least_one
+from keras_gen.models.base.token_sampler import BLOCK, TokenSampler, cut_at, token_noise
+from keras_gen.models.base.verbs import Keys, Texts, divergence_named, verb
+from keras_gen.serving.assertions import asserted
 from keras_gen.tokenizers import END, PADDING, Tokenizer
 from keras_gen.tokenizers.tokenizer import encodable
-from keras_gen.utils.arguments import Count, Natural, NonNegative, Seed, Share, checked, received
+from keras_gen.utils.arguments import Count, Natural, NonNegative, Seed, Share, checked, in_utf8, received
 from keras_gen.utils.memory import refuse_beyond_memory
 
 MOST_TOKENS = 2**27  # in one call: about ten gigabytes
@@ -32,6 +33,26 @@ TokenizerArgument = Annotated[
     Tokenizer,
     annotated_types.doc("a keras_gen.tokenizers.Tokenizer, such as load_text(...).tokenizer"),
 ]
+
+
+Stop = Annotated[
+    str,
+    annotated_types.MinLen(1),
+    pydantic.AfterValidator(in_utf8),
+    annotated_types.doc("a string of one character or more that UTF-8 can encode"),
+]
+
+
+def cut_texts(
+    texts: np.ndarray, arguments: dict[str, Any], *, stop: Stop | Sequence[Stop] = ()
+) -> list[str]:
+    """Texts as bytes -> strings, each cut before the first of `stop` in what follows its prompt."""
+    pairs = zip(as_list(arguments["prompts"]), texts, strict=True)
+    return [prompt + cut_at(text.decode()[len(prompt) :], as_list(stop)) for prompt, text in pairs]
+
+
+def as_list(texts: str | Sequence[str]) -> Sequence[str]:
+    return [texts] if isinstance(texts, str) else texts
 
 
 class TextGenerator(BaseModel):
@@ -89,7 +110,6 @@ class TextGenerator(BaseModel):
             Perplexity(name="perplexity"),
             self.character_tracker,
         ]
-        self._compiled = types.SimpleNamespace()  # of a type that Keras does not track
 
     def get_config(self) -> dict:
         return {
@@ -241,27 +261,28 @@ class TextGenerator(BaseModel):
         return END + 1
 
     def sample_tokens(
-        self, prompts: tf.Tensor, max_tokens: tf.Tensor, sampling: Sampling, seed: tf.Tensor
+        self, prompts: tf.Tensor, keys: tf.Tensor, max_tokens: tf.Tensor, sampler: TokenSampler
     ) -> tf.Tensor:
         """Strings (n,) -> ids of what follows each, (n, t), with padding before and after."""
         token_ids = self.encode_prompts(prompts)
         prompt, lengths = token_ids.to_tensor(), tf.cast(token_ids.row_lengths(), tf.int32)
-        n, longest = tf.shape(prompt)[0], tf.reduce_max(lengths)
-        total = tf.cast(n, tf.int64) * (tf.cast(longest, tf.int64) + tf.cast(max_tokens, tf.int64))
-        max_tokens = asserted(FEW_ENOUGH, total <= MOST_TOKENS, max_tokens)
-        num_steps = longest + max_tokens - 1
+        n, longest, most = tf.shape(prompt)[0], tf.reduce_max(lengths), tf.reduce_max(max_tokens)
+        total = tf.cast(n, tf.int64) * (tf.cast(longest, tf.int64) + tf.cast(most, tf.int64))
+        most = asserted(FEW_ENOUGH, total <= MOST_TOKENS, most)
+        noise = token_noise(keys, tf.range((most - 1) // BLOCK + 1))
 
         def body(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, states: Any, tokens: Any) -> tuple:
             logits, states = self.step(token, states)
-            chosen = sampling.choose(logits, tf.stack([seed, t]))
+            place = t + 1 - lengths  # of the next token in what is written, below 0 within the prompt
+            drawn = tf.gather(noise, tf.clip_by_value(place, 0, most - 1)[:, tf.newaxis], batch_dims=1)
+            chosen = sampler.choose(logits, drawn[:, 0])
             given = prompt[:, tf.minimum(t + 1, tf.shape(prompt)[1] - 1)]
-            in_prompt = t + 1 < lengths
-            ended |= ~in_prompt & (chosen == END)
-            token = tf.where(in_prompt, given, chosen)
+            token = tf.where(place < 0, given, chosen)
+            ended |= ((place >= 0) & (chosen == END)) | (place + 1 >= max_tokens)
             return t + 1, token, ended, states, tokens.write(t, token)
 
-        def go_on(t: tf.Tensor, _: tf.Tensor, ended: tf.Tensor, *__: Any) -> tf.Tensor:
-            return (t < num_steps) & ~tf.reduce_all(ended)
+        def go_on(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, *_: Any) -> tf.Tensor:
+            return ~tf.reduce_all(ended)
 
         # It grows with what is written, not with what might be.
         tokens = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=(None,))
@@ -272,46 +293,20 @@ class TextGenerator(BaseModel):
     def after_prompts(self, tokens: tf.Tensor, lengths: tf.Tensor, max_tokens: tf.Tensor) -> tf.Tensor:
         """The tokens (n, t), the first of which is each text's second -> those after the prompts alone."""
         places = tf.range(tf.shape(tokens)[1]) - (lengths[:, tf.newaxis] - 1)
-        tokens = tf.where((places >= 0) & (places < max_tokens), tokens, PADDING)
+        tokens = tf.where((places >= 0) & (places < max_tokens[:, tf.newaxis]), tokens, PADDING)
         over = tf.cumsum(tf.cast(tokens == END, tf.int32), axis=1) > 0
         return tf.where(over, PADDING, tokens)
 
-    def complete(
-        self,
-        prompts: tf.Tensor,
-        max_tokens: tf.Tensor,
-        temperature: tf.Tensor,
-        top_k: tf.Tensor,
-        top_p: tf.Tensor,
-        seed: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """Strings (n,) -> the same with what the model writes after them."""
-        prompts = at_least_one("prompts", prompts)
-        max_tokens = asserted("max_tokens must be 1 or more", max_tokens >= 1, max_tokens)
-        seed = asserted("seed must be 0 or more", seed >= 0, seed)
-        sampling = Sampling(temperature, top_k, top_p).asserted()
-        token_ids = self.sample_tokens(prompts, max_tokens, sampling, seed)
-        return {"texts": tf.strings.join([prompts, self.tokenizer.decode(token_ids)])}
-
-    def compiled_function(self, function: Callable, specs: dict[str, tf.TensorSpec]) -> Callable:
-        """`function`, traced once, whatever the number and the lengths of its strings."""
-        name = function.__name__
-        if not hasattr(self._compiled, name):
-            traced = tf.function(function, input_signature=list(specs.values()))
-            setattr(self._compiled, name, traced)
-        return getattr(self._compiled, name)
-
-    @checked
+    @verb("texts", cut_texts)
     def generate(
         self,
-        prompts: str | Sequence[str] = "",
+        prompts: Texts = "",
         max_tokens: Count = 200,
         temperature: NonNegative = 1.0,
         top_k: Natural = 0,
         top_p: Share = 1.0,
-        seed: Seed | None = None,
-        stop: str | Sequence[str] = (),
-    ) -> Any:
+        keys: Keys = None,
+    ) -> tf.Tensor:
         """Continues each prompt.
 
         Args:
@@ -337,26 +332,29 @@ class TextGenerator(BaseModel):
         Warns:
             UserWarning: A prompt has tokens that are not in the vocabulary.
         """
-        texts = self._checked_texts("prompts", prompts)
-        stops = encodable("stop", as_list(stop))
-        if "" in stops:
-            raise ValueError("stop must be strings of a character or more. Received: ''")
+        sampler = TokenSampler(temperature, top_k, top_p)
+        token_ids = self.sample_tokens(prompts, keys, max_tokens, sampler)
+        return tf.strings.join([prompts, self.tokenizer.decode(token_ids)])
+
+    def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
+        if verb == "score":
+            return self._scored_per_call(rows["texts"])
+        texts, max_tokens = rows["prompts"], options["max_tokens"]
         longest = max(map(len, texts)) + max_tokens
         what = f"max_tokens={max_tokens} for {len(texts)} texts"
-        remedy = "Write fewer tokens, or fewer texts at a time."
         # A step takes some bytes, and each token in it.
-        refuse_beyond_memory(longest * (256 + 80 * len(texts)), what, remedy)
+        refuse_beyond_memory(
+            longest * (256 + 80 * len(texts)), what, "Write fewer tokens, or fewer texts at a time."
+        )
         if len(texts) * longest > MOST_TOKENS:
             raise ValueError(f"{FEW_ENOUGH}. Received: {what}")
-        write = self.compiled_function(self.complete, self.generation_spec())
-        seed = self.drawn_seed() if seed is None else seed
-        with refusals_of_the_graph():
-            found = write(tf.constant(texts), max_tokens, temperature, top_k, top_p, seed)["texts"].numpy()
-        results = [
-            prompt + cut_at(text.decode()[len(prompt) :], stops)
-            for prompt, text in zip(texts, found, strict=True)
-        ]
-        return results[0] if isinstance(prompts, str) else results
+        return len(texts)
+
+    def _scored_per_call(self, texts: Sequence[str]) -> int:
+        longest = int(tf.reduce_max(self.tokenizer.encode(list(texts)).row_lengths())) + 2
+        logits = longest * self.tokenizer.vocabulary_size  # of one text
+        refuse_beyond_memory(16 * logits, f"a text of {longest - 2} tokens", "Score it in parts.")
+        return max(1, MOST_LOGITS // logits)
 
     @checked
     def stream(
@@ -373,27 +371,46 @@ class TextGenerator(BaseModel):
         Raises:
             ValueError: At once, as `generate` does.
         """
-        self._checked_texts("prompt", prompt)
+        self.checked_texts("prompt", prompt)
         seed = self.drawn_seed() if seed is None else seed
-        numbers = (tf.constant(temperature, tf.float32), tf.constant(top_k), tf.constant(top_p, tf.float32))
-        return self._pieces(prompt, max_tokens, numbers, seed)
+        sampler = TokenSampler(
+            tf.constant([temperature], tf.float32), tf.constant([top_k]), tf.constant([top_p], tf.float32)
+        )
+        return self._pieces(prompt, max_tokens, sampler, tf.constant([[seed, 0]]))
 
-    def _pieces(self, prompt: str, max_tokens: int, numbers: tuple, seed: int) -> Iterator[str]:
-        token, states, given = self._after_prompt(prompt)
-        next_token = self._compiled_step()
-        for t in range(given - 1, given - 1 + max_tokens):
-            with refusals_of_the_graph():
-                token, states = next_token(token, states, *numbers, tf.constant([seed, t]))
+    def _pieces(
+        self, prompt: str, max_tokens: int, sampler: TokenSampler, keys: tf.Tensor
+    ) -> Iterator[str]:
+        token, states = self._after_prompt(prompt)
+        next_token, draw_noise = self._compiled(self.next_token), self._compiled(token_noise)
+        for place in range(max_tokens):
+            if place % BLOCK == 0:
+                noise = draw_noise(keys, tf.constant([place // BLOCK]))
+            with divergence_named():
+                token, states = next_token(
+                    token,
+                    states,
+                    sampler.temperature,
+                    sampler.top_k,
+                    sampler.top_p,
+                    noise[:, place % BLOCK],
+                )
             if token[0] == END:
                 return
             yield self.tokenizer.decode(token[tf.newaxis]).numpy()[0].decode()
 
-    def _after_prompt(self, prompt: str) -> tuple[tf.Tensor, Any, int]:
-        """The last token of a prompt (1,), the states before it, and how many tokens there are."""
-        token_ids = self.encode_prompts(tf.constant([prompt]))[0]
-        spec = {"token_ids": tf.TensorSpec((None,), tf.int32, "token_ids")}
-        states = self.compiled_function(self.states_after, spec)(token_ids[:-1])
-        return token_ids[-1:], states, len(token_ids)
+    def next_token(
+        self,
+        token_ids: tf.Tensor,
+        states: Any,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        noise: tf.Tensor,
+    ) -> tuple[tf.Tensor, Any]:
+        """One token of each text, (n,) -> the next one, sampled, and the states before it."""
+        logits, states = self.step(token_ids, states)
+        return TokenSampler(temperature, top_k, top_p).choose(logits, noise), states
 
     def states_after(self, token_ids: tf.Tensor) -> Any:
         """What the layers remember of one text, after its token ids (t,)."""
@@ -403,17 +420,20 @@ class TextGenerator(BaseModel):
 
         return tf.while_loop(lambda t, _: t < tf.size(token_ids), body, (0, self.empty_states(1)))[1]
 
-    def _compiled_step(self) -> Callable:
-        if not hasattr(self._compiled, "next_token"):
+    def _after_prompt(self, prompt: str) -> tuple[tf.Tensor, Any]:
+        """The last token of a prompt (1,), and the states before it."""
+        token_ids = self.encode_prompts(tf.constant([prompt]))[0]
+        states_after = self._compiled(self.states_after, tf.TensorSpec((None,), tf.int32))
+        return token_ids[-1:], states_after(token_ids[:-1])
 
-            def next_token(token_ids, states, temperature, top_k, top_p, key):  # type: ignore[no-untyped-def]
-                logits, states = self.step(token_ids, states)
-                return Sampling(temperature, top_k, top_p).choose(logits, key), states
+    def _compiled(self, function: Callable, *specs: tf.TensorSpec) -> Callable:
+        """`function` as a graph, traced once."""
+        key = (function.__name__,)
+        if key not in self.compiled_verbs:
+            self.compiled_verbs[key] = tf.function(function, input_signature=specs or None)
+        return self.compiled_verbs[key]
 
-            self._compiled.next_token = tf.function(next_token)
-        return self._compiled.next_token
-
-    def _checked_texts(self, name: str, texts: str | Sequence[str]) -> list[str]:
+    def checked_texts(self, name: str, texts: str | Sequence[str]) -> list[str]:
         """A string or several as a list; warns of tokens that are not in the vocabulary."""
         found = list(encodable(name, as_list(texts)))
         if not found:
@@ -422,14 +442,26 @@ class TextGenerator(BaseModel):
         if unknown:
             pieces = ", ".join(map(repr, unknown[:MOST_NAMED]))
             more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
-            # Four up is who called the verb: this, the verb, what checks its arguments.
-            warnings.warn(f"Not in the vocabulary, treated as unknown: {pieces}{more}.", stacklevel=4)
+            warn_caller(f"Not in the vocabulary, treated as unknown: {pieces}{more}.")
         return found
 
     # === Reading ===
 
-    def log_probs(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        texts = at_least_one("texts", texts)
+    @verb("log_probs")
+    def score(self, texts: Texts) -> tf.Tensor:
+        """The log-probability of texts, in nats.
+
+        Args:
+            texts: A string, or several.
+
+        Returns:
+            log p of a text's tokens after the first, for running text; of all tokens and the end, where the
+            model is `per_document`. So of running text without tokens, or with one, it is 0. A float for
+            one string, float32 (n,) for several.
+
+        Raises:
+            ValueError: A text is not a string that UTF-8 can encode, or too long for the memory.
+        """
         token_ids = self.tokenizer.encode(texts)
         if self.per_document:
             ends = tf.fill((tf.size(texts), 1), END)
@@ -437,7 +469,7 @@ class TextGenerator(BaseModel):
         token_ids = token_ids.to_tensor()
         # Two columns more, so that there is a step for texts without tokens.
         token_ids = tf.pad(token_ids, ((0, 0), (0, 2)), constant_values=PADDING)
-        return {"log_probs": tf.reduce_sum(self.token_log_probs(token_ids), axis=1)}
+        return tf.reduce_sum(self.token_log_probs(token_ids), axis=1)
 
     def token_log_probs(self, token_ids: Any) -> tf.Tensor:
         """Integers (n, t) -> log p of each but the first, in nats, float32 (n, t - 1); 0 for padding.
@@ -454,32 +486,6 @@ class TextGenerator(BaseModel):
         return 0.0 - self.nats(self(rows[:, :-1], training=False), rows[:, 1:])  # never -0.0
 
     @checked
-    def score(self, texts: str | Sequence[str]) -> Any:
-        """The log-probability of texts, in nats.
-
-        Args:
-            texts: A string, or several.
-
-        Returns:
-            log p of a text's tokens after the first, for running text; of all tokens and the end, where the
-            model is `per_document`. So of running text without tokens, or with one, it is 0. A float for
-            one string, float32 (n,) for several.
-
-        Raises:
-            ValueError: A text is not a string that UTF-8 can encode, or too long for the memory.
-        """
-        given = self._checked_texts("texts", texts)
-        longest = int(tf.reduce_max(self.tokenizer.encode(given).row_lengths())) + 2
-        logits = longest * self.tokenizer.vocabulary_size  # of one text
-        refuse_beyond_memory(16 * logits, f"a text of {longest - 2} tokens", "Score it in parts.")
-        spec = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
-        score = self.compiled_function(self.log_probs, spec)
-        at_once = max(1, MOST_LOGITS // logits)
-        parts = [given[start : start + at_once] for start in range(0, len(given), at_once)]
-        found = np.concatenate([score(tf.constant(part))["log_probs"] for part in parts])
-        return float(found[0]) if isinstance(texts, str) else found
-
-    @checked
     def next_token_probabilities(self, prompt: str, k: Count = 10) -> list[tuple[str, float]]:
         """The most likely next tokens and their probabilities, in descending order.
 
@@ -492,8 +498,8 @@ class TextGenerator(BaseModel):
         Raises:
             ValueError: The prompt is not a string that UTF-8 can encode, or `k` is out of range.
         """
-        self._checked_texts("prompt", prompt)
-        token, states, _ = self._after_prompt(prompt)
+        self.checked_texts("prompt", prompt)
+        token, states = self._after_prompt(prompt)
         logits = self.step(token, states)[0][0]
         written = tf.nn.softmax(logits)[END:]
         probabilities, places = tf.math.top_k(written, min(k, len(written)))
@@ -514,27 +520,6 @@ class TextGenerator(BaseModel):
             "vocabulary_size": self.tokenizer.vocabulary_size,
         }
 
-    def generation_spec(self) -> dict[str, tf.TensorSpec]:
-        """The inputs of `complete`."""
-        numbers = {
-            "max_tokens": tf.int32,
-            "temperature": tf.float32,
-            "top_k": tf.int32,
-            "top_p": tf.float32,
-        }
-        return {
-            "prompts": tf.TensorSpec((None,), tf.string, "prompts"),
-            **{name: tf.TensorSpec((), dtype, name) for name, dtype in numbers.items()},
-            "seed": tf.TensorSpec((), tf.int32, "seed"),
-        }
-
-    def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
-        texts = {"texts": tf.TensorSpec((None,), tf.string, "texts")}
-        return {
-            "serving_default": (self.complete, self.generation_spec()),
-            "score": (self.log_probs, texts),
-        }
-
 
 class Perplexity(keras.metrics.Mean):
     """The exponential of the mean."""
@@ -543,16 +528,9 @@ class Perplexity(keras.metrics.Mean):
         return tf.exp(super().result())
 
 
-def as_list(texts: str | Sequence[str]) -> Sequence[str]:
-    return [texts] if isinstance(texts, str) else texts
-
-
-@contextlib.contextmanager
-def refusals_of_the_graph() -> Iterator[None]:
-    """What only the graph sees, as a ValueError."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if NOT_FINITE not in str(error):
-            raise
-        raise ValueError(f"{NOT_FINITE}. Received: NaN or infinity among them") from None
+def warn_caller(message: str) -> None:
+    """Warns at the line outside of this package that called."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].startswith("keras_gen."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

@@ -6,61 +6,84 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.serving.assertions import asserted
+from keras_gen.layers.keyed_noise import keyed_uniform
+from keras_gen.models.base.verbs import DIVERGED
 from keras_gen.tokenizers import PADDING, UNKNOWN
 
-NOT_FINITE = "The model's logits are not finite: its weights are damaged, or its training has diverged"
+BLOCK = 256  # tokens whose noise is drawn together
+
+
+def token_noise(keys: tf.Tensor, blocks: tf.Tensor) -> tf.Tensor:
+    """Uniform noise for the tokens of some blocks of each text.
+
+    Args:
+        keys: (seed, example) of each text, integers (n, 2).
+        blocks: Numbers of the blocks, integers (m,): block b is of the tokens from b * BLOCK on, counted
+            from the end of the prompt.
+
+    Returns:
+        float32 (n, m * BLOCK). A token's noise depends on the text's key and the token's place alone.
+    """
+    noise = tf.map_fn(
+        lambda block: keyed_uniform(keys, (BLOCK,), block), blocks, fn_output_signature=tf.float32
+    )
+    return tf.reshape(tf.transpose(noise, (1, 0, 2)), (tf.shape(keys)[0], -1))
 
 
 @dataclasses.dataclass
-class Sampling:
-    """How a token is chosen: see `TextGenerator.generate`."""
+class TokenSampler:
+    """Chooses one token for each of n texts: see `TextGenerator.generate`.
+
+    Args:
+        temperature: float32 (n,).
+        top_k: int32 (n,), 0 for all tokens.
+        top_p: float32 (n,).
+    """
 
     temperature: tf.Tensor
     top_k: tf.Tensor
     top_p: tf.Tensor
 
-    def asserted(self) -> "Sampling":
-        """The same, where all numbers are in their ranges."""
-        temperature, top_k, top_p = self.temperature, self.top_k, self.top_p
-        is_finite = tf.math.is_finite(temperature)
-        return Sampling(
-            asserted(
-                "temperature must be a finite number, 0 or more",
-                is_finite & (temperature >= 0),
-                temperature,
-            ),
-            asserted("top_k must be 0 or more", top_k >= 0, top_k),
-            # What is more than 0 in a request may be 0 in float32.
-            asserted("top_p must be from 0 to 1", (top_p >= 0) & (top_p <= 1), top_p),
-        )
-
-    def choose(self, logits: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        """Logits (n, v) -> token ids, int32 (n,), by the noise of a key."""
-        logits = tf.debugging.check_numerics(logits, NOT_FINITE)
+    def choose(self, logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """Logits (n, v) and uniform noise (n,) -> token ids, int32 (n,)."""
+        logits = tf.debugging.check_numerics(logits, DIVERGED)
         special = tf.reduce_max(tf.one_hot([PADDING, UNKNOWN], logits.shape[1]), axis=0)
         logits = tf.where(special > 0, -np.inf, logits)
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
-        # From the likeliest on, so that no temperature makes of them what float32 does not have.
+        # Relative to the largest, so that no temperature overflows float32.
         logits -= tf.reduce_max(logits, axis=1, keepdims=True)
-        logits /= tf.maximum(self.temperature, 1e-6)
-        logits = tf.cond(self.top_k > 0, lambda: self.of_top_k(logits), lambda: logits)
-        logits = tf.cond(self.top_p < 1, lambda: self.of_top_p(logits), lambda: logits)
-        drawn = tf.random.stateless_categorical(logits, 1, key, tf.int32)[:, 0]
-        return tf.where(self.temperature > 0, drawn, likeliest)
+        logits /= tf.maximum(self.temperature, 1e-6)[:, tf.newaxis]
+        logits = tf.cond(tf.reduce_any(self.top_k > 0), lambda: self.keep_top_k(logits), lambda: logits)
+        logits = tf.cond(tf.reduce_any(self.top_p < 1), lambda: self.keep_top_p(logits), lambda: logits)
+        return tf.where(self.temperature > 0, draw(logits, noise), likeliest)
 
-    def of_top_k(self, logits: tf.Tensor) -> tf.Tensor:
-        least = tf.math.top_k(logits, tf.minimum(self.top_k, logits.shape[1])).values[:, -1:]
-        return tf.where(logits < least, -np.inf, logits)
+    def keep_top_k(self, logits: tf.Tensor) -> tf.Tensor:
+        most = tf.minimum(tf.reduce_max(self.top_k), logits.shape[1])
+        ordered = tf.math.top_k(logits, most).values
+        places = tf.clip_by_value(self.top_k - 1, 0, most - 1)
+        least = tf.gather(ordered, places[:, tf.newaxis], batch_dims=1)
+        return tf.where((self.top_k[:, tf.newaxis] > 0) & (logits < least), -np.inf, logits)
 
-    def of_top_p(self, logits: tf.Tensor) -> tf.Tensor:
+    def keep_top_p(self, logits: tf.Tensor) -> tf.Tensor:
         """The likeliest token, and all others before which less than `top_p` has come."""
         ordered = tf.sort(logits, axis=1, direction="DESCENDING")
         before = tf.cumsum(tf.nn.softmax(ordered), axis=1, exclusive=True)
         is_first = tf.range(tf.shape(logits)[1]) == 0
-        chosen = tf.where(is_first | (before < self.top_p), ordered, np.inf)
-        least = tf.reduce_min(chosen, axis=1, keepdims=True)
-        return tf.where(logits < least, -np.inf, logits)
+        top_p = self.top_p[:, tf.newaxis]
+        kept = tf.where(is_first | (before < top_p), ordered, np.inf)
+        least = tf.reduce_min(kept, axis=1, keepdims=True)
+        return tf.where((top_p < 1) & (logits < least), -np.inf, logits)
+
+
+def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Logits (n, v) and uniform noise (n,) -> token ids, int32 (n,), by the inverse of the distribution."""
+    probabilities = tf.nn.softmax(logits)
+    cumulated = tf.cumsum(probabilities, axis=1)
+    threshold = noise[:, tf.newaxis] * cumulated[:, -1:]
+    chosen = tf.reduce_sum(tf.cast(cumulated <= threshold, tf.int32), axis=1)
+    # Rounding must not choose a token that has no probability, after the last one that has.
+    last = logits.shape[1] - 1 - tf.argmax(probabilities[:, ::-1] > 0, axis=1, output_type=tf.int32)
+    return tf.minimum(chosen, last)
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:

@@ -16,15 +16,12 @@ References:
 from typing import Any, Literal
 
 import keras
-import tensorflow as tf
 
 from keras_gen.models.base import validation
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.gans.gan import GAN
-from keras_gen.models.gans.wgan_gp import WGANGP
+from keras_gen.models.gans.wgan_gp import WassersteinObjective
 from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checked
-
-BASES: dict[str, type[GAN]] = {"gan": GAN, "wgan_gp": WGANGP}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -90,8 +87,7 @@ class CGAN(GAN):
         self.gradient_penalty_weight = gradient_penalty_weight
         if wasserstein:
             validation.no_batch_normalization(self.discriminator)
-            self.loss_name = "wasserstein"
-            self.penalty_weight = gradient_penalty_weight
+            self.objective = WassersteinObjective(gradient_penalty_weight)
 
     def get_config(self) -> dict:
         config = super().get_config()
@@ -110,18 +106,3 @@ class CGAN(GAN):
         model = super().from_config({**config, **unused}, custom_objects)
         assert isinstance(model, cls)
         return model
-
-    # === As the base has it ===
-
-    def penalty(
-        self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
-    ) -> tf.Tensor:
-        return BASES[self.base].penalty(self, real_images, generated_images, labels)
-
-    def classified_as_real(
-        self, real_logits: tf.Tensor, generated_logits: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return BASES[self.base].classified_as_real(self, real_logits, generated_logits)
-
-    def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
-        return BASES[self.base].default_optimizer(self, learning_rate)

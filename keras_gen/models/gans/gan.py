@@ -27,25 +27,21 @@ from annotated_types import Interval
 from keras import layers
 
 from keras_gen.layers import DiffAugment, child_seed, example_noise, replica_id, replica_seed
-from keras_gen.losses import (
-    ADVERSARIAL_LOSSES,
-    AdversarialLosses,
-    diversity,
-    mean_over_batch,
-    r1_penalty,
-)
+from keras_gen.losses import diversity, mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.base_model import sum_of_losses
-from keras_gen.models.base.generative_model import GenerativeModel
 from keras_gen.models.base.image_model import NumClasses
+from keras_gen.models.base.latent_generator import LatentGenerator
+from keras_gen.models.base.verbs import Labels, Latents, verb
 from keras_gen.models.gans.networks import (
     build_discriminator,
     build_generator,
     default_discriminator_widths,
     default_generator_widths,
 )
+from keras_gen.models.gans.objective import Objective
 from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
-from keras_gen.optimizers import Adam, copy_of, has_schedule
+from keras_gen.optimizers import copy_of, has_schedule
 from keras_gen.utils.arguments import (
     Count,
     Fraction,
@@ -73,7 +69,7 @@ LOGGED = (
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class GAN(GenerativeModel):
+class GAN(LatentGenerator):
     """Generative adversarial network, with convolutional networks by default.
 
     It logs, as means over the epoch: `discriminator_loss` and `generator_loss`; `penalty`, where there is
@@ -178,7 +174,7 @@ class GAN(GenerativeModel):
             latent_clusters = 32 if num_classes is None else 0
         super().__init__(image_shape, latent_dim, num_classes, seed, **kwargs)
         self.conditioning = conditioning
-        self.loss_name: str = loss
+        self.objective = Objective(loss, r1_weight)
         self.latent_clusters = latent_clusters
         self.discriminator_widths = tuple(
             discriminator_widths or default_discriminator_widths(self.image_shape)
@@ -194,7 +190,7 @@ class GAN(GenerativeModel):
         self.generated_label_flips = generated_label_flips
         self.instance_noise = instance_noise
         self.instance_noise_steps = instance_noise_steps
-        self.r1_weight = self.penalty_weight = r1_weight
+        self.r1_weight = r1_weight
         self.penalty_share = penalty_share
         self.ema = ema
         self.augmentation = DiffAugment(augment, child_seed(seed, "augment"), dtype="float32")
@@ -242,7 +238,7 @@ class GAN(GenerativeModel):
         return {
             **super().get_config(),
             "conditioning": self.conditioning,
-            "loss": self.loss_name,
+            "loss": self.objective.loss_name,
             "latent_clusters": self.latent_clusters,
             "generator_widths": self.generator_widths,
             "discriminator_widths": self.discriminator_widths,
@@ -338,14 +334,16 @@ class GAN(GenerativeModel):
 
     @property
     def trackers(self) -> list[keras.metrics.Metric]:  # type: ignore[override]
-        return [tracker for tracker in self._trackers if tracker.name != "penalty" or self.penalty_weight]
+        has_penalty = bool(self.objective.penalty_weight)
+        return [tracker for tracker in self._trackers if has_penalty or tracker.name != "penalty"]
 
     def updates_per_step(self) -> dict[str, int]:
         return {"optimizer": 1, "discriminator_optimizer": self.discriminator_steps}
 
     def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
-        """Adam with DCGAN's momentum of 0.5: with more, the two networks oscillate [2]."""
-        return Adam(self.default_learning_rate if learning_rate is None else learning_rate, beta_1=0.5)
+        return self.objective.optimizer(
+            self.default_learning_rate if learning_rate is None else learning_rate
+        )
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
@@ -370,7 +368,7 @@ class GAN(GenerativeModel):
             with tape.stop_recording():
                 values = self.train_discriminator(real_images, generated_images, labels, count)
             logits = self.logits(self.augment(generated_images), labels, training=True)
-            loss = mean_over_batch(self.adversarial_losses(logits).generator) + own_losses
+            loss = mean_over_batch(self.objective.losses(logits).generator) + own_losses
             scaled_loss = self.scale_loss(loss, count)
         norm = self.apply_gradients(tape, scaled_loss, self.generator, self.optimizer)
         self.update_ema()
@@ -395,9 +393,9 @@ class GAN(GenerativeModel):
             values, loss = self.discriminator_loss(
                 real_shown, generated_shown, labels, targets, training=True
             )
-            if self.penalty_weight:
+            if self.objective.penalty_weight:
                 values["penalty"] = self.penalty(*self.penalized(real_shown, generated_shown, labels))
-                loss += self.penalty_weight * values["penalty"]
+                loss += self.objective.penalty_weight * values["penalty"]
             scaled_loss = self.scale_loss(loss, count, self.discriminator_optimizer)
         optimizer = self.discriminator_optimizer
         norm = self.apply_gradients(tape, scaled_loss, self.discriminator, optimizer)
@@ -420,12 +418,14 @@ class GAN(GenerativeModel):
         own_losses = sum_of_losses(self.discriminator)
         generated_logits = self.logits(generated_images, labels, training)
         own_losses = 0.5 * (own_losses + sum_of_losses(self.discriminator))
-        real_losses = self.adversarial_losses(real_logits)
-        generated_losses = self.adversarial_losses(generated_logits)
+        real_losses = self.objective.losses(real_logits)
+        generated_losses = self.objective.losses(generated_logits)
         loss = own_losses + mean_over_batch(
             real_losses.discriminator(targets[0]) + generated_losses.discriminator(targets[1])
         )
-        real_called_real, generated_called_real = self.classified_as_real(real_logits, generated_logits)
+        real_called_real, generated_called_real = self.objective.classified_as_real(
+            real_logits, generated_logits
+        )
         values = {
             "discriminator_loss": loss,
             "real_accuracy": mean_over_batch(tf.cast(real_called_real, tf.float32)),
@@ -444,7 +444,7 @@ class GAN(GenerativeModel):
         targets = (tf.ones(()), tf.zeros(()))
         values, _ = self.discriminator_loss(real_images, generated_images, labels, targets, training=False)
         logits = self.logits(generated_images, labels, training=False)
-        values["generator_loss"] = mean_over_batch(self.adversarial_losses(logits).generator) + own_losses
+        values["generator_loss"] = mean_over_batch(self.objective.losses(logits).generator) + own_losses
         self._report(values, images, generated_images, count)
         known = {*values, *(metric.name for metric in self.metrics[len(self.trackers) :])}
         return {name: value for name, value in self.logs().items() if name in known}
@@ -489,16 +489,6 @@ class GAN(GenerativeModel):
         logits = self.discriminator(join(images, labels), training=training)
         return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
 
-    def adversarial_losses(self, logits: tf.Tensor) -> AdversarialLosses:
-        return ADVERSARIAL_LOSSES[self.loss_name](logits)
-
-    def classified_as_real(
-        self, real_logits: tf.Tensor, generated_logits: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which of the real and of the generated images the discriminator calls real."""
-        both = self.adversarial_losses(real_logits), self.adversarial_losses(generated_logits)
-        return both[0].real < both[0].generated, both[1].real < both[1].generated
-
     def augment(self, images: tf.Tensor) -> tf.Tensor:
         """What the discriminator sees of images in [-1, 1]: augmented and with noise."""
         images = self.augmentation(tf.cast(images, tf.float32), training=True)
@@ -537,10 +527,12 @@ class GAN(GenerativeModel):
     def penalty(
         self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None
     ) -> tf.Tensor:
-        """What is added to the discriminator's loss, times `penalty_weight`: R1's squared slopes [6]."""
-        return mean_over_batch(
-            r1_penalty(lambda images: self.logits(images, labels, training=True), real_images)
-        )
+        """The objective's penalty on slopes at these images."""
+
+        def discriminator(images: tf.Tensor) -> tf.Tensor:
+            return self.logits(images, labels, training=True)
+
+        return self.objective.penalty(discriminator, real_images, generated_images, self.noise_seed)
 
     def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_all(tf.math.is_finite(tf.cast(x, tf.float32)))
@@ -552,6 +544,11 @@ class GAN(GenerativeModel):
             validation.labels(labels, self.num_classes, len(z), "as predict([z, labels])")
 
     # === Verbs ===
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the adversarial loss."""
+        return self.objective.loss_name
 
     def generator_inputs(self, labels: tf.Tensor | None, images: tf.Tensor) -> Any:
         """New latent vectors, as many as there are images, with their labels."""
@@ -566,9 +563,10 @@ class GAN(GenerativeModel):
                 f"A {type(self).__name__} draws images from latent vectors (n, {self.latent_dim}). "
                 f"Received: shape {tuple(z.shape)}. Use generate for new images, evaluate for the losses."
             )
-        return self.images_from_latents(z, self.to_one_hot(labels))
+        return self.decode.on_tensors(z, self.to_one_hot(labels))
 
-    def images_from_latents(self, z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    @verb("images")
+    def decode(self, z: Latents, labels: Labels = None) -> tf.Tensor:
         return self.to_pixels(self.ema_generator(join(z, labels), training=False))
 
     def to_pixels(self, generated_images: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.models import Autoencoder
+from keras_gen.models.base.verbs import keys_of
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def test_latents_have_the_distribution_of_the_codes(model):
     covariance[0, 1] = covariance[1, 0] = 0.7
     model.code_mean.assign(mean)
     model.code_covariance.assign(covariance)
-    z = model.latents(200_000, 0).numpy()
-    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.02)
-    np.testing.assert_allclose(np.cov(z.T), covariance, atol=0.03)
+    z = model.latents(keys_of(0, 50_000)).numpy()
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.04)
+    np.testing.assert_allclose(np.cov(z.T), covariance, atol=0.06)
 
 
 def test_reconstructions_get_close(garments):

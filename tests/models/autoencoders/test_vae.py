@@ -178,8 +178,8 @@ def test_weights_of_a_replicated_run_are_those_of_one_process(garments, two_repl
     """With the noise switched off and one global batch; the optimizer's sum over replicas included."""
 
     class Silent(VAE):
-        def _make_state(self):
-            super()._make_state()
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
             self.sampling.call = lambda z_mean, z_log_var, noise=None: z_mean
 
     def trained(strategy: tf.distribute.Strategy) -> list[np.ndarray]:

@@ -446,7 +446,7 @@ def test_every_verb_takes_both_shapes_of_grey_images_in_both_orders(small):
             first = getattr(model, verb)(images)
             second = getattr(model, verb)(images[..., 0])
             np.testing.assert_array_equal(first, second)
-            model._compiled.functions.clear()
+            model.compiled_verbs.clear()
             np.testing.assert_array_equal(getattr(model, verb)(images[..., 0]), first)
             np.testing.assert_array_equal(getattr(model, verb)(images), first)
 
