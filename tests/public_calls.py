@@ -297,20 +297,17 @@ HOOKS = (
     "update_ema",
     "from_config",
     "from_preset",
-    "generation_spec",
-    "image_spec",
-    "in_chunks",
     "inputs_of",
     "kl_weight",
-    "label_spec",
     "logs",
     "losses_of_networks",
     "non_finite_losses",
-    "of_pixels",
     "portable_network",
     "predict_step",
     "prepare",
     "probe",
+    "rows_per_call",
+    "rows_to_draw",
     "signatures",
     "test_step",
     "train_step",
@@ -379,7 +376,7 @@ def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str
         kinds = {"x": "training tokens", "y": "token ids"}
     if name == "predict":
         del valid["y"]
-        if hasattr(model, "generate") and not hasattr(model, "reconstruct"):
+        if hasattr(model, "decode") and not hasattr(model, "reconstruct"):
             kinds["x"], valid["x"] = "latents", "z"
         if is_conditional(recipe):
             kinds["x"], valid["x"] = "inputs and labels", f"[{valid['x']}, labels]"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import BatchNormalization, child_seed
@@ -200,3 +201,9 @@ def plain_layer(layer: keras.Layer) -> keras.Layer:
 def join(x: Any, labels: Any) -> Any:
     """A network's input: `x` alone, or with one-hot labels."""
     return x if labels is None else [x, labels]
+
+
+def sum_of_losses(network: keras.Model) -> tf.Tensor | float:
+    """The losses of a network's own layers in its last call: `add_loss` and regularizers."""
+    losses = [tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in network.losses]
+    return tf.add_n(losses) if losses else 0.0

@@ -24,8 +24,8 @@ import tensorflow as tf
 from keras import layers
 
 from keras_gen.layers import LSTM, Dropout, child_seed
-from keras_gen.models.base.base_model import sum_of_losses
 from keras_gen.models.base.text_generator import TextGenerator, TokenizerArgument
+from keras_gen.models.networks import sum_of_losses
 from keras_gen.optimizers import Adam
 from keras_gen.utils.arguments import Count, Fraction, Seed, Widths, checked, received
 from keras_gen.utils.memory import refuse_beyond_memory

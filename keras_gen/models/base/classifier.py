@@ -18,10 +18,9 @@ from keras import layers
 from keras_gen.layers import Dropout, child_seed, replica_seed
 from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
-from keras_gen.models.base.base_model import sum_of_losses
 from keras_gen.models.base.image_model import ImageModel, NumClasses
 from keras_gen.models.base.verbs import Images, verb
-from keras_gen.models.networks import Builder, plain_copy
+from keras_gen.models.networks import Builder, plain_copy, sum_of_losses
 from keras_gen.utils.arguments import Fraction, ImageShape, Natural, Seed, checked
 
 

@@ -29,7 +29,6 @@ from keras import layers
 from keras_gen.layers import DiffAugment, child_seed, example_noise, replica_id, replica_seed
 from keras_gen.losses import diversity, mean_over_batch
 from keras_gen.models.base import validation
-from keras_gen.models.base.base_model import sum_of_losses
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.latent_generator import LatentGenerator
 from keras_gen.models.base.verbs import Labels, Latents, verb
@@ -40,7 +39,7 @@ from keras_gen.models.gans.networks import (
     default_generator_widths,
 )
 from keras_gen.models.gans.objective import Objective
-from keras_gen.models.networks import Builder, float32_copy, join, plain_copy
+from keras_gen.models.networks import Builder, float32_copy, join, plain_copy, sum_of_losses
 from keras_gen.optimizers import copy_of, has_schedule
 from keras_gen.utils.arguments import (
     Count,
