@@ -73,7 +73,7 @@ def sample(recipe: str) -> Any:
 
 
 def is_of_text(model: Any) -> bool:
-    return isinstance(model, kg.TextGenerator)
+    return model.learns_from == "text"
 
 
 def training_data(model: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -294,7 +294,6 @@ HOOKS = (
     "default_optimizer",
     "optimizers",
     "drawn_seed",
-    "update_ema",
     "from_config",
     "from_preset",
     "inputs_of",

@@ -106,9 +106,9 @@ images_of_noise = np.random.default_rng(0).random((3, 28, 28, 1), "float32")
 
 def answer(model: models.BaseModel) -> np.ndarray:
     """What the model computes where nothing but its weights matters."""
-    if isinstance(model, models.TextGenerator):
+    if model.learns_from == "text":
         return model.score([SENTENCE, model.generate("The", max_tokens=9, seed=1)])
-    if isinstance(model, models.ImageGenerator):
+    if hasattr(model, "generate"):
         return model.generate(3, seed=1)
     return model.classify(images_of_noise)
 
@@ -265,7 +265,7 @@ def test_mixed_precision_trains(name, policy, data):
     for dtype in ("float32", policy):
         model = build(name, dtype=dtype)
         model.compile(*[plain(dtype) for _ in optimizers_of(model)], steps_per_execution=1)
-        networks = [model.generator, model.discriminator] if isinstance(model, models.GAN) else [model]
+        networks = [model.generator, model.discriminator] if hasattr(model, "discriminator") else [model]
         before = [[weight.numpy() for weight in network.trainable_variables] for network in networks]
         logs = model.fit(data.test.take(2), verbose=0).history  # the same batches for both
         assert np.isfinite(list(logs.values())).all()
@@ -299,14 +299,14 @@ def test_export_and_reload(name, tmp_path):
     model = build(name)
     model.export(tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
-    if isinstance(model, models.TextGenerator):
+    if model.learns_from == "text":
         options = {"max_tokens": 9, "temperature": 0.9, "top_k": 0, "top_p": 1.0}
         vectors = {name: tf.constant([value] * 2) for name, value in options.items()}
         texts = served(prompts=tf.constant(["The", ""]), seeds=tf.constant([4, 5]), **vectors)
         expected = [model.generate("The", seed=4, **options), model.generate("", seed=5, **options)]
         assert [text.decode() for text in texts["texts"].numpy()] == expected
         return
-    if not isinstance(model, models.ImageGenerator):
+    if not hasattr(model, "generate"):
         probabilities = served(images=tf.constant(images_of_noise))["probabilities"]
         np.testing.assert_allclose(probabilities, model.classify(images_of_noise), atol=1e-5)
         return
@@ -368,7 +368,7 @@ def test_any_image_size(name, shape):
     model = compiled(name, image_shape=shape)
     x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
     model.fit(x, np.arange(8), batch_size=4, verbose=0)
-    if isinstance(model, models.ImageGenerator):
+    if hasattr(model, "generate"):
         assert model.generate(2, seed=0).shape == (2, *shape)
     else:
         assert model.classify(x).shape == (8, 10)

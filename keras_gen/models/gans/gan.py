@@ -29,6 +29,7 @@ from keras import layers
 from keras_gen.layers import DiffAugment, child_seed, example_noise, replica_id, replica_seed
 from keras_gen.losses import diversity, mean_over_batch
 from keras_gen.models.base import validation
+from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.latent_generator import LatentGenerator
 from keras_gen.models.base.verbs import Labels, Latents, verb
@@ -370,7 +371,8 @@ class GAN(LatentGenerator):
             loss = mean_over_batch(self.objective.losses(logits).generator) + own_losses
             scaled_loss = self.scale_loss(loss, count)
         norm = self.apply_gradients(tape, scaled_loss, self.generator, self.optimizer)
-        self.update_ema()
+        if self.ema:
+            update_ema(self.ema_generator, self.generator, self.ema, self.optimizer.iterations)
         values["generator_loss"], values["generator_gradient_norm"] = loss, norm
         values["generator_learning_rate"] = tf.convert_to_tensor(self.optimizer.learning_rate)
         second = self.discriminator_optimizer
@@ -471,15 +473,6 @@ class GAN(LatentGenerator):
         norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.ones(()))
         optimizer.apply(gradients, network.trainable_variables)
         return norm
-
-    def update_ema(self) -> None:
-        """Moves the average of the generator's weights, faster at the beginning [3]."""
-        if not self.ema:
-            return
-        step = tf.cast(self.optimizer.iterations, tf.float32)
-        momentum = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
-        for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
-            average.assign(momentum * average + (1.0 - momentum) * weight)
 
     # === What the discriminator sees, and is to say ===
 
