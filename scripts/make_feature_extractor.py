@@ -41,10 +41,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run directory of a cnn_classifier")
     run = parser.parse_args().run
     config = json.loads((run / "config.json").read_text())
-    if config["run"]["recipe"] != "cnn_classifier" or config["data"] != "fashion_mnist":
+    if config["run"]["recipe"] != "cnn_classifier" or config["data"]["data"] != "fashion_mnist":
         parser.error(f"{run} is not a run of cnn_classifier on full fashion_mnist")
     model = kg.load_model(run)
-    data = kg.load_dataset("fashion_mnist", data_dir=config["data_dir"], batch_size=100)
+    data = kg.load_dataset("fashion_mnist", data_dir=config["data"]["data_dir"], batch_size=100)
     target = ASSETS / "fashion_mnist.keras"
     with atomic_write(target) as draft:
         plain_copy(model.network).save(draft)
@@ -58,8 +58,8 @@ def main() -> None:
         "sha256_of_file": hashlib.sha256(target.read_bytes()).hexdigest(),
         "test_accuracy": round(float(right), 4),
         "data": "Fashion-MNIST, 60,000 training images",
-        "epochs": config["epochs"],
-        "seed": config["seed"],
+        "epochs": config["train"]["epochs"],
+        "seed": config["train"]["seed"],
         "recipe": "cnn_classifier",
         "keras_gen": config["run"]["keras_gen"],
         "made_by": "scripts/make_feature_extractor.py",

@@ -118,10 +118,13 @@ def measure(name: str, run: Path) -> dict:
     report = evaluating.evaluate_source(run)
     model = kg.load_model(run)
     seconds = seconds_of(run)
-    rows = int(model.optimizer.iterations.numpy()) * config["batch_size"]
+    rows = int(model.optimizer.iterations.numpy()) * config["train"]["batch_size"]
     if of_text(name):
         epochs = len((run / "metrics.csv").read_text().splitlines()) - 1
-        speed = {"epochs": epochs, "tokens_per_second": round(rows * config["sequence_length"] / seconds)}
+        speed = {
+            "epochs": epochs,
+            "tokens_per_second": round(rows * config["data"]["sequence_length"] / seconds),
+        }
     else:
         speed = {"epochs": round(rows / 60_000, 1), "images_per_second": round(rows / seconds)}
     row = {
@@ -177,11 +180,11 @@ def make_preset(name: str, run: Path, row: dict) -> dict[str, float]:
     card = {
         "recipe": name,
         "data": full_name(name),
-        **{key: config[key] for key in ("tokenizer", "sequence_length") if key in config},
+        **{key: config["data"][key] for key in ("tokenizer", "sequence_length") if key in config["data"]},
         "epochs": row["epochs"],
         "minutes": row["minutes"],
         "made_by": row["made_by"],
-        "hyperparameters": {key: config[key] for key in RECIPES[name].hyperparameters},
+        "hyperparameters": {key: config["model"][key] for key in RECIPES[name].hyperparameters},
         "licence": LICENCES[RECIPES[name].dataset],
         "metrics": {},
     }

@@ -298,6 +298,7 @@ HOOKS = (
     "from_preset",
     "inputs_of",
     "kl_weight",
+    "loader_arguments",
     "logs",
     "losses_of_networks",
     "non_finite_losses",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.backends.backend_agg
@@ -57,6 +58,15 @@ class ConfusionMatrix(PictureCallback):
         self.x = arrays.images("x", x, grey=True)
         self.labels = arrays.labels("labels", labels, len(self.x))
         self.class_names = class_names
+
+    @classmethod
+    def for_run(
+        cls, model: Any, data: Any, logs: Path, every: int, folder: Path
+    ) -> "ConfusionMatrix | None":
+        """The callback of a run directory; None if the model is not a classifier."""
+        if not hasattr(model, "classify"):
+            return None
+        return cls(logs, *data.test_images(), image_dir=folder, every=every)
 
     def check_model(self) -> None:
         super().check_model()

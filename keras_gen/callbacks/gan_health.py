@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -71,6 +72,11 @@ class GANHealth(keras.callbacks.Callback):
         self._since = (0, 0)  # the step and epoch in which they began
         self._told: list[str] = []  # in this epoch
         self._writer: Any = None
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "GANHealth | None":
+        """The callback of a run directory; None if the model does not log what it goes by."""
+        return cls(logs) if {metric.name for metric in model.metrics} >= SIGNALS else None
 
     # === Windows of steps, from the epoch's means so far ===
 

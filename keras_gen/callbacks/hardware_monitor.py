@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -56,6 +57,11 @@ class HardwareMonitor(keras.callbacks.Callback):
         self._has_gpu = True
         self._thread: threading.Thread | None = None
         self._writer: Any = None
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "HardwareMonitor":
+        """The callback of a run directory."""
+        return cls(logs, data.units_per_step, data.unit)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         make_folder("log_dir", self.log_dir / tensorboard.TRAIN)

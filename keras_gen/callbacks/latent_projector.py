@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from keras_gen.utils.files import atomic_write, make_folder, writable_folder
 
 SPRITE_TILE = 28  # pixels; TensorBoard reads sprites of up to 8192 x 8192
 MOST_IMAGES = 10_000
+NUM_PROJECTED = 1000  # test images of a run
 
 
 class LatentProjector(keras.callbacks.Callback):
@@ -58,6 +61,14 @@ class LatentProjector(keras.callbacks.Callback):
             )
         self.class_names = class_names
         self._epoch: int | None = None
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "LatentProjector | None":
+        """The callback of a run directory; None if the model does not encode images."""
+        if not hasattr(model, "encode"):
+            return None
+        x, labels = data.test_images(NUM_PROJECTED)
+        return cls(logs, x, labels, data.class_names)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         require(self, ("encode", "image_shape"), "models that encode images as latent vectors")

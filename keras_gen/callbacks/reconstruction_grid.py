@@ -1,6 +1,7 @@
 """Images beside their reconstructions after every epoch."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike
 from keras_gen.callbacks.picture_callback import PictureCallback
 from keras_gen.utils import arrays, pictures
 from keras_gen.utils.arguments import Count, checked, received
+
+NUM_SHOWN = 18  # test images of a run: as many rows as columns, beside their reconstructions
 
 
 class ReconstructionGrid(PictureCallback):
@@ -51,6 +54,13 @@ class ReconstructionGrid(PictureCallback):
             )
         self.labels = None if labels is None else array
         self.columns = min(columns, len(self.x))
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "ReconstructionGrid | None":
+        """The callback of a run directory; None if the model does not reconstruct images."""
+        if not hasattr(model, "reconstruct"):
+            return None
+        return cls(logs, *data.test_images(NUM_SHOWN), every=every)
 
     def check_model(self) -> None:
         super().check_model()

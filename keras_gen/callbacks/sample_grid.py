@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -56,6 +57,13 @@ class SampleGrid(PictureCallback):
         self.samples_per_class = samples_per_class
         self.class_names = class_names
         self.seed = seed
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int, folder: Path) -> "SampleGrid | None":
+        """The callback of a run directory; None if the model does not generate images."""
+        if not (hasattr(model, "generate") and hasattr(model, "image_shape")):
+            return None
+        return cls(logs, image_dir=folder, every=every)
 
     def check_model(self) -> None:
         super().check_model()

@@ -1,5 +1,6 @@
 """What the model writes after every epoch, and which next tokens it predicts, from the same prompts."""
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -10,8 +11,11 @@ import tensorflow as tf
 from annotated_types import MinLen, doc
 
 from keras_gen.callbacks.sample_callback import SampleCallback
+from keras_gen.tokenizers import END
 from keras_gen.utils.arguments import Count, Natural, NonNegative, Seed, checked
 from keras_gen.utils.files import atomic_write
+
+PROMPT_TOKENS = 24  # of the held-out text
 
 
 class TextSamples(SampleCallback):
@@ -65,6 +69,13 @@ class TextSamples(SampleCallback):
         self.num_likeliest = num_likeliest
         self.seed = seed
 
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int, folder: Path) -> "TextSamples | None":
+        """The callback of a run directory; None if the model does not generate text."""
+        if not hasattr(model, "next_token_probabilities"):
+            return None
+        return cls(logs, prompts_from(data), text_dir=folder, every=every)
+
     def check_model(self) -> None:
         super().check_model()
         for prompt in self.prompts:
@@ -93,6 +104,14 @@ class TextSamples(SampleCallback):
     def summarize(self, shown: Any, step: int) -> None:
         for number, text in enumerate(shown):
             tf.summary.text(f"{self.tag}/prompt_{number + 1}", text, step=step)
+
+
+def prompts_from(data: Any) -> list[str]:
+    """The beginning of a text, and the held-out text's first line as far as its tokens are known."""
+    held_out = data.test_ids[int(data.per_document) :][:PROMPT_TOKENS]
+    known = list(itertools.takewhile(lambda token_id: token_id > END, held_out))
+    line = data.tokenizer.decode([known]).numpy()[0].decode().strip().split("\n")[0] if known else ""
+    return list(dict.fromkeys(["", line]))
 
 
 def table(likeliest: list[tuple[str, float]]) -> str:

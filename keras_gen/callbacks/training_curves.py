@@ -1,6 +1,7 @@
 """Losses and metrics in TensorBoard, in few charts."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -37,6 +38,11 @@ class TrainingCurves(keras.callbacks.Callback):
         super().__init__()
         self.log_dir = writable_folder("log_dir", log_dir)
         self._writers: dict[str, Any] = {}
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "TrainingCurves":
+        """The callback of a run directory."""
+        return cls(logs)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         make_folder("log_dir", self.log_dir / tensorboard.TRAIN)

@@ -14,9 +14,9 @@ import docstring_parser
 from keras_gen import datasets, models
 from keras_gen.commands.parsing import Option, Parser, of_text
 from keras_gen.recipes import RECIPES
-from keras_gen.runs import training
+from keras_gen.runs import config, training
 from keras_gen.utils.arguments import check, received
-from keras_gen.utils.records import Record, read_record
+from keras_gen.utils.records import Record, options_in, read_record
 from keras_gen.utils.suggestions import did_you_mean
 
 OWN_DEFAULT = object()  # of --mlflow without a URI: MLflow's own
@@ -70,7 +70,7 @@ def options_of(recipe: str) -> list[Options]:
     loader = getattr(datasets, model.loader)
     of_training = inspect.signature(training.train).parameters.values()
     left_out = {"recipe", *training.NOT_RECORDED}
-    not_options = {*training.not_hyperparameters(recipe), *model.fixed_arguments}
+    not_options = {*config.not_hyperparameters(recipe), *model.fixed_arguments}
     of_model = {
         name: default for name, default in constructor_defaults(model).items() if name not in not_options
     }
@@ -169,11 +169,9 @@ def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any
         OSError: It does not exist, or may not be read.
     """
     record = read_record(path, Record, "Give the config.json of a run, as keras-gen train writes it.")
-    values = dict(record.model_extra or {})
+    values = options_in(record.model_extra or {})
     facts = check(f"{path}: run", values.pop(FACTS, {}), dict[str, Any])
-    training.refuse_own_networks(
-        check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str])
-    )
+    config.refuse_own_networks(check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str]))
     for name in values:
         if name not in hints:
             raise ValueError(

@@ -5,7 +5,6 @@ from typing import Any
 from keras_gen import models
 from keras_gen.datasets import ImageDataset, TextDataset
 from keras_gen.recipes import find_recipe
-from keras_gen.utils import devices
 
 Data = ImageDataset | TextDataset
 
@@ -31,7 +30,7 @@ def build(
     from_data = model_class.arguments_from(data, uses_labels, **hyperparameters)
     model = model_class(
         seed=options["seed"],
-        dtype=devices.resolve_dtype(options["dtype_policy"]),
+        dtype=options["dtype_policy"],
         **{**hyperparameters, **from_data},
     )
     rates = {"optimizer": options["learning_rate"]}

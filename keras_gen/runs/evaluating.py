@@ -12,8 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from keras_gen import models
-from keras_gen.datasets import load_dataset, load_text, loader_options
+from keras_gen import datasets, models
+from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import options_used_by
 from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
 from keras_gen.metrics.evaluation import Progress
@@ -29,7 +29,6 @@ from keras_gen.utils.suggestions import did_you_mean
 
 MOST_FEATURES = 2048  # of an extractor, for each image
 EXTRACTORS = ("fashion_mnist", "inception_v3", "inception")
-BATCH = 16  # small: a data set with fewer training images than this is refused
 
 
 @checked
@@ -75,7 +74,7 @@ def evaluate_source(
     loaded = load_for(model, **options)
     if extractor is not None:
         extractor = find_extractor(extractor)
-    if num is not None and isinstance(model, models.ImageModel):
+    if num is not None and hasattr(model, "image_shape"):
         numbers = math.prod(model.image_shape) + MOST_FEATURES
         refuse_beyond_memory(2 * 4 * num * numbers, f"num={num}", "Measure fewer images.")
     report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
@@ -113,14 +112,12 @@ def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
-    """The data that a model is evaluated on; for text, with the model's own tokenizer."""
+    """The data that a model is evaluated on."""
     for name in options:
         if name not in loader_options(model.loader):
             raise ValueError(f"{name} is not an option of {model.loader}. Received: {options[name]!r}")
-    if not isinstance(model, models.TextGenerator):
-        return load_dataset(data, **options, batch_size=BATCH)
-    options.update(tokenizer=model.tokenizer, vocabulary_size=None, per_document=model.per_document)
-    return load_text(data, **options, batch_size=1)
+    options = {**options, **model.loader_arguments(), "batch_size": model.evaluation_batch_size}
+    return getattr(datasets, model.loader)(data, **options)
 
 
 def check_extractor(source: Any) -> None:

@@ -98,5 +98,8 @@ def data_of(source: str | os.PathLike, loader: str) -> dict[str, Any]:
     if not is_file(path):
         return {}
     remedy = "Correct it, or move it away and choose the data with --data."
-    known = read_record(path, RunConfig if folder is None else Card, remedy).model_dump()
+    if folder is None:
+        known = read_record(path, RunConfig, remedy).options
+    else:
+        known = read_record(path, Card, remedy).model_dump()
     return {name: known[name] for name in ("data", *loader_options(loader)) if name in known}

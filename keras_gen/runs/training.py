@@ -12,19 +12,16 @@ model.keras       the trained model
 import contextlib
 import dataclasses
 import datetime
-import difflib
-import errno
 import gc
 import inspect
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
 import typing
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,10 +36,22 @@ from keras_gen.recipes import find_recipe
 from keras_gen.runs import building, fitting, monitoring, planning, tracking
 from keras_gen.runs.building import Data
 from keras_gen.runs.checkpoints import CheckpointWriter, Stop, newest_checkpoint, read_note, save
+from keras_gen.runs.config import (
+    as_json,
+    check_names,
+    checked_data_options,
+    hyperparameter_names,
+    loader_of,
+    model_class,
+    not_hyperparameters,
+    recipe_options,
+    refuse_own_networks,
+)
+from keras_gen.runs.failures import ANEW, blame, failures_named
 from keras_gen.runs.locks import check_is_new, locked
 from keras_gen.runs.strategy import check_batch_size, is_chief, lost_workers_named, make_strategy
 from keras_gen.serving.presets.loading import load_keras_file, read_config
-from keras_gen.utils import devices, tensorboard
+from keras_gen.utils import tensorboard
 from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, received
 from keras_gen.utils.files import atomic_write, printable
 from keras_gen.utils.hardware import hardware_info
@@ -147,8 +156,8 @@ def train(
         if path is not None and (not os.fspath(path) or "\0" in os.fspath(path)):
             raise ValueError(f"{name} must be a path, or be left out. Received: {os.fspath(path)!r}")
     check_names("hyperparameters", hyperparameters or {}, hyperparameter_names(recipe))
-    data_options = checked_options(loader_of(recipe), data_options or {})
-    learning_rate = learning_rate or of_recipe(recipe)["learning_rate"]
+    data_options = checked_data_options(loader_of(recipe), data_options or {})
+    learning_rate = learning_rate or recipe_options(recipe)["learning_rate"]
     if discriminator_learning_rate is None and "discriminator" in model_class(recipe).own_networks:
         discriminator_learning_rate = learning_rate
     options: dict[str, Any] = {
@@ -161,7 +170,7 @@ def train(
         "learning_rate_decay": learning_rate_decay,
         "seed": seed,
         "strategy": strategy,
-        "dtype_policy": devices.resolve_dtype(dtype_policy or chosen.dtype_policy),
+        "dtype_policy": dtype_policy or chosen.dtype_policy,
         "mlflow": mlflow,
     }
     if options["data"] not in {**DATASETS, **TEXTS} and os.path.exists(options["data"]):
@@ -184,43 +193,6 @@ def train(
             hyperparameters[key] = value.item()
     run = Run(directory, recipe, options, loading, hyperparameters)
     return run.train(max_minutes, progress, minutes, started, is_new=True)
-
-
-def check_names(what: str, given: dict[str, Any], known: Iterable[str]) -> None:
-    """Raises a ValueError where a name is not among those there are."""
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise ValueError(f"{what} must be among: {', '.join(known)}. Received: {received(name)}.{hint}")
-
-
-def of_recipe(recipe: str) -> dict[str, Any]:
-    """Options that have a recipe's values where they are not given."""
-    chosen = find_recipe(recipe)
-    return {
-        "data": chosen.dataset,
-        "batch_size": chosen.batch_size,
-        "learning_rate": chosen.learning_rate or model_class(recipe).default_learning_rate,
-        "dtype_policy": chosen.dtype_policy,
-    }
-
-
-def checked_options(loader: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Further arguments of `load_dataset`, or `load_text`, as their types have them, or a ValueError."""
-    check_names("data_options", options, loader_options(loader))
-    hints = typing.get_type_hints(inspect.unwrap(getattr(datasets, loader)), include_extras=True)
-    return {name: check(name, value, hints.get(name, Any)) for name, value in options.items()}
-
-
-def loader_of(recipe: str) -> str:
-    """What in `keras_gen.datasets` loads the data of a recipe's model."""
-    return model_class(recipe).loader
-
-
-def model_class(recipe: str) -> type[models.BaseModel]:
-    """The class of a recipe's model."""
-    return getattr(models, find_recipe(recipe).model)
 
 
 @checked
@@ -251,26 +223,6 @@ def resume(
 # === A run ===
 
 
-def not_hyperparameters(recipe: str) -> set[str]:
-    """The constructor arguments of a recipe's model that are not options of a run."""
-    chosen = find_recipe(recipe)
-    model = model_class(recipe)
-    names = {*model.from_data, *model.own_networks, "seed", "name", "dtype", "trainable"}
-    return names | {"num_classes"} if chosen.uses_labels else names
-
-
-def hyperparameter_names(recipe: str) -> list[str]:
-    """The constructor arguments of a recipe's model that are options of a run, or networks."""
-    model: Any = model_class(recipe)
-    left_out = not_hyperparameters(recipe) - set(model.own_networks) | {"self", "args", "kwargs"}
-    names: list[str] = []
-    for part in model.__mro__:  # each hands the rest on to the next
-        names += inspect.signature(part.__init__).parameters
-        if part is models.BaseModel or "kwargs" not in inspect.signature(part.__init__).parameters:
-            break
-    return [name for name in dict.fromkeys(names) if name not in left_out]
-
-
 # What `config.json` holds beside hyperparameters, with what it means where an older one lacks it.
 NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of `train`
 OPTIONS: dict[str, Any] = {
@@ -278,105 +230,6 @@ OPTIONS: dict[str, Any] = {
     for name, parameter in inspect.signature(train).parameters.items()
     if name not in ("recipe", "minutes", "max_minutes", "out", *NOT_RECORDED)
 }
-
-
-def refuse_own_networks(names: Sequence[str]) -> None:
-    """Raises a ValueError where a config.json does not hold all of its model."""
-    if names:
-        raise ValueError(
-            f"The model of this config.json had networks of its own ({', '.join(names)}), which are not in "
-            "the file: repeat the run from Python, with the same hyperparameters."
-        )
-
-
-# What to do with a file that is damaged.
-ANEW = "Move {} away, and keras-gen resume goes on from what else is there, if need be from the beginning."
-
-
-@contextlib.contextmanager
-def blamed(path: Path, note: str = "") -> Iterator[None]:
-    """Says which file asked for what could not be done.
-
-    Raises:
-        ValueError: In place of the errors that tell of what a user can mend.
-    """
-    try:
-        yield
-    except ConnectionError:  # which is no fault of the file
-        raise
-    except (ValueError, TypeError, OSError) as error:
-        raise ValueError(
-            f"{printable(path)}{note}: {str(error).rstrip('.')}. Correct what it asks for, or repeat the "
-            "run with keras-gen train."
-        ) from error
-
-
-@contextlib.contextmanager
-def failures_named(directory: Path) -> Iterator[None]:
-    """Turns what TensorFlow and the system say of a full disk or memory into one line, with the run's name.
-
-    Raises:
-        OSError: A file could not be written.
-        MemoryError: The memory is too small.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        raise too_large(directory, error) from error
-    except (OSError, tf.errors.OpError) as error:
-        if getattr(error, "filename", None) is not None:
-            raise
-        if re.search("OOM|out of memory", str(error), re.IGNORECASE):
-            raise too_large(directory, error) from error
-        if str(directory) in str(error) or any(words in str(error) for words in OF_FILES):
-            raise unwritable(directory, getattr(error, "strerror", None) or error) from error
-        raise
-
-
-# What the system says of a place that cannot be written to, which TensorFlow and NumPy pass on.
-UNWRITABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.ENOTDIR,
-    errno.EIO,
-)
-OF_FILES = [
-    *map(os.strerror, UNWRITABLE),
-    *(f"errno = {number}," for number in UNWRITABLE),  # as HDF5 says it
-    "requested and",  # bytes, as NumPy says it, "and 0 written"
-]
-
-
-def too_large(directory: Path, reason: Any) -> MemoryError:
-    return MemoryError(
-        f"{printable(directory)}: there is not enough memory for this model and batch_size. Choose smaller "
-        f"ones. Received: {in_one_line(reason)}"
-    )
-
-
-def unwritable(directory: Path, reason: Any) -> OSError:
-    return OSError(
-        f"{printable(directory)} could not be written: {in_one_line(reason)}. Free some space, or make it "
-        f"writable, and continue with: keras-gen resume {printable(directory)}"
-    )
-
-
-def in_one_line(reason: Any) -> str:
-    """What an error says first, without TensorFlow's names of operations."""
-    first, *_ = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(reason)).strip().splitlines() or [""]
-    return first.strip().rstrip(".")
-
-
-def as_json(values: dict[str, Any]) -> Any:
-    """Constructor arguments as a model's config has them in a file."""
-    serialized = {
-        name: keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
-        for name, value in values.items()
-    }
-    return json.loads(json.dumps(serialized, default=str))
 
 
 FOLDERS = (
@@ -443,9 +296,9 @@ class Run:
                 "keras-gen train writes."
             )
         config = read_record(path, RunConfig, "Correct it, or repeat the run with keras-gen train.")
-        facts, values = config.run, dict(config.model_extra or {})
+        facts, values = config.run, config.options
         version = f" (written by keras_gen {facts.keras_gen}; this is {__version__})"
-        with blamed(path, version if facts.keras_gen not in (None, __version__) else ""):
+        with blame(path, version if facts.keras_gen not in (None, __version__) else ""):
             defaults = loader_options(loader_of(facts.recipe))
             hints = typing.get_type_hints(inspect.unwrap(train), include_extras=True)
             options = {
@@ -453,9 +306,11 @@ class Run:
                 for name, default in OPTIONS.items()
             }
             options.update(
-                (name, value) for name, value in of_recipe(facts.recipe).items() if options[name] is None
+                (name, value)
+                for name, value in recipe_options(facts.recipe).items()
+                if options[name] is None
             )
-            data_options = checked_options(
+            data_options = checked_data_options(
                 loader_of(facts.recipe),
                 {name: values.pop(name, default) for name, default in defaults.items()},
             )
@@ -480,10 +335,11 @@ class Run:
     def write(self, model: models.BaseModel, data: Data) -> None:
         """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
         self.identity, self.num_train = uuid.uuid4().hex, data.num_train
+        train = {name: value for name, value in self.options.items() if name != "data"}
         config = {
-            **self.options,
-            **self.data_options,
-            **self.hyperparameters,
+            "train": train,
+            "data": {"data": self.options["data"], **self.data_options},
+            "model": self.hyperparameters,
             "run": {
                 "recipe": self.recipe,
                 "model": type(model).__name__,
@@ -491,7 +347,8 @@ class Run:
                 "budget": self.budget,
                 "parameters": model.count_params(),
                 "num_train": self.num_train,
-                "jit_compile": model.jit_compile,  # bits repeat with the same one alone
+                "dtype": model.dtype_policy.name,  # what these two came to on this machine: with others,
+                "jit_compile": model.jit_compile,  # results are not bit-identical
                 "id": self.identity,
                 "created": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
                 "keras_gen": __version__,
@@ -616,7 +473,7 @@ class Run:
 
     def blamed(self, is_new: bool) -> Any:
         """Says that `config.json` asked for what cannot be done, unless `train`'s arguments did."""
-        return contextlib.nullcontext() if is_new else blamed(self.directory / "config.json")
+        return contextlib.nullcontext() if is_new else blame(self.directory / "config.json")
 
     def check_data(self, data: Data) -> None:
         """Raises a ValueError where the data has another size than when the run began."""

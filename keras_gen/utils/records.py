@@ -33,10 +33,27 @@ class RunFacts(Record):
     num_train: int | None = None
 
 
+CONFIG_GROUPS = ("train", "data", "model")
+
+
 class RunConfig(Record):
     """`config.json` of a run: options of training, of the data and of the model, and facts."""
 
     run: RunFacts
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options by name."""
+        return options_in(self.model_extra or {})
+
+
+def options_in(config: dict[str, Any]) -> dict[str, Any]:
+    """The options in a `config.json`, without its groups. Older files have no groups."""
+    options = dict(config)
+    for group in CONFIG_GROUPS:
+        if isinstance(options.get(group), dict):
+            options.update(options.pop(group))
+    return options
 
 
 class CheckpointNote(Record):

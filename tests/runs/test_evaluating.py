@@ -1,5 +1,6 @@
 """`keras-gen evaluate`, as typed, on runs, files and presets."""
 
+import functools
 import json
 import shutil
 
@@ -100,13 +101,13 @@ def test_a_classifier(runs, capsys):
 def test_what_keras_says_of_downloads_stays_out_of_the_json(runs, capsys, monkeypatch):
     from keras_gen.runs import evaluating
 
-    real = evaluating.load_dataset
+    real = evaluating.datasets.load_dataset
 
     def load_dataset(*arguments, **options):
         print("Downloading data from https://host/train.gz")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
+    monkeypatch.setattr(evaluating.datasets, "load_dataset", load_dataset)
     assert main.main(["evaluate", str(runs / "cnn"), "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["seed"] == 0 and "Downloading" in printed.err
@@ -130,14 +131,15 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
     trained = {"data": "celeba", "data_dir": "D", "image_size": [28, 28], "channels": 1, "label": "Smiling"}
     config = json.loads((run / "config.json").read_text())
     trained["background"] = "black"
-    (run / "config.json").write_text(json.dumps({**config, **trained}))
+    (run / "config.json").write_text(json.dumps({**config, "data": {**config["data"], **trained}}))
     seen = []
 
+    @functools.wraps(evaluating.datasets.load_dataset)
     def load_dataset(data, **options):
         seen.append({"data": data, **options})
         raise ValueError("seen")
 
-    monkeypatch.setattr(evaluating, "load_dataset", load_dataset)
+    monkeypatch.setattr(evaluating.datasets, "load_dataset", load_dataset)
     trained = {**trained, "skip_broken": False, "test_fraction": 0.1}
     folder, moved = str(tmp_path), {"label": "Male", "data_dir": "E"}
     of_folder = {"data": folder, "image_size": [28, 28], "channels": 1, "background": "black"}
@@ -150,7 +152,7 @@ def test_other_data_is_loaded_as_in_training_where_that_applies(runs, tmp_path, 
         (["--data", "mnist"], {"data": "mnist"}),
     ):
         assert main.main(["evaluate", str(run), *arguments]) == 1
-        assert seen.pop() == {**expected, "batch_size": evaluating.BATCH}
+        assert seen.pop() == {**expected, "batch_size": 16}
 
 
 def test_the_options_of_the_data_are_those_of_its_loaders():

@@ -87,7 +87,9 @@ def options(small_data: str, out: Path, **more) -> dict:
 def test_run_directory(small_data, tmp_path):
     run = train("cvae", **options(small_data, tmp_path / "run", seed=5))
     config = json.loads((run / "config.json").read_text())
-    assert config["epochs"] == 3 and config["seed"] == 5 and config["widths"] == [4, 8]
+    assert config["train"]["epochs"] == 3 and config["train"]["seed"] == 5
+    assert config["data"]["data"] == small_data and config["model"]["widths"] == [4, 8]
+    assert set(config) == {"train", "data", "model", "run"}
     assert config["run"]["recipe"] == "cvae" and config["run"]["parameters"] > 0
     assert {"tensorflow", "keras", "cpu", "ram"} <= config["run"]["hardware"].keys()
     rows = (run / "metrics.csv").read_text().splitlines()
@@ -110,10 +112,12 @@ def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
         np.savez(tmp_path / "all.npz", x_train=arrays["x_train"], y_train=arrays["y_train"])
     first = train("vae", **options(str(tmp_path / "all.npz"), tmp_path / "first", epochs=1, **given))
     config = json.loads((first / "config.json").read_text())
-    assert config["beta"] == 0.5 and config["free_bits"] == 0.0 and config["likelihood"] == "bernoulli"
-    assert config["test_fraction"] == 0.2 and config["skip_broken"] is False
-    assert config["learning_rate"] == VAE.default_learning_rate and config["num_classes"] is None
-    assert config["run"]["jit_compile"] is False
+    of_model, of_data = config["model"], config["data"]
+    assert of_model["beta"] == 0.5 and of_model["free_bits"] == 0.0 and of_model["num_classes"] is None
+    assert of_model["likelihood"] == "bernoulli"
+    assert of_data["test_fraction"] == 0.2 and of_data["skip_broken"] is False
+    assert config["train"]["learning_rate"] == VAE.default_learning_rate
+    assert config["run"]["jit_compile"] is False and config["run"]["dtype"] == "float32"
     again = str(tmp_path / "again")
     assert main.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
     assert_equal_runs(first, Path(again))
@@ -159,8 +163,9 @@ def test_run_directory_of_a_gan(small_data, tmp_path):
     rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 4e-3}
     run = train("cgan", **options(small_data, tmp_path / "run", hyperparameters=sizes), **rates)
     config = json.loads((run / "config.json").read_text())
-    expected = "mixed_bfloat16" if computes_in_bfloat16() else "float32"
-    assert config["dtype_policy"] == expected and config["discriminator_learning_rate"] == 4e-3
+    assert config["train"]["dtype_policy"] == "auto" and load_model(run).get_config()["dtype"] == "auto"
+    assert config["run"]["dtype"] == ("mixed_bfloat16" if computes_in_bfloat16() else "float32")
+    assert config["train"]["discriminator_learning_rate"] == 4e-3
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     first = rows[0]
@@ -178,7 +183,9 @@ def test_run_directory_of_a_gan(small_data, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "gan", shorter)
         counted_run = train("gan", **counted)
-    assert json.loads((counted_run / "config.json").read_text())["epochs"] == 2  # of 128 images each
+    assert (
+        json.loads((counted_run / "config.json").read_text())["train"]["epochs"] == 2
+    )  # of 128 images each
 
 
 def test_the_time_of_a_resumed_run_is_that_of_its_parts(small_data, tmp_path):
@@ -305,12 +312,13 @@ class StopAfterEpochs:
         return keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
 
 
-def edited(**changes):
-    """Another config.json."""
+def edited(group: str, **changes):
+    """Another config.json: `changes` in one of its groups."""
 
     def edit(run: Path) -> None:
         config = json.loads((run / "config.json").read_text())
-        (run / "config.json").write_text(json.dumps({**config, **changes}))
+        config[group] = {**config[group], **changes}
+        (run / "config.json").write_text(json.dumps(config))
 
     return edit
 
@@ -360,7 +368,7 @@ DAMAGES = {
     ),
     "another run's checkpoint": (of_another, "is not a checkpoint of this run: it is of another run. Move"),
     "another model": (
-        edited(latent_dim=5),
+        edited("model", latent_dim=5),
         "expected latent_dim=5, .* Received: latent_dim=3",
     ),
     "no folder": (
@@ -394,17 +402,20 @@ DAMAGES = {
         "config.json: expected JSON. Received: EOF",
     ),
     "epochs": (
-        edited(epochs=1e300),
+        edited("train", epochs=1e300),
         r"config.json: epochs must be .* Received: 1e\+300",
     ),
-    "recipe": (edited(run={"recipe": "gun"}), "config.json: Unknown model: .* Received: 'gun'"),
+    "recipe": (edited("run", recipe="gun"), "config.json: Unknown model: .* Received: 'gun'"),
     "newer": (
-        edited(run={"recipe": "vae", "keras_gen": "99.0"}, new=1),
+        lambda run: (edited("run", keras_gen="99.0")(run), edited("model", new=1)(run)),
         r"config.json \(written by keras_gen 99.0; this is .*hyperparameters must be .* Received: 'new'",
     ),
-    "data": (edited(data="gone.npz"), "config.json: .gone.npz. does not exist.* Correct what it asks for"),
+    "data": (
+        edited("data", data="gone.npz"),
+        "config.json: .gone.npz. does not exist.* Correct",
+    ),
     "less data": (
-        edited(run={"recipe": "vae", "num_train": 9}),
+        edited("run", num_train=9),
         "9 training examples .* Received: 64",
     ),
     "a finished run": (replaced("time.json", b"{}"), "time.json: training_seconds is missing"),
@@ -545,7 +556,7 @@ def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, on
     chosen = {"epochs": None, "steps": 6}
     straight = train("vae", **options(small_data, tmp_path / "straight", **chosen))
     config = json.loads((straight / "config.json").read_text())
-    assert (config["epochs"], config["steps"]) == (None, 6)
+    assert (config["train"]["epochs"], config["train"]["steps"]) == (None, 6)
     with open(straight / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["learning_rate"]) == 0
@@ -564,7 +575,7 @@ def test_minutes_end_in_a_finished_run_that_repeats(small_data, tmp_path, monkey
     given = {"epochs": None, "minutes": 1.0}
     run = train("cvae", **options(small_data, tmp_path / "run", **given))
     config = json.loads((run / "config.json").read_text())
-    assert (config["epochs"], config["steps"]) == (None, 6)
+    assert (config["train"]["epochs"], config["train"]["steps"]) == (None, 6)
     budget = config["run"]["budget"]
     assert budget["minutes"] == 1 and all(seconds > 0 for seconds in budget["measured"].values())
     assert_equal_runs(run, train("cvae", **options(small_data, tmp_path / "same", epochs=None, steps=6)))
@@ -611,7 +622,8 @@ def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, one_step_at_a_t
     }
     straight = train("lstm", **chosen, out=str(tmp_path / "straight"))
     config = json.loads((straight / "config.json").read_text())
-    assert config["tokenizer"] == "word" and config["sequence_length"] == 8 and config["dropout"] == 0.2
+    assert config["data"]["tokenizer"] == "word" and config["data"]["sequence_length"] == 8
+    assert config["model"]["dropout"] == 0.2
     assert "image_size" not in config and config["run"]["model"] == "LSTMTextGenerator"
     with open(straight / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -37,6 +37,8 @@ class BaseModel(CheckedModel):
     own_networks: ClassVar[tuple[str, ...]] = ()  # constructor arguments that take a user's own networks
     default_verb: ClassVar[str] = "generate"  # which a SavedModel calls serving_default
 
+    evaluation_batch_size: ClassVar[int] = 16  # small: data sets with fewer training images are refused
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         bases = [base for base in cls.__mro__[1:] if issubclass(base, BaseModel)]
@@ -61,6 +63,10 @@ class BaseModel(CheckedModel):
             ValueError: The model cannot be trained on this data.
         """
         raise NotImplementedError
+
+    def loader_arguments(self) -> dict[str, Any]:
+        """Arguments of `loader` that other data needs to fit this model."""
+        return {}
 
     # === State that Keras leaves out ===
 

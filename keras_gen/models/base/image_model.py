@@ -36,7 +36,9 @@ class ImageModel(BaseModel):
         seed: Integer that determines the initial weights and all noise; random by default.
         class_names: What the classes are called, for pictures and for `--labels`; saved in `.keras`.
         name: As for any Keras model.
-        dtype: Precision to compute in, as for any Keras model.
+        dtype: Precision to compute in, as for any Keras model; or `"auto"` for `"mixed_bfloat16"` on a
+            device that multiplies in bfloat16, else `"float32"`. A saved model decides that again on the
+            device that loads it.
         trainable: As for any Keras model.
 
     Raises:
@@ -59,6 +61,7 @@ class ImageModel(BaseModel):
         validation.class_names(class_names, num_classes)
         validation.image_size(image_shape)
         super().__init__(name=name, dtype=validation.dtype_policy(dtype), trainable=trainable)
+        self._is_auto_dtype = isinstance(dtype, str) and dtype == "auto"
         self.autocast = False  # the networks cast for themselves; losses need float32 pixels
         self.image_shape = image_shape
         self.num_classes: Any = num_classes  # an integer wherever labels are used
@@ -82,6 +85,7 @@ class ImageModel(BaseModel):
             "num_classes": self.num_classes,
             "seed": self.seed,
             "class_names": self.class_names,
+            **({"dtype": "auto"} if self._is_auto_dtype else {}),
             **own,
         }
 

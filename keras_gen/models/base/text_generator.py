@@ -74,7 +74,7 @@ class TextGenerator(BaseModel):
         per_document: Whether each text is a whole document with a beginning; otherwise it is a piece
             of running text.
         seed: Integer that determines the initial weights and dropout; random by default.
-        dtype: Precision to compute in, as for any Keras model.
+        dtype: Precision to compute in, as for any Keras model; or `"auto"`: see `ImageModel`.
         name: As for any Keras model.
         trainable: Likewise.
 
@@ -85,6 +85,7 @@ class TextGenerator(BaseModel):
     loader = "load_text"
     learns_from = "text"
     from_data = ("tokenizer", "per_document")
+    evaluation_batch_size = 1
 
     @checked
     def __init__(
@@ -103,6 +104,7 @@ class TextGenerator(BaseModel):
         self.per_document = per_document
         self.seed = seed
         self.dtype_policy = policy
+        self._is_auto_dtype = isinstance(dtype, str) and dtype == "auto"
         self.seed_generator = keras.random.SeedGenerator(child_seed(seed, "generate"))  # without a seed
         self.character_tracker = keras.metrics.Mean(name="bits_per_character")
         self.trackers = [
@@ -116,7 +118,7 @@ class TextGenerator(BaseModel):
             "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
             "per_document": self.per_document,
             "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "dtype": "auto" if self._is_auto_dtype else keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
         }
 
@@ -138,6 +140,13 @@ class TextGenerator(BaseModel):
     def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
         """`tokenizer` and `per_document`, of a `TextDataset`."""
         return {"tokenizer": data.tokenizer, "per_document": data.per_document}
+
+    def loader_arguments(self) -> dict[str, Any]:
+        return {
+            "tokenizer": self.tokenizer,
+            "vocabulary_size": None,
+            "per_document": self.per_document,
+        }
 
     def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
         *rows, sample_weight, count = super().unpack(data)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.utils import arrays
+from keras_gen.utils import arrays, devices
 from keras_gen.utils.arguments import LARGEST, Natural, NonNegative, check, received
 
 # Layers that leave the values as they are.
@@ -37,9 +37,13 @@ def class_names(names: Sequence[str] | None, num_classes: int | None) -> None:
 
 
 def dtype_policy(value: Any) -> Any:
-    """Refuses what is not the name of a floating-point type or policy that the models compute in."""
+    """Refuses what is not the name of a floating-point type or policy that the models compute in.
+
+    `"auto"` is resolved for the device of this process.
+    """
     if value is None:
         return None
+    value = devices.resolve_dtype(value)
     try:
         policy = keras.dtype_policies.get(value)
         if policy.compute_dtype in ("float32", "float16", "bfloat16"):
@@ -47,8 +51,8 @@ def dtype_policy(value: Any) -> Any:
     except Exception:  # whatever Keras raises of what it was given
         pass
     raise ValueError(
-        "dtype must be None, 'float32', 'float16', 'bfloat16', 'mixed_float16', 'mixed_bfloat16', or a "
-        f"Keras policy of one of these names. Received: {received(value)}"
+        "dtype must be None, 'auto', 'float32', 'float16', 'bfloat16', 'mixed_float16', 'mixed_bfloat16', "
+        f"or a Keras policy of one of these names. Received: {received(value)}"
     )
 
 

@@ -139,6 +139,16 @@ def test_jit_compile_is_decided_where_the_model_is_loaded(small, tmp_path, monke
     assert keras.saving.load_model(tmp_path / "model.keras").jit_compile is False
 
 
+def test_an_auto_dtype_is_decided_where_the_model_is_loaded(tmp_path, monkeypatch):
+    device = "keras_gen.utils.devices.current_device"
+    monkeypatch.setattr(device, lambda: devices.Device("CPU", bfloat16=True))
+    model = VAE(**TINY, dtype="auto")
+    assert model.dtype_policy.name == "mixed_bfloat16"
+    model.save(tmp_path / "model.keras")
+    monkeypatch.setattr(device, lambda: devices.Device("CPU", bfloat16=False))
+    assert keras.saving.load_model(tmp_path / "model.keras").dtype_policy.name == "float32"
+
+
 # === Weights of examples ===
 
 
