@@ -37,6 +37,10 @@ class Parser(argparse.ArgumentParser):
             self.error(f"no such option or argument. Received: {received(unknown[0])}{known}")
         return parsed, []
 
+    def parse_some(self, args: Any) -> tuple[argparse.Namespace, list[str]]:
+        """What is known of a command line, and the rest."""
+        return super().parse_known_args(args)
+
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"^argument (\S+):(?= must)", r"\1", message).removeprefix("argument ")
         message = re.sub("^the following arguments are required: (.*)", r"\1 must be given", message)

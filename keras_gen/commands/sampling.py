@@ -24,7 +24,12 @@ COPIES = 3  # of all images in memory: float32 from the model, whole and in part
 
 
 def write_images(
-    model: models.LatentGenerator, out: Path, num: int | None, seed: int, labels: str | None
+    model: models.LatentGenerator,
+    out: Path,
+    num: int | None,
+    seed: int,
+    labels: str | None,
+    **options: Any,
 ) -> None:
     """Draws images into a file: a grid (.png), an array (.npy), or a walk through latent space (.gif).
 
@@ -34,6 +39,7 @@ def write_images(
         num: How many; by default one for each label, or 64 without labels.
         seed: Determines them.
         labels: Classes by name or number, with commas between, repeated in order up to `num`.
+        **options: Of the model's `generate`.
 
     Raises:
         ValueError: The file is of another type, or there are no such classes.
@@ -51,11 +57,15 @@ def write_images(
     if numbers is not None:
         numbers = np.resize(numbers, num)
     if out.suffix == ".gif":
+        if not hasattr(model, "interpolate"):
+            raise ValueError(
+                f"--out .gif is for models with a latent space. Received: a {type(model).__name__}"
+            )
         frames = walk(model, num, seed, numbers)
         drawn = [pictures.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
         pictures.write_gif(out, drawn, GIF_SECONDS_PER_FRAME)
         return
-    generated = model.generate(num, seed=seed, labels=numbers)
+    generated = model.generate(num, seed=seed, labels=numbers, **options)
     if out.suffix == ".png":
         pictures.write_png(out, pictures.grid(generated))
         return
@@ -129,7 +139,7 @@ def texts(
         prompt: The text to continue.
         num: How many texts.
         seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`.
-        **options: `max_tokens`, `temperature`, `top_k`, `top_p`.
+        **options: Of the model's `generate`.
     """
     try:
         prompt.encode()
@@ -144,6 +154,9 @@ def texts(
     for number in range(num):
         if number:
             yield f"\n\n----- {number + 1} -----\n"
-        yield prompt
-        yield from model.stream(prompt, seed=seed + number, **options)
+        if "stop" in options:  # which is only known once the text is there
+            yield model.generate(prompt, seed=seed + number, **options)
+        else:
+            yield prompt
+            yield from model.stream(prompt, seed=seed + number, **options)
     yield "\n"

@@ -1,17 +1,14 @@
 """The options of `keras-gen train MODEL`: of `train`, of the loader of its data, and of its class."""
 
 import argparse
-import dataclasses
 import functools
 import inspect
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import docstring_parser
+from typing import Any
 
 from keras_gen import datasets, models
+from keras_gen.commands.options import Options, add_options, described
 from keras_gen.commands.parsing import Option, Parser, of_text
 from keras_gen.recipes import RECIPES
 from keras_gen.runs import config, training
@@ -21,23 +18,6 @@ from keras_gen.utils.suggestions import did_you_mean
 
 OWN_DEFAULT = object()  # of --mlflow without a URI: MLflow's own
 FACTS = "run"  # what a config.json says beside the options
-
-
-@dataclasses.dataclass
-class Options:
-    """The options of one function or class.
-
-    Args:
-        title: What they are called together.
-        defaults: The default of each.
-        hints: The type of each, with its range.
-        docs: What the docstring says of each.
-    """
-
-    title: str
-    defaults: dict[str, Any]
-    hints: dict[str, Any]
-    docs: dict[str, str]
 
 
 def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -99,18 +79,6 @@ def constructor_defaults(model: type) -> dict[str, Any]:
     return defaults
 
 
-def described(title: str, owners: Sequence[Callable], defaults: dict[str, Any]) -> Options:
-    """Options with the types and the words of what takes them."""
-    hints: dict[str, Any] = {}
-    docs: dict[str, str] = {}
-    for owner in owners:
-        function = vars(owner)["__init__"] if isinstance(owner, type) else owner
-        hints |= typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-        parameters = docstring_parser.parse(owner.__doc__ or "").params
-        docs |= {each.arg_name: " ".join((each.description or "").split()) for each in parameters}
-    return Options(title, defaults, {name: hints[name] for name in defaults}, docs)
-
-
 def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
     """A parser that gives what a command line has, and nothing of what it leaves to a default."""
     parser = Parser(
@@ -126,39 +94,9 @@ def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
         help="read options from a run's config.json",
     )
     for group in groups:
-        added = parser.add_argument_group(group.title)
-        for name, default in group.defaults.items():
-            option = Option(group.hints[name], may_be_empty=default == "")
-            details = f"({option.expected}; default: {as_text(default)})".replace("%", "%%")
-            # A string would be read as an option's text, and refused where it is empty.
-            more: dict[str, Any] = {"nargs": "?", "const": OWN_DEFAULT} if name == "mlflow" else {}
-            added.add_argument(
-                f"--{name.replace('_', '-')}",
-                dest=name,
-                type=option,
-                metavar=metavar(name, option.hint),
-                help=f"{group.docs.get(name, '')} ".replace("%", "%%") + details,
-                **more,
-            )
+        # A string would be read as an option's text, and refused if it is empty.
+        add_options(parser, group, mlflow={"nargs": "?", "const": OWN_DEFAULT})
     return parser
-
-
-def metavar(name: str, hint: Any) -> str:
-    """What stands for an option's value in help."""
-    if hint is bool:
-        return "{true,false}"
-    if typing.get_origin(hint) is Literal:
-        return "{" + ",".join(map(str, typing.get_args(hint))) + "}"
-    return name.upper()
-
-
-def as_text(value: Any) -> str:
-    """A value as it is written in a command line."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value) or "''"
 
 
 def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import PIL.Image
 import pytest
 
 import keras_gen as kg
-from keras_gen.commands import errors, main, parsing, train_options
+from keras_gen.commands import errors, main, parsing, tensorflow_import, train_options
 from keras_gen.recipes import RECIPES
 from keras_gen.runs import evaluating, loading
 from keras_gen.tokenizers import CharacterTokenizer
@@ -92,15 +92,8 @@ COUNT, SEED = "must be an integer from 1 to 2**31 - 1", "must be an integer from
 NUMBERS = [
     *[(f"sample X --num={value}", f"--num {COUNT}") for value in shlex.split(INTEGERS)],
     *[(f"evaluate X --num={value}", f"--num {COUNT}") for value in shlex.split(INTEGERS)],
-    *[(f"sample X --max-tokens={value}", f"--max-tokens {COUNT}") for value in shlex.split(INTEGERS)],
     *[(f"sample X --seed={value}", f"--seed {SEED}") for value in shlex.split(INTEGERS)[1:]],
     *[(f"evaluate X --seed={value}", f"--seed {SEED}") for value in shlex.split(INTEGERS)[1:]],
-    *[
-        (f"sample X --temperature={value}", "0 or more")
-        for value in ("-1", "nan", "inf", "-inf", "hot", "")
-    ],
-    *[(f"sample X --top-p={value}", "more than 0, at most 1") for value in ("0", "1.1", "nan", "-0.1", "")],
-    *[(f"sample X --top-k={value}", "--top-k must be an integer") for value in ("-1", "1.5", "3000000000")],
     *[
         (f"resume X --max-minutes={value}", "more than 0")
         for value in ("0", "-1", "nan", "inf", "soon", "")
@@ -139,7 +132,6 @@ NUMBERS = [
         ),
         row("sample X --labels ''", "--labels must be a string, and not empty"),
         row("sample X --num", "--num must have a value"),
-        row("sample X --temp 1", "Received: '--temp'. Did you mean --temperature?"),
         row("evaluate X --data ''", "--data must be a string, and not empty"),
         row("evaluate X --data-dir ''", "--data-dir must be a string, and not empty"),
         row("evaluate X --extractor ''", "--extractor must be a string, and not empty"),
@@ -152,10 +144,33 @@ NUMBERS = [
     ],
 )
 def test_wrong_usage(line, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(main, "import_tensorflow", lambda: pytest.fail("TensorFlow"))
+    monkeypatch.setattr(tensorflow_import, "import_tensorflow", lambda: pytest.fail("TensorFlow"))
     with nothing_left(monkeypatch, tmp_path):
         status, said = refused(capsys, *shlex.split(line))
     assert status == 2 and message in said
+
+
+# The options of a model's own generate.
+OF_MODEL = [
+    *[(f"--max-tokens={value}", f"--max-tokens {COUNT}") for value in shlex.split(INTEGERS)],
+    *[(f"--temperature={value}", "0 or more") for value in ("-1", "nan", "inf", "-inf", "hot", "")],
+    *[(f"--top-p={value}", "more than 0, at most 1") for value in ("0", "1.1", "nan", "-0.1", "")],
+    *[(f"--top-k={value}", "--top-k must be an integer") for value in ("-1", "1.5", "3000000000")],
+    ("--temp 1", "Received: '--temp'. Did you mean --temperature?"),
+    ("extra", "no such option or argument. Received: 'extra'"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), [row(*each) for each in OF_MODEL])
+def test_wrong_options_of_a_model(options, message, things, capsys, monkeypatch, tmp_path):
+    writer = load_once(things["lstm"])
+    monkeypatch.setattr(loading, "load_model", lambda source: writer)
+    with nothing_left(monkeypatch, tmp_path):
+        status, said = refused(capsys, "sample", str(things["lstm"]), *shlex.split(options))
+    assert status == 2 and message in said
+
+
+load_once = functools.cache(loading.load_model)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +193,7 @@ def test_wrong_usage(line, message, capsys, monkeypatch, tmp_path):
     ],
 )
 def test_what_is_not_there(line, message, things, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(main, "import_tensorflow", lambda: pytest.fail("TensorFlow"))
+    monkeypatch.setattr(tensorflow_import, "import_tensorflow", lambda: pytest.fail("TensorFlow"))
     with nothing_left(monkeypatch, tmp_path):
         status, said = refused(capsys, *shlex.split(line.format(**things)))
     assert status == 1 and message in said
@@ -525,7 +540,7 @@ import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 
 sys.argv[0] = "keras-gen"
-from keras_gen.commands import main
+from keras_gen.commands import information, main
 from keras_gen.utils import files
 
 
@@ -537,7 +552,7 @@ def write(_):
             pass
 
 
-main.list_names = write
+information.list_names = write
 sys.exit(main.main(["list", "models"]))
 """
 

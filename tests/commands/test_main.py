@@ -33,7 +33,7 @@ def test_help_and_lists_answer_at_once_without_tensorflow():
     code = """
 import sys
 sys.argv[0] = "bin/keras-gen"
-from keras_gen.commands import main
+from keras_gen.commands import information, main
 main.build_parser().format_help()
 assert not {"tensorflow", "keras", "numpy", "pydantic"} & set(sys.modules)
 """
@@ -135,7 +135,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch, capsys):
         np.zeros(2).reshape(3)
 
     with monkeypatch.context() as patch:
-        patch.setattr(main, "list_names", in_a_library)
+        patch.setattr(information, "list_names", in_a_library)
         assert main.main(["list", "models"]) == 1
     with monkeypatch.context() as patch:
         patch.setattr("keras_gen.recipes.RECIPES", {})  # of which there is no widest name

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from keras_gen.commands import evaluate as evaluate_command
 from keras_gen.commands import main
 from keras_gen.runs.evaluating import evaluate_source
 from keras_gen.runs.training import train
@@ -160,7 +161,7 @@ def test_the_options_of_the_data_are_those_of_its_loaders():
 
     of_the_model = {"tokenizer", "vocabulary_size", "per_document"}
     names = {*loader_options("load_dataset"), *loader_options("load_text")}
-    assert set(main.DATA_OPTIONS) == names - of_the_model
+    assert set(evaluate_command.DATA_OPTIONS) == names - of_the_model
 
 
 def test_a_preset(capsys):
