@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keras_gen.commands import main, sampling
+from keras_gen.commands import information, main, sampling
 
 KERAS_GEN = Path(sys.executable).parent / "keras-gen"
 SMALL = ["--epochs", "1", "--latent-dim", "3", "--widths", "[4]", "--hidden-units", "8"]
@@ -33,7 +33,7 @@ def test_help_and_lists_answer_at_once_without_tensorflow():
     code = """
 import sys
 sys.argv[0] = "bin/keras-gen"
-from keras_gen.commands import information, main
+from keras_gen.commands import main
 main.build_parser().format_help()
 assert not {"tensorflow", "keras", "numpy", "pydantic"} & set(sys.modules)
 """
