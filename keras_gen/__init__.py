@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_gen.runs.loading import from_preset, load_model
     from keras_gen.utils.hardware import hardware_info, hardware_report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What is public beside the models, which `keras_gen/models/__init__.py` lists, and where it is.
 _PUBLIC = {
