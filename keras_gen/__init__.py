@@ -53,7 +53,7 @@ def refuse_other_backends() -> None:
     elif not backend:
         home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
         settings = home / "keras.json"
-        if settings.exists() and not settings.is_file():  # of a pipe, Keras would read for ever
+        if settings.exists() and not settings.is_file():  # of a pipe, Keras would read forever
             raise ImportError(f"{settings} must be a file of Keras' settings. Received: something else")
         try:
             backend = json.loads(settings.read_text()).get("backend", "")

@@ -38,7 +38,7 @@ def floats(**values: Any) -> list[tf.Tensor]:
 
 
 def check_alike(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
-    """Raises a ValueError where shapes differ, which could broadcast to what nobody means."""
+    """Raises a ValueError if shapes differ, which could broadcast to an unintended shape."""
     for name, other in others.items():
         if not tensor.shape.is_compatible_with(other.shape):
             raise ValueError(
@@ -48,7 +48,7 @@ def check_alike(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
 
 
 def check_broadcasts(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
-    """Raises a ValueError where a shape does not broadcast to that of the first argument."""
+    """Raises a ValueError if a shape does not broadcast to that of the first argument."""
     for name, other in others.items():
         try:
             fits = tf.broadcast_static_shape(tensor.shape, other.shape).is_compatible_with(tensor.shape)
@@ -62,7 +62,7 @@ def check_broadcasts(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None
 
 
 def check_rank(name: str, tensor: tf.Tensor, least: int, most: int | None = None) -> None:
-    """Raises a ValueError where a tensor has another number of axes."""
+    """Raises a ValueError if a tensor has another number of axes."""
     rank = tensor.shape.rank
     if rank is not None and not least <= rank <= (most or rank):
         axes = {1: "(n, ...)", 2: "(n, latent_dim)", 4: "(n, height, width, channels)"}

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A model, the data it is trained on, and the numbers that somebody tuned.
+    """A model, the data it is trained on, and the tuned numbers.
 
     Args:
         model: The class in `keras_gen.models`.

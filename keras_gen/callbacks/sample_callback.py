@@ -73,7 +73,7 @@ class SampleCallback(keras.callbacks.Callback):
         return path
 
     def check_model(self) -> None:
-        """Raises a ValueError where the model is of another kind, or does not fit the callback's data."""
+        """Raises a ValueError if the model is of another kind, or does not fit the callback's data."""
         require(self, self.verbs, self.kind)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -103,7 +103,7 @@ class SampleCallback(keras.callbacks.Callback):
 
 
 def require(callback: keras.callbacks.Callback, verbs: Sequence[str], kind: str) -> None:
-    """Raises a ValueError where a callback's model lacks what the callback calls."""
+    """Raises a ValueError if a callback's model lacks what the callback calls."""
     missing = [verb for verb in verbs if not hasattr(callback.model, verb)]
     if missing:
         raise ValueError(
@@ -113,7 +113,7 @@ def require(callback: keras.callbacks.Callback, verbs: Sequence[str], kind: str)
 
 
 def check_names(names: Sequence[str] | None, num_classes: int | None) -> None:
-    """Raises a ValueError where there are not as many class names as classes."""
+    """Raises a ValueError if there are not as many class names as classes."""
     if names is not None and num_classes is not None and len(names) != num_classes:
         raise ValueError(
             f"class_names must be {num_classes} names, one for each class of the model. "

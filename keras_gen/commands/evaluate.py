@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 # Options of the data's loader; spelt out here, since the loader's signature comes with TensorFlow.
 DATA_OPTIONS = {
-    "data_dir": ("str", "FOLDER", "a named data set's own files"),
-    "image_size": ("Size", "H,W", "size that a folder's or CelebA's images are resized to"),
+    "data_dir": ("str", "FOLDER", "the original files of a named data set"),
+    "image_size": ("Size", "H,W", "size to resize images to, for a folder or CelebA"),
     "channels": ("Channels", "N", "1 or 3, for a folder that mixes grey and colour images"),
-    "background": ("str", "COLOUR", "what shows through the transparent pixels of a folder's images"),
+    "background": ("str", "COLOUR", "colour behind transparent pixels"),
     "label": ("str", "NAME", "the CelebA attribute that defines the two classes"),
-    "skip_broken": ("bool", "true", "leave out image files that do not decode"),
-    "test_fraction": ("Part", "PART", "held out, where the source has no test set"),
+    "skip_broken": ("bool", "true", "skip image files that cannot be decoded"),
+    "test_fraction": ("Part", "PART", "fraction to hold out, for sources without a test set"),
     "sequence_length": ("Count", "N", "tokens in a row of text"),
-    "encoding": ("str", "NAME", "of text files"),
+    "encoding": ("str", "NAME", "encoding of text files"),
 }
 
 
@@ -38,7 +38,7 @@ def add_evaluate(commands: Any) -> None:
     added.add_argument(
         "--num",
         type=Option("Count"),
-        help="generated images (default: as many as test images, at most 10,000)",
+        help="number of generated images (default: as many as test images, at most 10,000)",
     )
     added.add_argument("--seed", type=Option("Seed"), default=0, help="determines the images (default: 0)")
     added.add_argument(
@@ -47,7 +47,7 @@ def add_evaluate(commands: Any) -> None:
         help="network whose features compare images: fashion_mnist, inception_v3, a .keras file, or a "
         "trained classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
-    added.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    added.add_argument("--json", action="store_true", help="print JSON instead of a table")
     of_data = added.add_argument_group("the data (default: as in training, where it applies)")
     for name, (kind, metavar, summary) in DATA_OPTIONS.items():
         option = f"--{name.replace('_', '-')}"

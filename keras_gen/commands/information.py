@@ -27,7 +27,7 @@ TEXT_PLACES = {
 
 
 def add_list(commands: Any) -> None:
-    summary = "list the models, the data sets or the presets"
+    summary = "list models, data sets or presets"
     added = commands.add_parser("list", help=summary, description=summary)
     added.set_defaults(command=list_names)
     added.add_argument("what", type=Option("Listed"), metavar="WHAT", help="models, datasets or presets")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".npy", ".gif", ".txt")
 OWN = ("out", "num", "seed", "labels", "prompt")  # the command's options; the others are the model's
-SUMMARY = "draw images, or write text, with a trained model"
+SUMMARY = "generate images or text with a trained model"
 OF_MODEL = "keras-gen sample SOURCE --help lists the options of that model, too."
 
 
@@ -78,7 +78,7 @@ def sample_parser(source: str, description: str, add_help: bool = True) -> Parse
     parser.add_argument(
         "--num",
         type=Option("Count"),
-        help="how many images (default: one for each of --labels, else 64) or texts (default: 1)",
+        help="number of images (default: one for each of --labels, otherwise 64) or texts (default: 1)",
     )
     parser.add_argument("--seed", type=Option("Seed"), default=0, help="determines the result (default: 0)")
     parser.add_argument(
@@ -92,8 +92,7 @@ def sample_parser(source: str, description: str, add_help: bool = True) -> Parse
         "--labels",
         type=Option("str"),
         metavar="A,B,...",
-        help="classes by name or number, repeated in order up to --num where that is given; for "
-        "conditional models of images",
+        help="classes by name or number, repeated in order up to --num; for conditional models of images",
     )
     parser.add_argument(
         "--prompt",

@@ -17,7 +17,7 @@ from keras_gen.utils.suggestions import did_you_mean
 GIF_FRAMES_PER_STEP = 12
 GIF_SECONDS_PER_FRAME = 0.06
 GIF_TILE = 224  # pixels
-NUM_IMAGES = 64  # where nobody says how many
+NUM_IMAGES = 64  # by default
 NAMES_SHOWN = 20  # of classes, in an error
 AT_ONCE = 1000  # images that are written together
 COPIES = 3  # of all images in memory: float32 from the model, whole and in parts, and as pixels of 8 bits

@@ -39,7 +39,7 @@ def _always_first(set_epoch: SetEpoch) -> SetEpoch:
 class EpochSetter(keras.callbacks.Callback):
     """Sets the epoch of training and validation data as `fit` enters it.
 
-    Data that repeats for ever is one pass over all epochs, so that only the first of `fit` is set.
+    Data that repeats forever is one pass over all epochs, so that only the first of `fit` is set.
 
     Args:
         x: What `fit` trains on.

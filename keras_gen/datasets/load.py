@@ -68,27 +68,27 @@ def load_dataset(
 
     Args:
         name_or_path: A name, one of `"fashion_mnist_12k"` (embedded, needs no network),
-            `"fashion_mnist"`, `"mnist"`, `"cifar10"`, `"celeba"`; or the path of an `.npz` (arrays
-            `x_train` and, as there are, `y_train`, `x_test`, `y_test`, `class_names`; or `images` and
-            `labels`); or the path of a folder of images, whose sub-folders are the classes.
-            Where a folder has `train` and `test`, they are the two parts.
-        batch_size: Images in a batch, 1 or more. Training leaves out the last, smaller batch of an epoch.
-        seed: From 0 to 2**31 - 1. Determines, with the epoch's number, the order of the training images.
-        data_dir: A folder with the named data set's own files, for where there is no network: IDX
-            files (gzipped or not) or an `.npz` for the MNISTs, the batch files for CIFAR-10, the images
-            and `list_attr_celeba.csv` for CelebA (which else comes from Kaggle, by its package).
-        image_size: (height, width) that a folder's or CelebA's images are resized and cropped to. They
-            keep their own size by default, and must then be of one size.
-        channels: 1 (grey) or 3 (colour), for a folder of images; by default what most of them have, with a
-            warning where others do not.
-        label: The attribute of CelebA's that makes its two classes, such as `"Blond_Hair"`; none by
-            default.
-        test_fraction: The part of the images held out, between 0 and 1, where the source has no test
+            `"fashion_mnist"`, `"mnist"`, `"cifar10"`, `"celeba"`; or the path of an `.npz` with the arrays
+            `x_train` and optionally `y_train`, `x_test`, `y_test`, `class_names`, or else `images` and
+            `labels`; or the path of a folder of images whose sub-folders are the classes. If a folder
+            has sub-folders `train` and `test`, they are the two splits.
+        batch_size: Images in a batch, 1 or more. Training skips the last, smaller batch of an epoch.
+        seed: From 0 to 2**31 - 1. With the number of the epoch, it determines the order of the training
             images.
-        skip_broken: Leave out image files that do not decode, and count them in `num_broken`,
-            instead of raising. Another image stands in for one that breaks later, with a warning.
-        background: What shows through the transparent pixels of image files: the name of a colour or
-            `"#rrggbb"`.
+        data_dir: A folder with the original files of a named data set, so that nothing is downloaded: IDX
+            files (gzipped or not) or an `.npz` for the MNISTs, the batch files for CIFAR-10, the images
+            and `list_attr_celeba.csv` for CelebA (otherwise downloaded from Kaggle with its package).
+        image_size: (height, width) to resize and crop images to, for a folder or CelebA. By default,
+            images keep their size, which must be the same for all.
+        channels: 1 (grey) or 3 (colour), for a folder of images; by default, that of the majority, with a
+            warning if others differ.
+        label: The CelebA attribute that defines the two classes, such as `"Blond_Hair"`; no labels by
+            default.
+        test_fraction: Fraction of the images to hold out for testing, between 0 and 1, for sources without
+            test images.
+        skip_broken: Skip image files that cannot be decoded, and count them in `num_broken`, instead of
+            raising an error. If a file breaks later, another image takes its place, with a warning.
+        background: Colour behind the transparent pixels of image files: its name or `"#rrggbb"`.
 
     Returns:
         An `ImageDataset`.
@@ -231,7 +231,7 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
 
 
 def idx_files(folder: Path) -> Arrays | None:
-    """The four files of an MNIST, or None where the folder does not have them."""
+    """The four files of an MNIST, or None if the folder does not have them."""
     paths = [
         next(
             (
@@ -261,7 +261,7 @@ def read_idx_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cifar10_files(folder: Path) -> Arrays | None:
-    """CIFAR-10's six batches, or None where the folder does not have them."""
+    """CIFAR-10's six batches, or None if the folder does not have them."""
     for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-10-batches-bin"):
         for suffix in (".bin", ""):
             paths = [place / f"data_batch_{n}{suffix}" for n in range(1, 6)]

@@ -24,7 +24,7 @@ def child_seed(seed: Seed | None, name: str) -> int | None:
         name: Of what draws the numbers, such as `"dropout"`.
 
     Returns:
-        From 0 to 2**31 - 1, or None where `seed` is None.
+        From 0 to 2**31 - 1, or None if `seed` is None.
 
     Example:
 

@@ -24,7 +24,7 @@ def check_features(**sets: Any) -> list[np.ndarray]:
 
 
 def finite(what: str, value: Any, *sets: np.ndarray) -> float:
-    """Raises a ValueError where features are so large that a number made of them is not finite."""
+    """Raises a ValueError if features are so large that a number made of them is not finite."""
     if not np.isfinite(value):
         largest = max(float(np.abs(features).max()) for features in sets)
         raise ValueError(f"{what} overflows: scale the features. Received: features of up to {largest:.2g}")

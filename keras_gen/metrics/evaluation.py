@@ -22,7 +22,7 @@ from keras_gen.metrics.text_evaluation import evaluate_text
 from keras_gen.utils.arguments import Count, Seed, checked, received
 from keras_gen.utils.memory import refuse_beyond_memory
 
-MOST_IMAGES = 10_000  # of each kind, where nobody says how many
+MOST_IMAGES = 10_000  # of each kind, by default
 GENERATED_AT_ONCE = 500
 TRAINING_AT_ONCE = 2000
 NUM_ORIGINALITY = 1000  # generated images, and test images, whose nearest training image is sought
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
-    """Raises a ValueError where data does not fit a model, or the model has nothing that is measured."""
+    """Raises a ValueError if data does not fit a model, or the model has nothing that is measured."""
     of_text = hasattr(model, "token_log_probs")
     if not of_text and not any(hasattr(model, verb) for verb in VERBS):
         raise ValueError(
@@ -134,7 +134,7 @@ def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
 
 
 def finite_values(what: str, values: np.ndarray) -> np.ndarray:
-    """Raises a ValueError where a model computes NaN or infinity, of which no mean says anything."""
+    """Raises a ValueError if a model computes NaN or infinity, of which no mean says anything."""
     bad = int(np.count_nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
     if bad:
         raise ValueError(

@@ -185,7 +185,7 @@ def load_extractor(source: Any = EMBEDDED, name: str | None = None) -> FeatureEx
 
 
 def check_extractor(source: Any) -> None:
-    """Raises a ValueError where `load_extractor` does not know `source`; loads and downloads nothing."""
+    """Raises a ValueError if `load_extractor` does not know `source`; loads and downloads nothing."""
     if isinstance(source, (FeatureExtractor, keras.Model)):
         return
     is_path = isinstance(source, (str, os.PathLike))

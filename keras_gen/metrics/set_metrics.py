@@ -69,7 +69,7 @@ class SetMetrics:
         self.real_features, _ = self.extractor(real_images)
 
     def check_count(self, count: int) -> None:
-        """Raises a ValueError where there are too few images for the number of features."""
+        """Raises a ValueError if there are too few images for the number of features."""
         what = f"A comparison by {self.extractor.num_features} features ({self.extractor.name})"
         need_samples(what, "images of each kind (num)", count, self.needed)
 
@@ -107,7 +107,7 @@ class SetMetrics:
 
 
 def check_metrics(names: Sequence[str]) -> None:
-    """Raises a ValueError where a metric is unknown, before anything is loaded."""
+    """Raises a ValueError if a metric is unknown, before anything is loaded."""
     for name in names:
         if name not in SET_METRICS:
             raise ValueError(f"metrics must be among {', '.join(SET_METRICS)}. Received: {received(name)}")

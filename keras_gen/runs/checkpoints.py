@@ -109,7 +109,7 @@ RESTORE = "Restore it, or delete it, and it will begin with the next epoch."
 
 
 def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
-    """A row, its epoch as an integer and the rest as it is, if that is numbers."""
+    """A row with its epoch as an integer, if the rest are numbers."""
     try:
         for text in row.values():
             float(

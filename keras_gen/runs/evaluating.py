@@ -121,7 +121,7 @@ def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
 
 
 def check_extractor(source: Any) -> None:
-    """Raises a ValueError where a name is not an extractor's, before anything is loaded or downloaded."""
+    """Raises a ValueError if a name is not an extractor's, before anything is loaded or downloaded."""
     if not isinstance(source, (str, os.PathLike)):
         return  # None, or an object
     name, presets = os.fspath(source), list_presets()

@@ -92,7 +92,7 @@ def from_preset(source: str | os.PathLike) -> models.BaseModel:
 
 
 def data_of(source: str | os.PathLike, loader: str) -> dict[str, Any]:
-    """What a SOURCE was trained on: `data`, and options of the loader; nothing where that is unknown."""
+    """What a SOURCE was trained on: `data`, and options of the loader; nothing if that is unknown."""
     folder = find_preset(source)
     path = Path(source) / "config.json" if folder is None else folder / "card.json"
     if not is_file(path):

@@ -58,7 +58,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def check_is_new(directory: Path, is_locked: bool = False) -> None:
-    """Raises a ValueError where there is something in the directory of a new run.
+    """Raises a ValueError if there is something in the directory of a new run.
 
     Args:
         directory: The run directory.

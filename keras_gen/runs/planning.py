@@ -24,7 +24,9 @@ from keras_gen.utils.arguments import LARGEST
 
 MEASURED = 0.05  # the part of the time that steps are measured for,
 LEAST_MEASURED, MOST_MEASURED = 3.0, 20.0  # but at least and at most so many seconds
-SPARE = 0.03  # the part of the time that is left over, since a run is rather to end early than late
+SPARE = (
+    0.03  # the fraction of the time that is kept in reserve, since a run should end early rather than late
+)
 VALIDATION_BATCHES = 64  # that are timed
 
 
@@ -79,7 +81,7 @@ def measure(
     """Rehearses the start of a run.
 
     Args:
-        build: Makes the model, compiled, which is thrown away.
+        build: Makes a compiled model, which is discarded.
         data: What it is trained on; its passes are not disturbed.
         strategy: What the run is distributed by.
         seconds: For how long training steps are timed.

@@ -52,7 +52,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def check_tf_config(text: str) -> None:
-    """Raises a ValueError where TF_CONFIG does not name the workers and which of them this process is."""
+    """Raises a ValueError if TF_CONFIG does not name the workers and which of them this process is."""
     remedy = f"It must be like {EXAMPLE}."
     config = parse_record(text.encode(errors="replace"), TFConfig, "TF_CONFIG", remedy)
     addresses = collections.Counter(address for each in config.cluster.values() for address in each)
@@ -125,7 +125,7 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
-    """Raises a ValueError where a batch does not fall into equal parts, so that its mean would be wrong."""
+    """Raises a ValueError if a batch does not fall into equal parts, so that its mean would be wrong."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(

@@ -68,7 +68,7 @@ class StoppedEarly(Exception):  # noqa: N818 (not an error)
     Args:
         directory: The run.
         why: What stopped it.
-        signal: The number of the signal that did; None where the time was up.
+        signal: The number of the signal that did; None if the time was up.
     """
 
     def __init__(self, directory: Path, why: str, signal: int | None = None):
@@ -241,7 +241,7 @@ FOLDERS = (
 
 
 def check_folders(directory: Path) -> None:
-    """Raises a ValueError where something else is in the place of a run's folder."""
+    """Raises a ValueError if something else is in the place of a run's folder."""
     for path in (directory / name for name in FOLDERS):
         if os.path.lexists(path) and not path.is_dir():
             raise ValueError(f"{printable(path)} must be a directory. Received: a file. Move it away.")
@@ -327,7 +327,7 @@ class Run:
         )
 
     def describe(self, model: models.BaseModel) -> None:
-        """Takes over all of a model's constructor arguments, also those that nobody gave."""
+        """Records all of a model's constructor arguments, including defaults."""
         described, left_out = model.get_config(), not_hyperparameters(self.recipe)
         self.hyperparameters = {name: described[name] for name in described if name not in left_out}
         self.own_networks = [name for name in model.own_networks if described.get(name) is not None]
@@ -472,11 +472,11 @@ class Run:
             save(model, place / "model.keras")  # last, for it says that the run is finished
 
     def blamed(self, is_new: bool) -> Any:
-        """Says that `config.json` asked for what cannot be done, unless `train`'s arguments did."""
+        """Blames `config.json` for errors, unless the run is new and `train`'s arguments are to blame."""
         return contextlib.nullcontext() if is_new else blame(self.directory / "config.json")
 
     def check_data(self, data: Data) -> None:
-        """Raises a ValueError where the data has another size than when the run began."""
+        """Raises a ValueError if the data has another size than when the run began."""
         if self.num_train not in (None, data.num_train):
             raise ValueError(
                 f"the run began with {self.num_train:,} training examples of {data.name}. Received: "
@@ -541,7 +541,7 @@ class Run:
         return loader(options["data"], **sizes, **self.data_options)
 
     def choose_epochs(self, data: Data) -> None:
-        """The number of epochs, where nobody said how long to train and it follows from the data's size."""
+        """The number of epochs, if it follows from the size of the data."""
         if self.options["epochs"] is None and self.options["steps"] is None:
             images = find_recipe(self.recipe).images or 0
             self.options["epochs"] = max(1, round(images / data.num_train))

@@ -47,7 +47,7 @@ def named_path(name: str, path: Any) -> Path:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises a ValueError where something is there already, also a link that leads nowhere."""
+    """Raises a ValueError if something is there already, also a link that leads nowhere."""
     if os.path.lexists(path):
         raise ValueError(
             f"{printable(path)} exists already, and existing paths are never overwritten: choose another "

@@ -166,7 +166,7 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
 
 
 def encodable(name: str, texts: Iterable[Any]) -> tuple[str, ...]:
-    """Strings as they are, if UTF-8 can encode all of them."""
+    """The strings, if UTF-8 can encode all of them."""
     return tuple(each_encodable(name, texts))
 
 
@@ -196,7 +196,7 @@ def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
 
 
 def refuse_too_long(num_characters: int) -> None:
-    """Raises a ValueError where a text cannot be cut into pieces in memory."""
+    """Raises a ValueError if a text cannot be cut into pieces in memory."""
     if num_characters > LONG:
         text = f"a text of {num_characters:,} characters"
         refuse_beyond_memory(BYTES_PER_CHARACTER * num_characters, text, "Pass it in parts.")

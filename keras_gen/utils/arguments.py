@@ -120,14 +120,14 @@ def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeE
 
 
 def named_parameters(function: Callable) -> list[str]:
-    """The names of a function's parameters, but for `*args` and `**kwargs`."""
+    """The names of a function's parameters, except `*args` and `**kwargs`."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind not in several]
 
 
 def constructor_parameters(cls: type) -> list[str]:
-    """What a class's constructor takes, also what it hands on to those of its bases as `**kwargs`."""
+    """What a class's constructor takes, also what it passes on to its bases' as `**kwargs`."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):

@@ -18,7 +18,7 @@ def numbers(name: str, value: Any, *shape: int | str, finite: bool = True) -> np
         finite: Whether NaN and infinity are refused.
 
     Raises:
-        ValueError: It is no array of real numbers of that shape, or not finite.
+        ValueError: It is not an array of finite real numbers of that shape.
 
     Example:
 

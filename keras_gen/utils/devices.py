@@ -30,7 +30,7 @@ class Device:
 
     Args:
         kind: `"CPU"` or `"GPU"`.
-        compute_capability: Of an NVIDIA GPU, (major, minor); None where it is unknown.
+        compute_capability: Of an NVIDIA GPU, (major, minor); None if it is unknown.
         bfloat16: Whether a CPU has instructions for products in bfloat16.
 
     Raises:
@@ -46,7 +46,7 @@ Device.__init__ = checked(Device.__init__)  # type: ignore[method-assign]
 
 
 def refuse_channels_first() -> None:
-    """Raises a ValueError where Keras is set to an order of axes that no model here has."""
+    """Raises a ValueError if Keras is set to an order of axes that no model here has."""
     order = keras.config.image_data_format()
     if order != "channels_last":
         raise ValueError(
@@ -68,7 +68,7 @@ def current_device() -> Device:
 def uses_xla(
     data: Literal["images", "text"], device: Device | None = None, num_replicas: Count = 1
 ) -> bool:
-    """Whether training is compiled with XLA where nobody says so.
+    """Whether training is compiled with XLA by default.
 
     Args:
         data: What the model learns from.

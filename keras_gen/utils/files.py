@@ -35,7 +35,7 @@ def open_file(path: str | os.PathLike, most: int | None = None) -> BinaryIO:
         ValueError: It is a directory, a pipe or a device, which might never end; or it is too large.
         OSError: It does not exist, or may not be read.
     """
-    # Without waiting for whoever writes to a pipe.
+    # Without waiting for the writer of a pipe.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         status = os.fstat(number)
@@ -225,7 +225,7 @@ def draft_of(path: Path) -> Path:
 def sweep(folder: Path, path: Path | None = None) -> None:
     """Removes the drafts in a folder whose process has ended, as where it was killed.
 
-    Of processes elsewhere nobody here can tell: their drafts are removed when they are a day old.
+    Processes on other machines cannot be seen: their drafts are removed after a day.
 
     Args:
         folder: Where to look; not in the folders in it.

@@ -15,7 +15,7 @@ PCI_DEVICES = Path("/sys/bus/pci/devices")  # Linux
 
 
 def readable(read: Callable[[], Any]) -> Any:
-    """The result of `read()`, or None where it fails."""
+    """The result of `read()`, or None if it fails."""
     try:
         return read()
     except Exception:

@@ -24,14 +24,14 @@ def available_bytes() -> int:
             left = int(Path(limit).read_text()) - int(Path(usage).read_text())
             statistics = Path(usage).with_name("memory.stat").read_text()
             left += int(dict(line.split() for line in statistics.splitlines()).get(cached, 0))
-        except (OSError, ValueError):  # ValueError of "max", which is no limit
+        except (OSError, ValueError):  # ValueError of "max", which means no limit
             continue
         available = min(available, max(0, left))
     return available
 
 
 def refuse_beyond_memory(num_bytes: int, what: str, remedy: str) -> None:
-    """Raises a ValueError where something would take more memory than is left.
+    """Raises a ValueError if something would take more memory than is left.
 
     Args:
         num_bytes: What it would take.

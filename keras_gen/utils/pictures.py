@@ -183,7 +183,7 @@ def write_png(path: str | os.PathLike, picture: ArrayLike) -> Path:
 
 @checked
 def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -> Path:
-    """Writes uint8 pictures (height, width, 3) as a GIF that repeats for ever; gives its path.
+    """Writes uint8 pictures (height, width, 3) as a GIF that repeats forever; gives its path.
 
     Args:
         path: The file.

@@ -11,7 +11,7 @@ from annotated_types import Ge, MaxLen, MinLen
 from keras_gen.utils.arguments import received
 from keras_gen.utils.files import printable, read_bytes
 
-MOST_BYTES = 16 * 2**20  # far beyond what a record of ours has
+MOST_BYTES = 16 * 2**20  # far more than any record needs
 
 
 class Record(pydantic.BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def did_you_mean(text: str, names: Iterable[Any]) -> str:
-    """A question that names the nearest of some names; nothing where none is near.
+    """A question that names the nearest of some names; nothing if none is near.
 
     Example:
 

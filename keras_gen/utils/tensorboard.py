@@ -63,7 +63,7 @@ def summary_writer(log_dir: str | os.PathLike, run: str) -> Any:
     """The writer of a run, which all share who want it at the same time.
 
     TensorBoard's reader in Python follows one growing file in a directory alone. The writer is closed
-    when nobody holds it any longer.
+    when it is no longer referenced.
 
     Raises:
         ValueError: The directory is a file or below one, or may not be written to.

@@ -66,7 +66,7 @@ def inspect_images(folder: Path, files: list[Path]) -> list[tuple[int, int, int]
 
 
 def stamp_of(file: Path) -> tuple[int, ...]:
-    """Size and time, by which a change is seen; nothing where there is no file, as behind a broken link."""
+    """Size and time, which show a change; nothing if there is no file, as behind a broken link."""
     try:
         stat = file.stat()
     except OSError:
@@ -81,7 +81,7 @@ def index_of(folder: Path) -> Path:
 
 
 def read_index(path: Path) -> Mapping[str, tuple[int, int, tuple[int, int, int]]]:
-    """What is known of each file; nothing where there is no index, or a damaged one."""
+    """What is known of each file; nothing if there is no index, or a damaged one."""
     try:
         return parse_record(read_bytes(path, MOST_BYTES), FolderIndex, str(path), "").files
     except (OSError, ValueError):

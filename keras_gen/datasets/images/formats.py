@@ -58,7 +58,7 @@ def open_data(path: Path, expected: str, most: int | None = None) -> IO[bytes]:
 
 
 def check_fits(path: Path, num_bytes: int) -> None:
-    """Raises a ValueError where the arrays in a file would not fit into memory."""
+    """Raises a ValueError if the arrays in a file would not fit into memory."""
     refuse_beyond_memory(
         COPIES * num_bytes, printable(path), "Use fewer images, or a folder of image files."
     )
@@ -192,7 +192,7 @@ def bytes_claimed(name: str, file: IO[bytes]) -> int:
         old = np.lib.format.read_magic(file) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-    except Exception as error:  # of a header that is no literal, also SyntaxError and RecursionError
+    except Exception as error:  # SyntaxError and RecursionError included, if a header is not a literal
         raise NotPlainArraysError(
             f"has no array under {received(name)} ({in_one_line(error)}). Write it with "
             "numpy.savez_compressed."
@@ -278,7 +278,7 @@ def cifar10_pickle(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_cifar10(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """Raises a ValueError where a batch has other sizes, types or labels than CIFAR-10."""
+    """Raises a ValueError if a batch has other sizes, types or labels than CIFAR-10."""
     numbers = labels.dtype.kind in "iu" and labels.size
     if not (
         pixels.dtype == np.uint8

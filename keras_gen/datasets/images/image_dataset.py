@@ -202,14 +202,14 @@ def num_held_out(num_images: int, test_fraction: float) -> int:
 
 
 def is_given(value: Any, default: Any) -> bool:
-    """Whether an option is another than its default, but for the rounding of a 32-bit number."""
+    """Whether an option differs from its default by more than 32-bit rounding."""
     if isinstance(value, float):
         return not math.isclose(value, default, rel_tol=1e-6)
     return value != default
 
 
 def refuse_test_fraction(name: str, test_fraction: float) -> None:
-    """Raises a ValueError where something is to be held out of images that have a test part."""
+    """Raises a ValueError if a part is to be held out of data that has a test part."""
     if is_given(test_fraction, TEST_FRACTION):
         raise ValueError(
             f"test_fraction is for images without a test part, and {name} has one: leave it out. "

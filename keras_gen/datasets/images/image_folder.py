@@ -89,7 +89,7 @@ def build_from_files(
     """Looks at every file, and builds the data set of those that decode.
 
     Args:
-        test_fraction: What to hold out again where no file of one of the parts decodes; None where the
+        test_fraction: What to hold out again where no file of one of the parts decodes; None if the
             parts are the folder's own.
     """
     files = train_files + test_files

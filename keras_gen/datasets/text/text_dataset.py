@@ -102,34 +102,34 @@ def load_text(
 ) -> TextDataset:
     """Loads text to train on and to test with.
 
-    Files are read as streams and token ids are kept in a temporary file, so that neither need fit into
-    memory.
+    Files are streamed and token ids are kept in a temporary file, so neither needs to fit into memory.
 
     Args:
         source: `"python_docs"`, the language reference that comes with Python (half a megabyte, needs no
-            network); the path of a .txt file, of a folder of them, or of a .json of recipes in Epicurious'
-            format (a list of objects with `title` and `directions`); or strings, one for each document.
-        tokenizer: `"char"`, `"word"` or `"subword"`, made of the training text; or one that there is
-            already.
-        vocabulary_size: Token ids at most, of the commonest pieces; by default all characters, 2,000
-            subwords, or 10,000 words, each there twice or more: the rest is unknown, in training as later.
+            network); the path of a .txt file, of a folder of .txt files, or of a .json file of recipes in
+            Epicurious' format (a list of objects with `title` and `directions`); or a list of strings, one
+            for each document.
+        tokenizer: `"char"`, `"word"` or `"subword"`, adapted to the training text; or an existing one.
+        vocabulary_size: Maximum number of token ids, for the most frequent pieces. By default: all
+            characters, 2,000 subwords, or 10,000 words that occur at least twice. All other pieces are
+            unknown.
         sequence_length: Tokens in a row of a batch, 1 or more.
-        per_document: Make each document a row of its own, from its first token on, padded; else the
-            documents are one running text, cut into windows.
-        batch_size: Rows in a batch. Training leaves out the last, smaller batch of an epoch.
-        seed: Determines, with the epoch's number, the order of the rows and where windows begin.
-        test_fraction: The part at the end of the text, or of the documents, that is held out.
-        encoding: Of the files.
+        per_document: Make each document one padded row that starts with its first token; otherwise, the
+            documents are joined and cut into windows.
+        batch_size: Rows in a batch. Training skips the last, smaller batch of an epoch.
+        seed: With the number of the epoch, it determines the order of the rows and where windows start.
+        test_fraction: Fraction of the text, or of the documents, to hold out for testing, at the end.
+        encoding: Encoding of the files.
 
     Returns:
         A `TextDataset`.
 
     Raises:
-        ImportError: Subwords were asked for, and their packages are not installed.
-        ValueError: An argument is of another type or out of range; there is no such source; a file is
-            empty, may not be read, or is not of that encoding (the message says where); a .json has another
-            shape; the text is shorter than a window, has fewer than two different pieces, or fewer rows
-            than a batch; or a batch would not fit into memory.
+        ImportError: The packages of the subword tokenizer are not installed.
+        ValueError: An argument has the wrong type or is out of range; the source does not exist; a file is
+            empty, cannot be read, or has another encoding (the message says where); a .json file has
+            another structure; the text is shorter than a window, has fewer than two different pieces, or
+            fewer rows than a batch; or a batch would not fit into memory.
 
     Example:
 

@@ -206,7 +206,7 @@ def recipes(path: Path, encoding: str) -> tuple[list[str], int]:
 
 
 def recipe_text(recipe: dict[str, Any]) -> str:
-    """Title and directions, a line each; nothing where one of them is missing or is not text."""
+    """Title and directions, a line each; nothing if one of them is missing or is not text."""
     title, directions = recipe.get("title"), recipe.get("directions")
     if not isinstance(title, str) or not isinstance(directions, list) or not directions:
         return ""

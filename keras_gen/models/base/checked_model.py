@@ -442,7 +442,7 @@ class CheckedModel(keras.Model):
         return [(len(x),), (len(x), 1)]
 
     def check_examples(self, x: Any, y: Any, sample_weight: Any = None) -> None:
-        """Raises a ValueError where the model cannot learn from these arrays."""
+        """Raises a ValueError if the model cannot learn from these arrays."""
         raise NotImplementedError
 
     def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
@@ -461,11 +461,11 @@ class CheckedModel(keras.Model):
         return x
 
     def check_inputs(self, x: Any) -> None:
-        """Raises a ValueError where `call` cannot take these arrays."""
+        """Raises a ValueError if `call` cannot take these arrays."""
         self.check_examples(x, None)
 
     def refuse_weights(self) -> None:
-        """Raises a ValueError where the model does not use weights of examples."""
+        """Raises a ValueError if the model does not use weights of examples."""
         if not self.uses_sample_weight:
             raise ValueError(
                 f"{type(self).__name__} takes no sample_weight or class_weight: its losses compare two "

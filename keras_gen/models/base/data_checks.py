@@ -132,7 +132,7 @@ def data_errors_named() -> Iterator[None]:
 
 
 def python_error(error: tf.errors.OpError) -> str | None:
-    """The last line of the Python traceback in an error of TensorFlow's; None where there is none."""
+    """The last line of the Python traceback in an error of TensorFlow's; None if there is none."""
     text = str(error)
     if "Traceback (most recent call last)" not in text:
         return None

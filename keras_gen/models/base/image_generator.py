@@ -102,7 +102,7 @@ class ImageGenerator(ImageModel):
         return num_samples, labels
 
     def refuse_beyond_memory(self, num_images: int, what: str, further_numbers: int = 0) -> None:
-        """Raises a ValueError where so many images, with their inputs, are more than memory holds."""
+        """Raises a ValueError if so many images, with their inputs, are more than memory holds."""
         numbers = math.prod(self.image_shape) + (self.num_classes or 0) + 2 + further_numbers
         remedy = "Draw fewer at a time, with a seed for each call."
         refuse_beyond_memory(4 * num_images * numbers, what, remedy)

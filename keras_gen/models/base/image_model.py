@@ -187,7 +187,7 @@ class ImageModel(BaseModel):
         return tf.image.convert_image_dtype(x, tf.float32)
 
     def to_one_hot(self, labels: Any) -> tf.Tensor | None:
-        """Integer or one-hot labels -> float32 (n, num_classes); None where unconditional."""
+        """Integer or one-hot labels -> float32 (n, num_classes); None if unconditional."""
         if self.num_classes is None:
             return None
         if labels is None:
@@ -220,7 +220,7 @@ class ImageModel(BaseModel):
         return self.chunk_size
 
     def checked_labels(self, labels: ArrayLike | None, num_images: int) -> np.ndarray | None:
-        """Labels as a user passes them, one for each image -> one-hot; None where unconditional."""
+        """Labels as a user passes them, one for each image -> one-hot; None if unconditional."""
         if not self.conditional:
             if labels is not None:
                 raise ValueError(

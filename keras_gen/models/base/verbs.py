@@ -68,7 +68,7 @@ class Rows:
         return rows
 
     def spec(self, model: Any, name: str) -> tf.TensorSpec | None:
-        """The input of a SavedModel; None where this model has none."""
+        """The input of a SavedModel; None if this model has none."""
         raise NotImplementedError
 
     def served(self, model: Any, name: str, rows: tf.Tensor) -> tf.Tensor:
@@ -364,7 +364,7 @@ class Verb:
 
 @contextlib.contextmanager
 def divergence_named() -> Iterator[None]:
-    """Raises a ValueError where a graph found that the model computes NaN or infinity."""
+    """Raises a ValueError if a graph found that the model computes NaN or infinity."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
@@ -398,7 +398,7 @@ def keyword_only(function: Callable | None) -> dict[str, inspect.Parameter]:
 
 
 def asserted_range(name: str, annotation: Any, values: tf.Tensor) -> tf.Tensor:
-    """Numbers (n,), in a graph with an error where one is out of its range."""
+    """Numbers (n,), in a graph with an error if one is out of its range."""
     inside = tf.ones_like(values, tf.bool)
     if values.dtype.is_floating:
         inside &= tf.math.is_finite(values)

@@ -18,7 +18,7 @@ PART = 2**16  # bytes
 
 
 def check_url(url: str) -> None:
-    """Raises a ValueError where a URL is not one of HTTP."""
+    """Raises a ValueError if a URL is not one of HTTP."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
@@ -93,7 +93,7 @@ def write(content: Generator[bytes, None, None], path: Path, is_over: threading.
 
 
 def within(seconds: float, function: Callable[[threading.Event], None]) -> None:
-    """Calls a function in a thread of its own, which no server can hold for ever.
+    """Calls a function in a thread of its own, which no server can hold forever.
 
     Args:
         seconds: What it may take.

@@ -64,7 +64,7 @@ def parse_card(content: bytes, source: str | os.PathLike) -> Card:
 
 @checked
 def find_preset(source: str | os.PathLike) -> Path | None:
-    """The folder of a preset, or None where `source` is nothing of the kind.
+    """The folder of a preset, or None if `source` is nothing of the kind.
 
     Args:
         source: The name of a preset in the package; the path of a preset's folder; or the URL of one,
@@ -90,7 +90,7 @@ def find_preset(source: str | os.PathLike) -> Path | None:
 
 
 def check_files(folder: Path) -> None:
-    """Raises a ValueError where a file is not the one that the card tells of."""
+    """Raises a ValueError if a file is not the one that the card tells of."""
     for name, expected in parse_card(card_of(folder), folder / "card.json").files.items():
         path = folder / name
         if not os.path.exists(path):
@@ -101,7 +101,7 @@ def check_files(folder: Path) -> None:
 
 
 def check_file(path: Path, expected: PresetFile, source: str | os.PathLike) -> None:
-    """Raises a ValueError where a file's size or SHA-256 is not the one that the card tells of."""
+    """Raises a ValueError if a file's size or SHA-256 is not the one that the card tells of."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256()

@@ -106,7 +106,7 @@ def read_config(path: Path) -> Any:
 
 
 def refuse_unknown_classes(config: Any, source: str) -> None:
-    """Raises a ValueError where a model's config has Python code, or a class that nobody registered."""
+    """Raises a ValueError if a model's config has Python code, or a class that nobody registered."""
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise ValueError(f"{source} could not be loaded: {CONFIG} in it does not describe a Keras model.")
     for item in objects(config):

@@ -80,7 +80,7 @@ def save_preset(
 
 
 def check_card(card: dict[str, Any]) -> None:
-    """Raises a ValueError where a card says what the model itself says, or what JSON cannot hold."""
+    """Raises a ValueError if a card says what the model itself says, or what JSON cannot hold."""
     taken = [name for name in ("model", "files") if name in card]
     if taken:
         raise ValueError(f"card must leave {taken[0]} to save_preset. Received: {received(card[taken[0]])}")
