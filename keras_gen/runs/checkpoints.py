@@ -1,4 +1,4 @@
-"""The state of a run on disk: checkpoints, `metrics.csv`, `time.json`; and how a run stops midway."""
+"""The state of a run on disk (checkpoints, `metrics.csv`, `time.json`), and how a run stops early."""
 
 import contextlib
 import csv
@@ -29,7 +29,7 @@ STEPS_BETWEEN_VOTES = 50  # of several workers, which save and stop all together
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
-    """The newest checkpoint: its file, the epoch it is in, and the steps done of that epoch.
+    """The newest checkpoint: its file, its epoch, and the number of completed steps of that epoch.
 
     Raises:
         ValueError: The folder is a file, or holds a model by another name.
@@ -55,7 +55,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, int, int] | None:
 
 
 def save(model: keras.Model, path: Path, note: CheckpointNote | None = None) -> None:
-    """`model.save`, whole or not at all, with a note as the archive's comment."""
+    """`model.save`, atomically, with a note as the archive's comment."""
     with atomic_write(path) as draft:
         keras.saving.save_model(model, draft)
         if note is not None:
@@ -64,7 +64,7 @@ def save(model: keras.Model, path: Path, note: CheckpointNote | None = None) -> 
 
 
 def read_note(path: Path) -> CheckpointNote | None:
-    """What a checkpoint says about itself; None for one that older versions wrote."""
+    """The note in a checkpoint; None if an older version wrote it."""
     with open_file(path) as file, zipfile.ZipFile(file) as archive:
         comment = archive.comment
     return parse_record(comment, CheckpointNote, printable(path), "") if comment else None
@@ -76,7 +76,7 @@ def read_rows(path: Path, epoch: int, columns: list[str]) -> list[dict[str, Any]
     Args:
         path: The file.
         epoch: The last row's epoch, from 1; 0 for no row.
-        columns: What a row has; anything where that is not known.
+        columns: The expected columns; None to accept any.
 
     Raises:
         ValueError: Rows are missing, or it is no longer what a run writes.
@@ -109,7 +109,7 @@ RESTORE = "Restore it, or delete it, and it will begin with the next epoch."
 
 
 def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
-    """A row with its epoch as an integer, if the rest are numbers."""
+    """A row with its epoch as an integer, if all values are numbers."""
     try:
         for text in row.values():
             float(
@@ -122,22 +122,22 @@ def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
 
 
 class Stop(Exception):  # noqa: N818 (not an error)
-    """Ends `fit` between two steps, without the end of the epoch that Keras would add."""
+    """Ends `fit` between two steps, without the end of the epoch that Keras would run."""
 
 
 class CheckpointWriter(keras.callbacks.Callback):
-    """Writes checkpoints, `metrics.csv` and `time.json`, and stops when the time is up or a signal comes.
+    """Writes checkpoints, `metrics.csv` and `time.json`, and stops the run when time is up or on a signal.
 
-    It must be the last callback: what it saves is then the state after all the others.
+    It must be the last callback, so that a checkpoint holds the state after all others.
 
     Args:
         directory: The run.
         epoch: The epoch that the run is resumed in, from 0.
         step: The steps of that epoch that are done.
         max_minutes: Minutes until it stops; None for no limit.
-        strategy: Of a distributed run. Several workers save and stop all together: every 50 steps they
-            ask each other whether one of them is to.
-        columns: Of `metrics.csv`, where they are known.
+        strategy: The strategy of a distributed run. Several workers save and stop together: every 50 steps,
+            they ask each other whether one of them needs to.
+        columns: The columns of `metrics.csv`, if they are known.
 
     Raises:
         ValueError: `metrics.csv` or `time.json` is damaged.
@@ -176,7 +176,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         return f"its {self.max_minutes:g} minutes are over"
 
     def stopping_at_signals(self) -> Any:
-        """Ctrl-C and SIGTERM (Slurm's notice) stop the run after the step it is in."""
+        """Stops the run on Ctrl-C or SIGTERM (Slurm's notice), after the current step."""
         return _Signals(self)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -249,7 +249,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         return read_record(path, TrainingTime, remedy).training_seconds
 
     def _write_seconds(self) -> None:
-        """What training has taken, validation and pictures included."""
+        """Writes the training time so far, including validation and pictures."""
         assert self._start is not None
         seconds = self._seconds_before + time.monotonic() - self._start
         with atomic_write(self.directory / "time.json") as path:
@@ -266,10 +266,10 @@ class CheckpointWriter(keras.callbacks.Callback):
 
 
 class _Signals:
-    """Passes Ctrl-C and SIGTERM to a keeper; a second one has its usual effect."""
+    """Passes Ctrl-C and SIGTERM to a `CheckpointWriter`; a second one has its usual effect."""
 
-    def __init__(self, keeper: CheckpointWriter):
-        self.keeper = keeper
+    def __init__(self, writer: CheckpointWriter):
+        self.writer = writer
 
     def __enter__(self) -> None:
         self.before = {}
@@ -278,7 +278,7 @@ class _Signals:
                 self.before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
-        self.keeper.signal = number
+        self.writer.signal = number
         self.__exit__()
 
     def __exit__(self, *_: Any) -> None:

@@ -42,19 +42,19 @@ def evaluate_source(
     progress: Progress | None = None,
     **data_options: Any,
 ) -> Report:
-    """Measures a trained model, and keeps the numbers where the source is a run directory.
+    """Measures a trained model, and stores the results if the source is a run directory.
 
-    A run that trains at the same time is measured as its newest checkpoint has it, and is not disturbed.
+    A run that is still training is measured at its newest checkpoint, without disturbing it.
 
     Args:
         source: A run directory, a `.keras` file or a preset.
-        data: Name of a data set, a file or a folder; what the model was trained on by default.
-        num: Number of generated images; by default that of the test images, at most 10,000.
-        extractor: See `keras_gen.metrics.load_extractor`; a SOURCE of a classifier, too.
+        data: Name of a data set, a file or a folder; by default, what the model was trained on.
+        num: Number of generated images; by default the number of test images, at most 10,000.
+        extractor: See `keras_gen.metrics.load_extractor`; or the SOURCE of a classifier.
         seed: Integer that determines the generated images.
-        progress: Shows how far it is.
-        **data_options: What else `load_dataset`, or `load_text`, takes, such as `data_dir` and
-            `image_size`; where none is given, what the model was trained with, if that applies to the data.
+        progress: Called with the progress.
+        **data_options: Further arguments of `load_dataset` or `load_text`, such as `data_dir` and
+            `image_size`; by default those of training, if they apply to the data.
 
     Returns:
         The report.
@@ -84,7 +84,7 @@ def evaluate_source(
 
 
 def run_to_keep_in(source: str | os.PathLike) -> tuple[Path, int] | None:
-    """The run that an evaluation is kept in, and the epochs that it has completed, or None.
+    """The run to store an evaluation in, and its number of completed epochs; None for other sources.
 
     Raises:
         ValueError: The run's `metrics.csv` is damaged.
@@ -102,7 +102,7 @@ def run_to_keep_in(source: str | os.PathLike) -> tuple[Path, int] | None:
 
 
 def options_for(data: str | None, known: dict[str, Any]) -> dict[str, Any]:
-    """`data` and the loader's options, of those that the model was trained with, that apply to it."""
+    """`data` and those options of training that apply to it."""
     if data is None or known.get("data") in (data, str(Path(data).resolve())):
         return known
     options = {**known, "data": data}
@@ -121,7 +121,7 @@ def load_for(model: models.BaseModel, data: str, **options: Any) -> Data:
 
 
 def check_extractor(source: Any) -> None:
-    """Raises a ValueError if a name is not an extractor's, before anything is loaded or downloaded."""
+    """Raises a ValueError for an unknown extractor, before anything is loaded or downloaded."""
     if not isinstance(source, (str, os.PathLike)):
         return  # None, or an object
     name, presets = os.fspath(source), list_presets()
@@ -136,7 +136,7 @@ def check_extractor(source: Any) -> None:
 
 
 def find_extractor(source: Any) -> FeatureExtractor:
-    """`load_extractor`, of a run directory or a preset too."""
+    """`load_extractor`, also for run directories and presets."""
     if not isinstance(source, (str, os.PathLike)) or source in EXTRACTORS:
         return load_extractor(source)
     if find_preset(source) is None and not Path(source).is_dir():
@@ -145,7 +145,7 @@ def find_extractor(source: Any) -> FeatureExtractor:
 
 
 def keep(report: Report, run: Path, epoch: int) -> None:
-    """Writes a report into a run directory and its TensorBoard logs, as of an epoch."""
+    """Writes a report into a run directory and its TensorBoard logs."""
     with atomic_write(run / "evaluation.json") as path:
         path.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     if report.neighbours is not None:
@@ -158,7 +158,7 @@ def keep(report: Report, run: Path, epoch: int) -> None:
 
 
 def epochs_trained(run: Path) -> int:
-    """The epochs that a run has completed."""
+    """Number of epochs that a run has completed."""
     path = run / "metrics.csv"
     if not os.path.lexists(path):
         return 0

@@ -1,4 +1,4 @@
-"""What goes wrong in a run, as one line that names the file or the directory, and the remedy."""
+"""Errors of a run, as one line that names the file or directory and the remedy."""
 
 import contextlib
 import errno

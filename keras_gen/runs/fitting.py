@@ -1,4 +1,4 @@
-"""A run's `model.fit`: its callbacks, and the parts that it is made of."""
+"""The `model.fit` of a run: its parts and its callbacks."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -21,15 +21,15 @@ def fit(
     epoch: int = 0,
     step: int = 0,
 ) -> None:
-    """Trains a model up to a number of steps, as one `fit` does, but can start in the middle of an epoch.
+    """Trains a model up to a number of steps, like one `fit`, but can start in the middle of an epoch.
 
     Args:
-        model: The model, compiled.
-        data: What it is trained on, and validated with after each epoch.
-        steps: Training steps of the whole run. Where they do not fill the last epoch, it is shorter.
-        callbacks: Their training begins and ends once.
+        model: The compiled model.
+        data: The data to train on, and to validate with after each epoch.
+        steps: Training steps of the whole run. The last epoch is shorter if they do not fill it.
+        callbacks: Callbacks, whose training begins and ends once.
         epoch: The epoch to start in, from 0.
-        step: The steps of that epoch that are done.
+        step: The number of completed steps of that epoch.
     """
     everyone = Callbacks(callbacks, model, epochs=-(-steps // data.steps_per_epoch))
     with everyone.training():
@@ -50,10 +50,9 @@ def fit(
 def parts(
     data: Data, steps: int, epoch: int, step: int, strategy: tf.distribute.Strategy
 ) -> Iterator[tuple[Any, int, int]]:
-    """Batches, the first epoch that they are for and the one before which they end.
+    """The calls of `fit` that a run consists of: batches, first epoch, and the epoch to stop before.
 
-    They are the rest of the epoch that a run is resumed in, the whole epochs, and the last epoch where it
-    is shorter.
+    They are the rest of the epoch in which the run is resumed, the full epochs, and a shorter last epoch.
     """
     whole, left = divmod(steps, data.steps_per_epoch)
     if step:
@@ -67,10 +66,10 @@ def parts(
 
 
 def batches(data: Data, step: int, count: int, strategy: tf.distribute.Strategy) -> Any:
-    """So many training batches of an epoch, from a step on.
+    """A number of training batches of an epoch, from a step on.
 
-    Each of several workers that have one device each loads its own part of every batch. Workers of several
-    devices load all of it, and TensorFlow hands out the parts.
+    With several workers that have one device each, each worker loads its own part of every batch. Workers
+    with several devices load all of it, and TensorFlow distributes the parts.
     """
     if not 1 < num_workers(strategy) == strategy.num_replicas_in_sync:
         return (data.train_from(step) if step else data.train).take(count)
@@ -92,7 +91,7 @@ class Callbacks(keras.callbacks.CallbackList):
 
     Args:
         callbacks: The callbacks, in order.
-        model: What is trained.
+        model: The model that is trained.
         epochs: Of the whole run.
     """
 
@@ -104,16 +103,16 @@ class Callbacks(keras.callbacks.CallbackList):
         super().set_params({**params, "epochs": self.epochs})
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Nothing: that is for `training` to say, and not for a `fit`."""
+        """Does nothing: `training` calls the callbacks' method once, not once per `fit`."""
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Nothing, as above."""
+        """Does nothing, for the same reason."""
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
-        """Tells the callbacks of the beginning and the end of training, however it ends.
+        """Calls the callbacks at the beginning and at the end of training, also if it fails.
 
-        The first error is the one that is raised, whatever the callbacks meet with at their end.
+        The first error is raised, even if callbacks fail at the end, too.
         """
         try:
             super().on_train_begin()

@@ -1,4 +1,4 @@
-"""What a SOURCE is to every command: a run directory, a `.keras` file or a preset."""
+"""Loads the SOURCE of a command: a run directory, a `.keras` file or a preset."""
 
 import os
 from pathlib import Path
@@ -19,8 +19,8 @@ def load_model(source: str | os.PathLike) -> models.BaseModel:
     """Loads a trained model.
 
     Args:
-        source: A run directory (its `model.keras`, or its newest checkpoint while it is not
-            finished), a `.keras` file, or a preset (see `from_preset`).
+        source: A run directory (`model.keras`, or the newest checkpoint of an unfinished run), a `.keras`
+            file, or a preset (see `from_preset`).
 
     Returns:
         The model, compiled as it was.
@@ -56,7 +56,7 @@ def load_model(source: str | os.PathLike) -> models.BaseModel:
 
 
 def newest_model(run: Path) -> Path:
-    """A run's trained model, or its newest checkpoint."""
+    """The trained model of a run, or its newest checkpoint."""
     found = run / "model.keras"
     if found.exists():
         return found
@@ -71,10 +71,10 @@ def from_preset(source: str | os.PathLike) -> models.BaseModel:
     """Loads a trained model from a preset.
 
     Args:
-        source: The name of one in the package (`keras-gen list presets` shows them); the path of a
-            preset's folder; or the URL of one, which is downloaded once, as `https://host/folder` or, to
-            be sure of what comes, `https://host/folder#sha256=<SHA-256 of its card.json>`. A file may
-            have 4 GiB, and take 60 seconds and one more for each 20 kB.
+        source: The name of a preset in the package (`keras-gen list presets`); the path of a preset's
+            folder; or its URL, which is downloaded once, as `https://host/folder` or, to verify the
+            content, `https://host/folder#sha256=<SHA-256 of its card.json>`. A file may have up to 4 GiB,
+            and take up to 60 seconds plus one for each 20 kB.
 
     Returns:
         The model, ready for its verbs; `compile` and `fit` train it further.
@@ -92,7 +92,7 @@ def from_preset(source: str | os.PathLike) -> models.BaseModel:
 
 
 def data_of(source: str | os.PathLike, loader: str) -> dict[str, Any]:
-    """What a SOURCE was trained on: `data`, and options of the loader; nothing if that is unknown."""
+    """What a SOURCE was trained on: `data` and options of the loader; empty if unknown."""
     folder = find_preset(source)
     path = Path(source) / "config.json" if folder is None else folder / "card.json"
     if not is_file(path):

@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""A run directory is used by one process at a time."""
 
 import contextlib
 import errno
@@ -16,10 +16,10 @@ SECONDS = 1.0  # for which a process that ends at this moment is waited for
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keeps other processes out of a run until the block ends, or the process, however it does.
+    """Keeps other processes out of a run until the block, or the process, ends.
 
-    What killed processes left half written is removed first. The directory is made if need be; what is
-    still empty at the end is removed again.
+    Incomplete files of killed processes are removed first. The directory is created if it does not exist,
+    and removed at the end if it is still empty.
 
     Raises:
         ValueError: Another process has the run, or the directory cannot be made or written to.
@@ -58,11 +58,12 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def check_is_new(directory: Path, is_locked: bool = False) -> None:
-    """Raises a ValueError if there is something in the directory of a new run.
+    """Raises a ValueError if the directory of a new run is not empty.
 
     Args:
         directory: The run directory.
-        is_locked: Whether this process has it. Until then, one with a lock is left to `locked` to judge.
+        is_locked: Whether this process has locked it. Until then, a directory with a lock is left to
+            `locked`.
     """
     try:
         names = set(os.listdir(directory)) if os.path.lexists(directory) else set()

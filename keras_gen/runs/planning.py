@@ -1,8 +1,8 @@
-"""How many training steps fit into a time budget: a short trial run is timed.
+"""How many training steps fit into a time budget, measured in a short trial.
 
-The trial trains a throwaway model for some seconds, validates it on some batches, and lets each
-callback see the end of an epoch, twice, since the first time compiles. Nothing but the number of steps
-passes from it to the run itself.
+The trial trains a throwaway model for some seconds, validates it on some batches, and calls each callback
+at the end of an epoch, twice, since the first time compiles. Only the number of steps passes from the trial
+to the run.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ VALIDATION_BATCHES = 64  # that are timed
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """What a run's parts take, in seconds.
+    """The duration of the parts of a run, in seconds.
 
     Args:
         step: A training step.
-        epoch: The end of each epoch: validation, and callbacks.
-        shown: What is shown after some of the epochs: pictures, or texts.
+        epoch: The end of an epoch: validation and callbacks.
+        shown: The pictures or texts that are shown after some of the epochs.
         checkpoint: Writing a checkpoint.
-        once: Building and compiling the model, and what comes after the last step.
+        once: Building and compiling the model, and everything after the last step.
     """
 
     step: float
@@ -49,7 +49,7 @@ class Costs:
     once: float
 
     def of_run(self, steps: int, steps_per_epoch: int) -> float:
-        """The seconds that a run of so many steps takes."""
+        """Seconds that a run of so many steps takes."""
         epochs = -(-steps // steps_per_epoch)
         shows = -(-epochs // monitoring.show_every(epochs))
         training = steps * self.step + epochs * self.epoch + shows * self.shown
@@ -57,7 +57,7 @@ class Costs:
         return (self.once + training * (1.0 + checkpoints)) * (1.0 + SPARE)
 
     def steps_within(self, seconds: float, steps_per_epoch: int) -> int:
-        """The most steps that a run can have which takes no longer; 0 where there is no time for one."""
+        """The maximum number of steps of a run that takes no longer; 0 if there is no time for one."""
         fewest, too_many = 0, 1
         while fewest < LARGEST and self.of_run(too_many, steps_per_epoch) <= seconds:
             fewest, too_many = too_many, 2 * too_many
@@ -71,7 +71,7 @@ class Costs:
 
 
 def seconds_to_measure(seconds: float) -> float:
-    """For how long steps are measured where so many seconds are to be filled."""
+    """How long to measure steps for a given time budget, in seconds."""
     return min(MOST_MEASURED, max(LEAST_MEASURED, MEASURED * seconds))
 
 
@@ -82,9 +82,9 @@ def measure(
 
     Args:
         build: Makes a compiled model, which is discarded.
-        data: What it is trained on; its passes are not disturbed.
-        strategy: What the run is distributed by.
-        seconds: For how long training steps are timed.
+        data: The data to train on; its order is not affected.
+        strategy: The strategy of the run.
+        seconds: How long to time training steps.
     """
     with tempfile.TemporaryDirectory(prefix="keras-gen-rehearsal-") as folder:
         begin = time.monotonic()
@@ -111,7 +111,7 @@ def measure(
 
 
 def time_validation(model: models.BaseModel, data: Data, everyone: Any) -> tuple[float, float]:
-    """The seconds that the first validation takes beside the others, and that each takes."""
+    """Seconds that the first validation takes in addition, and seconds per validation."""
     num_batches = int(data.test.cardinality())
     timed = min(num_batches, VALIDATION_BATCHES)
 
@@ -125,14 +125,14 @@ def time_validation(model: models.BaseModel, data: Data, everyone: Any) -> tuple
 
 
 def seconds_of(function: Callable[[], Any]) -> float:
-    """How long a call takes."""
+    """Duration of a call in seconds."""
     start = time.monotonic()
     function()
     return time.monotonic() - start
 
 
 class Clock(keras.callbacks.Callback):
-    """Times training steps, from the end of the first call, which compiles, for so many seconds."""
+    """Times training steps for some seconds, after the first call, which compiles."""
 
     def __init__(self, seconds: float):
         super().__init__()
@@ -152,7 +152,7 @@ class Clock(keras.callbacks.Callback):
 
 
 class TimedCallbacks(fitting.Callbacks):
-    """Callbacks that are timed at the ends of epochs."""
+    """Callbacks that are timed at the end of each epoch."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._spent = []
@@ -162,5 +162,7 @@ class TimedCallbacks(fitting.Callbacks):
             self._spent.append((each, time.monotonic() - start))
 
     def seconds(self, shown: bool | None = None) -> float:
-        """What the last end of an epoch took: all, or what is shown after some epochs, or the rest."""
+        """Duration of the last end of an epoch: all of it, or only what is shown after some epochs, or the
+        rest.
+        """
         return sum(spent for each, spent in self._spent if shown in (None, hasattr(each, "every")))

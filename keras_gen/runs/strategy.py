@@ -1,4 +1,4 @@
-"""Training on several GPUs or machines: which `tf.distribute` strategy, and who writes the run."""
+"""Training on several GPUs or machines: the `tf.distribute` strategy, and which process writes the run."""
 
 import collections
 import contextlib
@@ -17,7 +17,7 @@ PORTS = range(16384, 32768)  # below those that systems give to clients
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The `tf.distribute` strategy of that name.
+    """The `tf.distribute` strategy by its name.
 
     Raises:
         ValueError: `multi_worker` without TF_CONFIG or a Slurm job to tell it of the workers, or with a
@@ -73,8 +73,8 @@ def check_tf_config(text: str) -> None:
 def slurm_workers() -> tuple[list[str], int]:
     """host:port of each task of this Slurm step, in the order of their ranks, and this task's rank.
 
-    TensorFlow's own resolver needs nvidia-smi, and divides the GPUs of a node among its tasks where Slurm
-    has done so already.
+    TensorFlow's own resolver needs nvidia-smi, and divides the GPUs of a node among its tasks even if Slurm
+    has already done so.
     """
     from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
 
@@ -99,7 +99,7 @@ def slurm_workers() -> tuple[list[str], int]:
 
 
 def slurm_gpus(gpus: list[Any], workers: list[str], index: int) -> list[Any]:
-    """This task's GPUs of those that it sees: an equal part, unless Slurm has shared them out."""
+    """The GPUs of this task: an equal part of the visible ones, unless Slurm has already divided them."""
     if "SLURM_GPUS_PER_TASK" in os.environ or "SLURM_TRES_PER_TASK" in os.environ:
         return gpus
     host = workers[index].rpartition(":")[0]
@@ -109,7 +109,7 @@ def slurm_gpus(gpus: list[Any], workers: list[str], index: int) -> list[Any]:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run: of several workers, `chief` 0, else `worker` 0."""
+    """Whether this process writes the run: `chief` 0 or, without a chief, `worker` 0."""
     resolver = strategy.cluster_resolver
     if resolver is None or resolver.task_id in (None, ""):
         return True
@@ -118,14 +118,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 1
     return sum(len(tasks) for tasks in strategy.cluster_resolver.cluster_spec().as_dict().values())
 
 
 def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
-    """Raises a ValueError if a batch does not fall into equal parts, so that its mean would be wrong."""
+    """Raises a ValueError if a batch cannot be divided equally, so that its mean would be wrong."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(
@@ -136,7 +136,7 @@ def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
 
 @contextlib.contextmanager
 def lost_workers_named(directory: Path) -> Iterator[None]:
-    """Turns TensorFlow's error into one that says which worker is gone, and what to do.
+    """Turns TensorFlow's error into one that names the lost worker and the remedy.
 
     Raises:
         ConnectionError: Another worker died, or cannot be reached.
@@ -151,6 +151,6 @@ def lost_workers_named(directory: Path) -> Iterator[None]:
 
 
 def lost_worker(error: Any) -> str:
-    """The task that an error of TensorFlow's tells of."""
+    """The task that an error of TensorFlow is about."""
     found = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))
     return f"{found[1]} {found[2]}" if found else "Another worker"

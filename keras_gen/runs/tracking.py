@@ -1,4 +1,4 @@
-"""A run's hyperparameters and results where runs are compared: TensorBoard's HParams tab, and MLflow."""
+"""Hyperparameters and results of runs, side by side: TensorBoard's HParams tab and MLflow."""
 
 import contextlib
 import importlib.util
@@ -18,9 +18,8 @@ from keras_gen.utils.records import MLflowFacts, read_record
 
 @contextlib.contextmanager
 def hparams_session(directory: Path, values: dict[str, Any]) -> Iterator[None]:
-    """Shows a run in TensorBoard's HParams tab, where its metrics stand beside `values`.
-
-    What is there beside them is what the run's validation logs, and `keras-gen evaluate`.
+    """Shows a run in TensorBoard's HParams tab: `values`, and the metrics of validation and `keras-gen
+    evaluate`.
 
     Args:
         directory: The run, whose `logs` hold the metrics.
@@ -39,12 +38,12 @@ def hparams_session(directory: Path, values: dict[str, Any]) -> Iterator[None]:
 
 
 class MLflowRun:
-    """A run of MLflow's beside a run directory; the same one again where the run is resumed.
+    """An MLflow run for a run directory; a resumed run continues its MLflow run.
 
     Args:
         directory: The run directory.
-        uri: Of the tracking server or store; MLflow's own default (`MLFLOW_TRACKING_URI`, or a local
-            store) where empty.
+        uri: The tracking server or store; if empty, MLflow's default (`MLFLOW_TRACKING_URI`, or a local
+            store).
 
     Raises:
         ImportError: mlflow is not installed.
@@ -74,9 +73,9 @@ class MLflowRun:
 
     @contextlib.contextmanager
     def started(self, values: dict[str, Any]) -> Iterator[list[keras.callbacks.Callback]]:
-        """Starts or continues it, and gives the callbacks that log losses and metrics to it.
+        """Starts or continues the MLflow run, and yields the callbacks that log losses and metrics to it.
 
-        When the block ends, sample pictures are logged, and the trained model where there is one.
+        At the end, sample pictures and the trained model, if there is one, are logged.
         """
         import mlflow
         import mlflow.keras
@@ -106,7 +105,9 @@ class MLflowRun:
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """What makes two runs differ: no unset options, none of this machine alone; lists as text."""
+    """The values by which runs differ, as MLflow and TensorBoard take them: without unset options and
+    paths.
+    """
     return {
         name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
         for name, value in values.items()

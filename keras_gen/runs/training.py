@@ -67,8 +67,8 @@ class StoppedEarly(Exception):  # noqa: N818 (not an error)
 
     Args:
         directory: The run.
-        why: What stopped it.
-        signal: The number of the signal that did; None if the time was up.
+        why: The reason.
+        signal: Number of the signal that stopped it; None if time was up.
     """
 
     def __init__(self, directory: Path, why: str, signal: int | None = None):
@@ -203,7 +203,7 @@ def resume(
 
     Args:
         directory: The run directory.
-        max_minutes: Stop after so many minutes from now.
+        max_minutes: Stop after this many minutes from now.
         progress: Makes the callback that shows progress.
 
     Returns:
@@ -241,24 +241,24 @@ FOLDERS = (
 
 
 def check_folders(directory: Path) -> None:
-    """Raises a ValueError if something else is in the place of a run's folder."""
+    """Raises a ValueError if a folder of a run is something else."""
     for path in (directory / name for name in FOLDERS):
         if os.path.lexists(path) and not path.is_dir():
             raise ValueError(f"{printable(path)} must be a directory. Received: a file. Move it away.")
 
 
 class Run:
-    """One run directory and what is in it.
+    """A run directory and its configuration.
 
     Args:
         directory: The run directory.
         recipe: A name from the recipes table.
-        options: How it is trained, see `train`.
-        data_options: What else the data's loader takes.
+        options: Options of training: see `train`.
+        data_options: Further arguments of the data's loader.
         hyperparameters: Constructor arguments of the model.
-        own_networks: Those of them that are networks of a user's own, and so not in `config.json`.
-        identity: What its checkpoints know it by; None for a run that older versions began.
-        num_train: Number of training examples when it began, where that is known.
+        own_networks: Names of the user's own networks, which `config.json` does not hold.
+        identity: Identifies the run in its checkpoints; None for a run of an older version.
+        num_train: Number of training examples at the beginning, if known.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class Run:
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
-        """Reads `config.json` back.
+        """Reads `config.json`.
 
         Raises:
             ValueError: There is none, or something in it is not as `train` writes it.
@@ -333,7 +333,7 @@ class Run:
         self.own_networks = [name for name in model.own_networks if described.get(name) is not None]
 
     def write(self, model: models.BaseModel, data: Data) -> None:
-        """Writes `config.json`, whose options `keras-gen train --config` takes as they are."""
+        """Writes `config.json`, which `keras-gen train --config` accepts."""
         self.identity, self.num_train = uuid.uuid4().hex, data.num_train
         train = {name: value for name, value in self.options.items() if name != "data"}
         config = {
@@ -360,7 +360,7 @@ class Run:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
     def is_finished(self) -> bool:
-        """Whether there is a trained model, and a whole one."""
+        """Whether there is an undamaged trained model."""
         path = self.directory / "model.keras"
         if not os.path.lexists(path):
             return False
@@ -413,7 +413,7 @@ class Run:
         started: float,
         is_new: bool,
     ) -> None:
-        """`train`, in a directory that no other process has."""
+        """`train`, once the directory is locked."""
         options, chief = self.options, is_chief(strategy)
         keras.utils.set_random_seed(options["seed"])
         with self.blamed(is_new):
@@ -438,13 +438,13 @@ class Run:
         # The other workers must save with the chief, since reading metrics is collective.
         place = self.directory if chief else Path(tempfile.mkdtemp(prefix="keras-gen-worker-"))
         columns = [] if note is None else note.columns
-        keeper = CheckpointWriter(place, epoch, step, max_minutes, strategy, columns)
+        writer = CheckpointWriter(place, epoch, step, max_minutes, strategy, columns)
         shown = progress(data, steps, epoch, step) if chief and progress is not None else None
         if progress is not None and chief and not isinstance(shown, keras.callbacks.Callback):
             raise ValueError(f"progress must make a keras.callbacks.Callback. Received: {received(shown)}")
         if chief and not (self.directory / "config.json").exists():
             self.write(model, data)
-        keeper.identity = self.identity
+        writer.identity = self.identity
         epochs = -(-steps // data.steps_per_epoch)
         watchers = monitoring.watchers(self.directory, model, data, epochs) if chief else []
         watchers += [] if shown is None else [shown]
@@ -458,13 +458,13 @@ class Run:
                 stack.enter_context(tracking.hparams_session(self.directory, values))
             else:
                 stack.callback(shutil.rmtree, place)
-            stack.enter_context(keeper.stopping_at_signals())
+            stack.enter_context(writer.stopping_at_signals())
             stack.enter_context(lost_workers_named(self.directory))
             try:
-                everyone = [*watchers, callbacks.FiniteGuard(), keeper]
+                everyone = [*watchers, callbacks.FiniteGuard(), writer]
                 fitting.fit(model, data, steps, everyone, epoch, step)
             except Stop:
-                raise StoppedEarly(self.directory, keeper.why, keeper.signal) from None
+                raise StoppedEarly(self.directory, writer.why, writer.signal) from None
             if chief:
                 last = monitoring.samples(self.directory, model, data)
                 last.set_model(model)
@@ -476,7 +476,7 @@ class Run:
         return contextlib.nullcontext() if is_new else blame(self.directory / "config.json")
 
     def check_data(self, data: Data) -> None:
-        """Raises a ValueError if the data has another size than when the run began."""
+        """Raises a ValueError if the number of training examples has changed since the run began."""
         if self.num_train not in (None, data.num_train):
             raise ValueError(
                 f"the run began with {self.num_train:,} training examples of {data.name}. Received: "
@@ -486,7 +486,7 @@ class Run:
     def load(
         self, checkpoint: tuple[Path, int, int], data: Data, steps: int
     ) -> tuple[models.BaseModel, CheckpointNote | None]:
-        """The model in a checkpoint, and what the checkpoint says about itself.
+        """Loads a checkpoint and its note.
 
         Raises:
             ValueError: The checkpoint is damaged, or of another run or another model than this one.
@@ -526,7 +526,7 @@ class Run:
         return model, note
 
     def expected(self, data: Data) -> dict[str, Any]:
-        """The constructor's arguments that `config.json` and the data give, as JSON has them."""
+        """The constructor arguments that follow from `config.json` and the data, as in JSON."""
         chosen = find_recipe(self.recipe)
         uses_labels = chosen.uses_labels or self.hyperparameters.get("num_classes") is not None
         from_data = model_class(self.recipe).arguments_from(data, uses_labels, **self.hyperparameters)
@@ -534,14 +534,14 @@ class Run:
         return as_json({name: value for name, value in arguments.items() if value is not None})
 
     def load_data(self) -> Data:
-        """The data as the options have it."""
+        """Loads the data with the options of the run."""
         options = self.options
         loader = getattr(datasets, loader_of(self.recipe))
         sizes = {"batch_size": options["batch_size"], "seed": options["seed"]}
         return loader(options["data"], **sizes, **self.data_options)
 
     def choose_epochs(self, data: Data) -> None:
-        """The number of epochs, if it follows from the size of the data."""
+        """Sets the number of epochs, if it follows from the size of the data."""
         if self.options["epochs"] is None and self.options["steps"] is None:
             images = find_recipe(self.recipe).images or 0
             self.options["epochs"] = max(1, round(images / data.num_train))
@@ -549,7 +549,7 @@ class Run:
     def choose_steps(
         self, data: Data, strategy: tf.distribute.Strategy, minutes: float, started: float
     ) -> None:
-        """The number of steps that fits into the minutes."""
+        """Sets the number of steps that fits into the minutes."""
 
         def build() -> models.BaseModel:
             options = {**self.options, "steps": 1_000_000}
@@ -574,6 +574,6 @@ class Run:
         self.budget = {"minutes": minutes, "measured": dataclasses.asdict(costs)}
 
     def build(self, data: Data) -> models.BaseModel:
-        """The model as the options have it, compiled."""
+        """Builds and compiles the model with the options of the run."""
         refuse_own_networks(self.own_networks)
         return building.build(self.recipe, data, self.options, self.hyperparameters)
