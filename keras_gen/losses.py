@@ -1,4 +1,4 @@
-"""Weightless maths that can be checked on paper. Tensors in, tensors out; float32 throughout."""
+"""Losses and other maths without weights: tensors in, tensors out, in float32."""
 
 import math
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def floats(**values: Any) -> list[tf.Tensor]:
 
 
 def check_alike(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None:
-    """Raises a ValueError if shapes differ, which could broadcast to an unintended shape."""
+    """Raises a ValueError if shapes differ, since they might broadcast to an unintended shape."""
     for name, other in others.items():
         if not tensor.shape.is_compatible_with(other.shape):
             raise ValueError(
@@ -62,7 +62,7 @@ def check_broadcasts(first: str, tensor: tf.Tensor, **others: tf.Tensor) -> None
 
 
 def check_rank(name: str, tensor: tf.Tensor, least: int, most: int | None = None) -> None:
-    """Raises a ValueError if a tensor has another number of axes."""
+    """Raises a ValueError if a tensor has the wrong number of axes."""
     rank = tensor.shape.rank
     if rank is not None and not least <= rank <= (most or rank):
         axes = {1: "(n, ...)", 2: "(n, latent_dim)", 4: "(n, height, width, channels)"}
@@ -103,8 +103,8 @@ def gaussian_log_prob(x: Any, mean: Any, log_var: Any) -> tf.Tensor:
 
     Args:
         x: (n, ...).
-        mean: What broadcasts to the shape of `x`.
-        log_var: What broadcasts to the shape of `x`; the logarithm of the variance.
+        mean: Broadcasts to the shape of `x`.
+        log_var: Logarithm of the variance; broadcasts to the shape of `x`.
 
     Returns:
         (n,), summed over all axes but the first.
@@ -152,8 +152,8 @@ def discretized_logistic_log_prob(images: Any, mean: Any, log_scale: Any) -> tf.
 
     Args:
         images: (n, ...) in [0, 1], rounded to the levels 0, 1/255, ..., 1.
-        mean: What broadcasts to the shape of `images`.
-        log_scale: What broadcasts to the shape of `images`; the logarithm of the scale.
+        mean: Broadcasts to the shape of `images`.
+        log_scale: Logarithm of the scale; broadcasts to the shape of `images`.
 
     Returns:
         (n,), summed over all axes but the first; 0 or less.
@@ -194,11 +194,11 @@ def sum_over_example(values: Any) -> tf.Tensor:
 
 @checked
 def mean_over_batch(values: Any, sample_weight: Any = None) -> tf.Tensor:
-    """The mean of (n, ...) over its first axis; 0 of an empty batch.
+    """The mean of (n, ...) over its first axis; 0 for an empty batch.
 
     Args:
         values: One for each example.
-        sample_weight: What each example is multiplied by, (n,).
+        sample_weight: Weight of each example, (n,).
 
     Returns:
         (...), the sum over the batch divided by n, as Keras averages weighted losses.
@@ -314,9 +314,9 @@ def non_saturating(logits: Any) -> AdversarialLosses:
 
 @checked
 def minimax(logits: Any) -> AdversarialLosses:
-    """As `non_saturating`, but the generator minimizes log(1 - D(G(z))): arXiv 1406.2661, equation 1.
+    """Like `non_saturating`, but the generator minimizes log(1 - D(G(z))): arXiv 1406.2661, equation 1.
 
-    Its gradient vanishes where the discriminator is sure, so that it is here to be compared with.
+    Its gradient vanishes when the discriminator is confident; it is included for comparison.
 
     Args:
         logits: (n,), D before its sigmoid.
@@ -339,7 +339,7 @@ def least_squares(logits: Any) -> AdversarialLosses:
 
 @checked
 def hinge(logits: Any) -> AdversarialLosses:
-    """Nothing beyond a margin of 1: Lim & Ye 2017, Geometric GAN, arXiv 1705.02894.
+    """Zero beyond a margin of 1: Lim & Ye 2017, Geometric GAN, arXiv 1705.02894.
 
     Args:
         logits: (n,).
@@ -408,7 +408,7 @@ def gradient_penalty(
         discriminator: Images -> logits.
         real_images: (n, h, w, c).
         generated_images: (n, h, w, c).
-        fractions: (n, 1, 1, 1), where on each line: uniform in [0, 1].
+        fractions: (n, 1, 1, 1), the position on each line: uniform in [0, 1].
 
     Returns:
         (n,), float32, 0 or more.
@@ -460,7 +460,7 @@ def r1_penalty(discriminator: Callable[[tf.Tensor], tf.Tensor], real_images: Any
 
 @checked
 def diversity(generated_images: Any, real_images: Any) -> tf.Tensor:
-    """Mean distance between two generated images over that between two real ones, ().
+    """Mean distance between two generated images divided by that between two real ones, ().
 
     Each image is compared with the next one of its batch.
 

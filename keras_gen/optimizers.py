@@ -1,4 +1,4 @@
-"""The optimizer that recipes and `compile()` use, and how a second one is made."""
+"""Adam, the default optimizer, and copies of optimizers."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -115,13 +115,13 @@ class Adam(keras.optimizers.Adam):
 
 @checked
 def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Another optimizer with the same settings."""
+    """A new optimizer with the same settings."""
     return type(optimizer).from_config(optimizer.get_config())
 
 
 @checked
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimizer's learning rate changes by a schedule."""
+    """Whether an optimizer's learning rate follows a schedule."""
     config = optimizer.get_config()
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         config = optimizer.inner_optimizer.get_config()

@@ -23,13 +23,13 @@ MOST_NAMED = 100  # classes whose names and numbers are written
 
 
 class ConfusionMatrix(PictureCallback):
-    """Plots the confusion matrix on test images: a row for each true class, in percent.
+    """Plots the confusion matrix on test images: one row per true class, in percent.
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their classes, integers (n,).
-        class_names: What to write beside the rows, of up to 100; the model's own names by default.
+        class_names: Names of up to 100 classes; those of the model by default.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
 
     Raises:
@@ -75,7 +75,9 @@ class ConfusionMatrix(PictureCallback):
         check_names(self.class_names, self.model.num_classes)
 
     def counts(self) -> np.ndarray:
-        """(num_classes, num_classes): row i, column j is how many of class i are predicted as j."""
+        """(num_classes, num_classes): row i, column j is the number of images of class i that are
+        classified as j.
+        """
         predicted = self.model.classify(self.x).argmax(axis=1)
         counts = np.zeros((self.model.num_classes,) * 2, int)
         np.add.at(counts, (self.labels, predicted), 1)

@@ -29,11 +29,11 @@ class Evaluation(keras.callbacks.Callback):
         ModelCheckpoint("best.keras", monitor="val_fd", save_best_only=True)
 
     Args:
-        data: Its test images are what the generated ones are compared with.
+        data: The data set whose test images the generated images are compared with.
         num: Number of generated and of test images.
-        every: Measure after the first epoch, then every so many, 1 or more; in between the logs
-            repeat the last values, so that what monitors them always finds them.
-        metrics: Which ones, of `fd`, `kid`, `precision`, `recall`, `density`, `coverage`,
+        every: Measure after the first epoch, then every so many epochs, 1 or more. The logs of epochs in
+            between repeat the last values, so that a monitor always finds them.
+        metrics: Names out of `fd`, `kid`, `precision`, `recall`, `density`, `coverage`,
             `prediction_entropy`, `class_entropy`, `label_accuracy`.
         extractor: See `keras_gen.metrics.load_extractor`; by default the one for the data.
         seed: Integer that determines the noise.
@@ -80,7 +80,7 @@ class Evaluation(keras.callbacks.Callback):
 
     @property
     def log_names(self) -> dict[str, str]:
-        """What it adds to the logs, and which is better, `min` or `max`."""
+        """The names of the logged values, and which ones are better: `min` or `max`."""
         modes = {"lower": "min", "higher": "max"}
         return {f"val_{name}": modes[SET_METRICS[name]] for name in self.measures.metrics}
 

@@ -1,4 +1,4 @@
-"""Stops a run whose losses are no longer finite, and says which and when."""
+"""Stops a run whose losses are no longer finite, and reports which loss and when."""
 
 import keras
 import numpy as np
@@ -9,10 +9,10 @@ LEAST_SCALE = 2.0**-10  # of losses in float16; one that is at work stays above 
 
 
 class FiniteGuard(keras.callbacks.Callback):
-    """Raises as soon as a logged value is NaN or infinite, whatever its name.
+    """Raises an error as soon as any logged value is NaN or infinite.
 
-    `keras.callbacks.TerminateOnNaN` looks at `loss` alone. A keras_gen model remembers the very
-    step, also within a call of `steps_per_execution` steps; for another model it is the range.
+    `keras.callbacks.TerminateOnNaN` checks `loss` only. A keras_gen model records the exact step, even
+    within a call of `steps_per_execution` steps; for other models, the error gives the range of steps.
 
     Raises:
         FloatingPointError: A loss was not finite. The message says which, where, and what to try.

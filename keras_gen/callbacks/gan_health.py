@@ -1,4 +1,4 @@
-"""Says which side of a GAN has overpowered the other, since when, and what to change."""
+"""Reports which side of a GAN has overpowered the other, since when, and what to change."""
 
 import os
 from collections.abc import Callable
@@ -39,10 +39,11 @@ class GANHealth(keras.callbacks.Callback):
     run.
 
     Args:
-        log_dir: TensorBoard's directory; the texts are in its run `train`. None for the terminal alone.
-        window: Training steps whose mean is looked at, 1 or more.
-        patience: Windows in a row that a sign must last, 1 or more.
-        say: Called with each text; by default it is printed in the terminal.
+        log_dir: TensorBoard's directory; the texts are in its run `train`. None to report in the terminal
+            only.
+        window: Number of training steps to average over, 1 or more.
+        patience: Number of consecutive windows that a sign must last, 1 or more.
+        say: Called with each text; by default, it is printed in the terminal.
 
     Raises:
         ValueError: A number is less than 1, or `log_dir` is a file or may not be written to; at the start
@@ -75,7 +76,7 @@ class GANHealth(keras.callbacks.Callback):
 
     @classmethod
     def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "GANHealth | None":
-        """The callback of a run directory; None if the model does not log what it goes by."""
+        """The callback of a run directory; None if the model does not log the signals."""
         return cls(logs) if {metric.name for metric in model.metrics} >= SIGNALS else None
 
     # === Windows of steps, from the epoch's means so far ===
@@ -160,13 +161,13 @@ OTHER = {"discriminator": "generator", "generator": "discriminator"}
 
 
 def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False) -> str | None:
-    """The side that has overpowered the other, by the logged means of some steps; None in health.
+    """The side that has overpowered the other, by the logged means of some steps; None for a healthy GAN.
 
     Args:
         means: `diversity`, `real_accuracy`, `generated_accuracy` and `discriminator_loss`, as the GANs log
             them.
-        loss_name: Of the adversarial loss; where it is another than the GANs', its value says nothing.
-        soft_labels: Labels are smoothed, noisy or flipped, so that the loss cannot go to zero.
+        loss_name: Name of the adversarial loss; the value of an unknown loss is ignored.
+        soft_labels: Whether labels are smoothed, noisy or flipped, so that the loss cannot reach zero.
 
     Example:
 
@@ -202,7 +203,7 @@ def generator_signs(means: dict[str, float]) -> str:
 
 
 def weaken_discriminator(model: Any, means: dict[str, float]) -> list[str]:
-    """Options that hold the discriminator back, with the values that they have and might have."""
+    """Options that hold the discriminator back, with current and suggested values."""
     config = model.get_config()
     rate = means["discriminator_learning_rate"]
     penalty = config.get("r1_weight", 0)
@@ -220,7 +221,7 @@ def weaken_discriminator(model: Any, means: dict[str, float]) -> list[str]:
 
 
 def strengthen_discriminator(model: Any, means: dict[str, float]) -> list[str]:
-    """Options that help the discriminator, or hold the generator back."""
+    """Options that help the discriminator or hold the generator back."""
     config = model.get_config()
     rate = means["generator_learning_rate"]
     remedies = [

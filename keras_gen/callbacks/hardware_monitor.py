@@ -1,4 +1,4 @@
-"""How busy the machine is while it trains, as TensorBoard scalars."""
+"""Load of the machine during training, as TensorBoard scalars."""
 
 import os
 import threading
@@ -19,15 +19,15 @@ SHORTEST = 0.01  # seconds between two readings, which would take all of a proce
 
 
 class HardwareMonitor(keras.callbacks.Callback):
-    """Logs CPU and RAM use, each GPU's load and memory, and images, or tokens, per second.
+    """Logs CPU and RAM use, load and memory of each GPU, and images or tokens per second.
 
-    A thread of its own reads them every `seconds`, so that training does not wait for it; TensorBoard's
-    run `train` gets the means of each epoch, in the group `utilization`. An epoch that is shorter than
-    `seconds` may have none. The rate, in the group `training`, leaves out validation.
+    A thread reads them every `seconds`, so that training does not wait. TensorBoard's run `train` gets the
+    means of each epoch, in the group `utilization`. An epoch that is shorter than `seconds` may have none.
+    The rate, in the group `training`, excludes validation.
 
     Args:
         log_dir: TensorBoard's directory.
-        units_per_step: Images, or tokens, in a training step, for `images_per_second`; left out where None.
+        units_per_step: Images or tokens per training step, for `images_per_second`; None to omit the rate.
         unit: `"images"` or `"tokens"`.
         seconds: Time between two readings, more than 0.
 

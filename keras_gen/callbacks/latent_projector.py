@@ -20,16 +20,16 @@ NUM_PROJECTED = 1000  # test images of a run
 
 
 class LatentProjector(keras.callbacks.Callback):
-    """Writes what TensorBoard's projector opens, when training ends.
+    """Writes the latent space for TensorBoard's projector at the end of training.
 
-    It writes the projector's own files (`projector_config.pbtxt`, embeddings and labels as TSV, a
-    sprite of thumbnails), since those of `keras.callbacks.TensorBoard` do not show there.
+    It writes the projector's files itself (`projector_config.pbtxt`, embeddings and labels as TSV, a sprite
+    of thumbnails), since those of `keras.callbacks.TensorBoard` do not show.
 
     Args:
         log_dir: TensorBoard's directory; the files are its run `projector`.
         x: Images to encode, (n, height, width, channels); at most 10,000.
         labels: Their labels, integers (n,).
-        class_names: Names to show in place of the labels' numbers.
+        class_names: Names to show instead of label numbers.
 
     Raises:
         ValueError: There are too many images, or labels of another number; or as for `SampleCallback`.
@@ -85,7 +85,7 @@ class LatentProjector(keras.callbacks.Callback):
             self.write()
 
     def write(self) -> None:
-        """Writes the files for the model as it is now."""
+        """Writes the files for the current model."""
         codes = self.model.encode(self.x, self.labels if self.model.conditional else None)
         with atomic_write(self.folder / "embeddings.tsv") as path:
             np.savetxt(path, codes, fmt="%.6g", delimiter="\t")

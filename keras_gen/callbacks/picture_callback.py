@@ -1,4 +1,4 @@
-"""What the callbacks that show a picture after an epoch have in common."""
+"""Base of the callbacks that show a picture after an epoch."""
 
 import os
 from pathlib import Path
@@ -17,9 +17,9 @@ class PictureCallback(SampleCallback):
 
     Args:
         log_dir: TensorBoard's directory; pictures go into its run `train`, group `samples`.
-        name: Of the image, and of the folder of PNG files.
+        name: Name of the image in TensorBoard, and of the folder of PNG files.
         image_dir: Folder of the PNG files, `log_dir/name` by default; `epoch-0001.png` and so on.
-        every: Draw after every so many epochs, 1 or more, and after the last one.
+        every: Draw every so many epochs, 1 or more, and after the last one.
 
     Raises:
         ValueError: As for `SampleCallback`.
@@ -38,7 +38,7 @@ class PictureCallback(SampleCallback):
         super().__init__(log_dir, name, image_dir, every)
 
     def picture(self) -> np.ndarray:
-        """The picture of the model as it is now, uint8 (height, width, 3)."""
+        """A picture of the current model, uint8 (height, width, 3)."""
         raise NotImplementedError
 
     def shown(self) -> np.ndarray:

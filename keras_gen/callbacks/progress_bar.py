@@ -1,4 +1,4 @@
-"""Where a run is: a line for each epoch, and in a terminal a bar with rate and time left."""
+"""Progress of a run: one line per epoch, and in a terminal a bar with rate and remaining time."""
 
 import sys
 import time
@@ -12,16 +12,16 @@ from keras_gen.utils.arguments import Count, Natural, checked
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Says after each epoch what the losses are, and draws a bar over the whole run.
+    """Prints the losses after each epoch, and draws a bar for the whole run.
 
     Args:
-        steps: Training steps of the whole run. Where they do not fill the last epoch, it is shorter.
+        steps: Training steps of the whole run. The last epoch is shorter if they do not fill it.
         steps_per_epoch: Training steps in an epoch.
-        units_per_step: Images, or tokens, in a step.
+        units_per_step: Images or tokens per step.
         epoch: The epoch that the run starts in, from 0.
-        step: The steps of that epoch that are done already.
+        step: Number of completed steps of that epoch.
         unit: `"images"` or `"tokens"`.
-        say: What gets the lines; `print` by default.
+        say: Called with each line; `print` by default.
 
     Raises:
         ValueError: A number is out of range.
@@ -67,7 +67,7 @@ class ProgressBar(keras.callbacks.Callback):
             )
 
     def _name_replicas(self) -> None:
-        """Says how many devices and machines share a step, where there are several."""
+        """Names the number of devices and machines that share a step, if there are several."""
         strategy = getattr(self.model, "distribute_strategy", None)
         if strategy is not None and strategy.num_replicas_in_sync > 1:
             replicas = strategy.num_replicas_in_sync
@@ -109,7 +109,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 def is_main(name: str) -> bool:
-    """Whether a value belongs into the one line of an epoch; all of them are in TensorBoard."""
+    """Whether a value is in the line of an epoch; TensorBoard has all of them."""
     if name.startswith("val_"):
         return name in ("val_loss", "val_accuracy", "val_fd", "val_perplexity", "val_bits_per_character")
     return not name.endswith(("_gradient_norm", "_learning_rate"))

@@ -15,13 +15,13 @@ NUM_SHOWN = 18  # test images of a run: as many rows as columns, beside their re
 
 
 class ReconstructionGrid(PictureCallback):
-    """Shows test images and, under each, what the model makes of it.
+    """Shows test images and, below each, its reconstruction.
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         x: The images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their labels, (n,) or one-hot (n, num_classes), for a conditional model.
-        columns: Images in a row, 1 or more.
+        columns: Images per row, 1 or more.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
 
     Raises:
@@ -76,7 +76,7 @@ class ReconstructionGrid(PictureCallback):
         return pictures.grid(rows.reshape(-1, *rows.shape[3:]), self.columns, names)
 
     def _rows(self, pictures: np.ndarray) -> np.ndarray:
-        """(rows, columns, height, width, channels), with white where the last row has no pictures."""
+        """(rows, columns, height, width, channels), padded with white images."""
         missing = -len(pictures) % self.columns
         padded = np.pad(pictures, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
         return padded.reshape(-1, self.columns, *pictures.shape[1:])

@@ -1,4 +1,4 @@
-"""What the callbacks that show after an epoch what the model does have in common."""
+"""Base of the callbacks that show the model's results after an epoch."""
 
 import os
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from keras_gen.utils.files import make_folder, writable_folder
 
 
 class SampleCallback(keras.callbacks.Callback):
-    """Shows something at the end of epochs, as a file and in TensorBoard.
+    """Shows results of the model at the end of epochs, as a file and in TensorBoard.
 
-    A subclass says what is shown, how it is written, and how TensorBoard gets it.
+    A subclass computes them, writes the file, and writes the summary.
 
     Args:
-        log_dir: TensorBoard's directory; what is shown goes into its run `train`, group `samples`.
-        name: What is shown, in TensorBoard.
-        folder: Of the files, `log_dir/name` by default: `epoch-0001` and so on.
-        every: Show after every so many epochs, 1 or more, and after the last one.
+        log_dir: TensorBoard's directory; the summaries are in its run `train`, group `samples`.
+        name: Name in TensorBoard.
+        folder: Folder of the files `epoch-0001` and so on; `log_dir/name` by default.
+        every: Show results every so many epochs, 1 or more, and after the last one.
 
     Raises:
         ValueError: `every` is less than 1, or a directory is a file or may not be written to; at the start
@@ -51,11 +51,11 @@ class SampleCallback(keras.callbacks.Callback):
 
     @property
     def tag(self) -> str:
-        """Its name in TensorBoard."""
+        """The name in TensorBoard."""
         return self.name if self.name == tensorboard.SAMPLES else f"{tensorboard.SAMPLES}/{self.name}"
 
     def shown(self) -> Any:
-        """What there is to show of the model as it is now."""
+        """Computes what to show of the current model."""
         raise NotImplementedError
 
     def write(self, path: Path, shown: Any) -> None:
@@ -63,17 +63,17 @@ class SampleCallback(keras.callbacks.Callback):
         raise NotImplementedError
 
     def summarize(self, shown: Any, step: int) -> None:
-        """Hands it to TensorBoard, whose writer is the default one; `step` is the epoch, from 1."""
+        """Writes it to TensorBoard's default writer; `step` is the epoch, from 1."""
         raise NotImplementedError
 
     def write_file(self, name: str) -> Path:
-        """Writes the file `name` (without its suffix) into the folder; gives its path."""
+        """Writes the file `name` (without its suffix) into the folder; returns its path."""
         path = self.folder / f"{name}{self.suffix}"
         self.write(path, self.shown())
         return path
 
     def check_model(self) -> None:
-        """Raises a ValueError if the model is of another kind, or does not fit the callback's data."""
+        """Raises a ValueError if the model lacks a verb, or does not fit the callback's data."""
         require(self, self.verbs, self.kind)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -103,7 +103,7 @@ class SampleCallback(keras.callbacks.Callback):
 
 
 def require(callback: keras.callbacks.Callback, verbs: Sequence[str], kind: str) -> None:
-    """Raises a ValueError if a callback's model lacks what the callback calls."""
+    """Raises a ValueError if a callback's model lacks a verb that the callback calls."""
     missing = [verb for verb in verbs if not hasattr(callback.model, verb)]
     if missing:
         raise ValueError(
@@ -113,7 +113,7 @@ def require(callback: keras.callbacks.Callback, verbs: Sequence[str], kind: str)
 
 
 def check_names(names: Sequence[str] | None, num_classes: int | None) -> None:
-    """Raises a ValueError if there are not as many class names as classes."""
+    """Raises a ValueError if the number of class names is not the number of classes."""
     if names is not None and num_classes is not None and len(names) != num_classes:
         raise ValueError(
             f"class_names must be {num_classes} names, one for each class of the model. "
@@ -122,9 +122,9 @@ def check_names(names: Sequence[str] | None, num_classes: int | None) -> None:
 
 
 def is_trained(callback: keras.callbacks.Callback, epoch: int | None) -> bool:
-    """Whether training ends after this epoch, the last one that was completed.
+    """Whether training ends after this epoch, the last completed one.
 
-    It does not where it was interrupted in a later one, and goes on where it is resumed.
+    It does not if it was interrupted in a later epoch, and will be resumed.
     """
     if epoch is None:
         return False

@@ -18,15 +18,15 @@ Shown = Annotated[int, Interval(ge=1, le=MOST_SHOWN)]
 
 
 class SampleGrid(PictureCallback):
-    """Shows what the model generates, from the same noise every epoch, so that progress shows.
+    """Shows generated images, from the same noise after every epoch, so that progress is visible.
 
-    A conditional model gets a row for each class.
+    For a conditional model, the grid has one row per class.
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         num_samples: Images in the grid of an unconditional model, from 1 to 10,000.
         samples_per_class: Columns of the grid of a conditional model, which has 10,000 images at most.
-        class_names: What to write beside the rows; the model's own names by default.
+        class_names: Names of the rows; those of the model by default.
         seed: Integer that determines the noise.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
 

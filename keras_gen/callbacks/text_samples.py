@@ -1,4 +1,4 @@
-"""What the model writes after every epoch, and which next tokens it predicts, from the same prompts."""
+"""Generated texts and predicted next tokens after every epoch, for the same prompts."""
 
 import itertools
 import os
@@ -19,19 +19,19 @@ PROMPT_TOKENS = 24  # of the held-out text
 
 
 class TextSamples(SampleCallback):
-    """Shows how the model continues the same prompts every epoch, from the same noise.
+    """Shows continuations of the same prompts, from the same noise, after every epoch.
 
-    Each prompt has a text for each temperature, and below them a table of the likeliest next tokens:
-    Markdown, in TensorBoard's text tab and as a file.
+    Each prompt has one text per temperature, followed by a table of the most likely next tokens: Markdown,
+    in TensorBoard's text tab and as a file.
 
     Args:
         log_dir: TensorBoard's directory; the texts are in its run `train`.
-        prompts: What to continue; `""` is the beginning of a text.
+        prompts: Texts to continue; `""` is the beginning of a text.
         temperatures: See `TextGenerator.generate`; 0 or more.
-        max_tokens: How many tokens to write at most, 1 or more.
-        num_likeliest: Rows of the table; 0 for none.
-        text_dir: Folder of the files, `log_dir/samples` by default; `epoch-0001.md` and so on.
-        every: Show after every so many epochs, 1 or more, and after the last one.
+        max_tokens: Maximum number of tokens to generate, 1 or more.
+        num_likeliest: Number of rows of the table; 0 for no table.
+        text_dir: Folder of the files `epoch-0001.md` and so on; `log_dir/samples` by default.
+        every: Show texts every so many epochs, 1 or more, and after the last one.
         seed: Integer that determines the noise.
 
     Raises:
@@ -82,7 +82,7 @@ class TextSamples(SampleCallback):
             self.model.next_token_probabilities(prompt, 1)  # refuses a prompt that it cannot read
 
     def shown(self) -> list[str]:
-        """What comes after each prompt, as Markdown."""
+        """The continuations of each prompt, as Markdown."""
         texts = [
             self.model.generate(self.prompts, self.max_tokens, temperature=temperature, seed=self.seed)
             for temperature in self.temperatures
@@ -115,13 +115,13 @@ def prompts_from(data: Any) -> list[str]:
 
 
 def table(likeliest: list[tuple[str, float]]) -> str:
-    """The likeliest next tokens, as Markdown."""
+    """The most likely next tokens, as Markdown."""
     rows = [f"| {in_code(piece)} | {probability:.1%} |" for piece, probability in likeliest]
     return "\n".join(["| next token | probability |", "|---|---|", *rows])
 
 
 def in_code(piece: str) -> str:
-    """A piece of text where its spaces can be seen: `"\\n    if"`."""
+    """A piece of text in code style, with visible spaces: `"\\n    if"`."""
     if not piece:
         return "*the end*"
     quoted = repr(piece).replace("|", "\\|")
@@ -129,12 +129,12 @@ def in_code(piece: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """Text as it is, whatever Markdown it looks like."""
+    """A text as a code block, even if it contains Markdown."""
     fence = longer_than_any(text, 3)
     return f"{fence}\n{text}\n{fence}"
 
 
 def longer_than_any(text: str, least: int) -> str:
-    """More backquotes than the text has in a row."""
+    """More backquotes than the longest sequence in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     return "`" * max(least, longest + 1)

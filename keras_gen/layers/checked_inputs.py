@@ -1,4 +1,4 @@
-"""What the layers refuse, before Keras spreads the error over many lines."""
+"""Refuses invalid inputs of layers with a one-line error."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from keras_gen.utils.arguments import MOST_CHARACTERS, received
 
 
 class CheckedInputs:
-    """Refuses inputs that are not numbers, or have another number of axes; for a layer to inherit from.
+    """A base of layers that refuses inputs that are not numbers, or have the wrong number of axes.
 
     Raises:
         ValueError: Keras refuses an argument; at a call, the inputs are of another kind.
@@ -32,7 +32,7 @@ class CheckedInputs:
         return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def numbers(self, name: str, value: Any) -> Any:
-        """The value, as a tensor where it is none."""
+        """The value as a tensor."""
         tensor = value
         try:
             if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):

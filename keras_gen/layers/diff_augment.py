@@ -1,4 +1,4 @@
-"""Random changes to what a discriminator sees, through which gradients reach the generator."""
+"""Random augmentation of a discriminator's inputs, through which gradients reach the generator."""
 
 from typing import Any
 

@@ -17,8 +17,8 @@ class Dropout(CheckedInputs, keras.layers.Dropout):
 
     Args:
         rate: Fraction of the inputs that is dropped, from 0 to 1.
-        noise_shape: Sizes of the noise: along an axis of 1, all is dropped or kept alike; None is the
-            inputs' own size.
+        noise_shape: Shape of the noise: along an axis of size 1, all units are dropped or kept together;
+            None is the size of the inputs.
         seed: Integer that determines the noise; random by default.
 
     Raises:

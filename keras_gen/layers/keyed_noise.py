@@ -1,4 +1,4 @@
-"""Noise of which each example's depends on its key alone, whatever else is in its batch."""
+"""Noise that depends on an example's key alone, whatever else is in the batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ def keyed_normal(keys: tf.Tensor, shape: Any, stream: int | tf.Tensor = 0) -> tf
     """Standard normal noise, float32 (n, *shape).
 
     Args:
-        keys: (seed, example) of each example, integers (n, 2).
-        shape: Of one example's noise.
-        stream: A number from 0 to 2**31 - 1: the noise of one stream is independent of that of another.
+        keys: (seed, example), integers (n, 2).
+        shape: Shape of the noise of one example.
+        stream: From 0 to 2**31 - 1: the noise of different streams is independent.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""An LSTM layer whose gradient is made of few large matrix products."""
+"""An LSTM layer whose gradient consists of a few large matrix products."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from keras_gen.utils.memory import refuse_beyond_memory
 
 @keras.saving.register_keras_serializable("keras_gen")
 class LSTM(CheckedInputs, keras.layers.LSTM):
-    """Keras' long short-term memory [1], with the same numbers, faster on a CPU.
+    """Keras' long short-term memory [1], with the same results, faster on a CPU.
 
-    Keras' loop multiplies the inputs, and all the weights' gradients, step by step. Here the inputs of all
-    steps are one product before the loop, and the weights' gradients one after the loop that goes back. On
-    a GPU the layer is Keras', which runs cuDNN's kernel.
+    Keras' loop computes the inputs' products and the gradients of the weights step by step. Here, the
+    inputs of all steps are one product before the loop, and the gradients of the weights are one product
+    after the backward loop. On a GPU, the layer is Keras', which runs cuDNN's kernel.
 
     Args:
         units: Length of the state, 1 or more.
@@ -95,7 +95,7 @@ class LSTM(CheckedInputs, keras.layers.LSTM):
         return [result, last, cells[-1]] if self.return_state else result
 
     def is_plain(self) -> bool:
-        """Whether this is the LSTM that `recurrence` computes."""
+        """Whether `recurrence` can compute this LSTM."""
         names = [keras.activations.serialize(f) for f in (self.activation, self.recurrent_activation)]
         others = (self.dropout, self.recurrent_dropout, self.go_backwards, self.stateful, self.unroll)
         return names == ["tanh", "sigmoid"] and self.use_bias and not any(others)
@@ -103,11 +103,11 @@ class LSTM(CheckedInputs, keras.layers.LSTM):
 
 @tf.custom_gradient
 def recurrence(driven: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> Any:
-    """All outputs and cells of an LSTM, from its driven inputs and its first output and cell.
+    """All outputs and cells of an LSTM, from its projected inputs and its initial output and cell.
 
     Args:
-        driven: What the inputs make of the gates, (steps, n, 4 d): input, forget, candidate, output.
-        recurrent: What the last output adds to them, (d, 4 d).
+        driven: The inputs' contribution to the gates, (steps, n, 4 d): input, forget, candidate, output.
+        recurrent: The weights of the last output, (d, 4 d).
         output: (n, d).
         cell: (n, d).
 

@@ -1,4 +1,4 @@
-"""Random numbers: seeds that differ between generators and replicas, noise that belongs to an example."""
+"""Random numbers: seeds that differ between generators and replicas, and noise per example."""
 
 import zlib
 from typing import Any
@@ -14,14 +14,14 @@ from keras_gen.utils.arguments import Seed, checked, received
 
 @checked
 def child_seed(seed: Seed | None, name: str) -> int | None:
-    """An integer that a model's seed and a name determine, and no other seed or name.
+    """An integer derived from a model's seed and a name.
 
-    Layers, noise and sampling of one model each get their own, so that none repeats another's numbers, nor
-    those of a model with a neighbouring seed.
+    Each layer, noise source and sampler of a model gets its own, so that none repeats another's numbers,
+    nor those of a model with a neighbouring seed.
 
     Args:
         seed: The model's seed; None for a random one.
-        name: Of what draws the numbers, such as `"dropout"`.
+        name: Name of the random number generator, such as `"dropout"`.
 
     Returns:
         From 0 to 2**31 - 1, or None if `seed` is None.
@@ -38,20 +38,20 @@ def child_seed(seed: Seed | None, name: str) -> int | None:
 
 
 def replica_id() -> tf.Tensor:
-    """Which replica of a distributed run this is, from 0; 0 outside of one."""
+    """Number of this replica in a distributed run, from 0; 0 otherwise."""
     context = tf.distribute.get_replica_context()
     return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)
 
 
 @checked
 def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
-    """The generator's next seed, another one on each replica of a distributed run.
+    """The next seed of a generator, different on each replica of a distributed run.
 
-    A `SeedGenerator` has the same state on every replica, so that its own seed would give all of
-    them the same noise.
+    A `SeedGenerator` has the same state on every replica, so its own seed would give all replicas the same
+    noise.
 
     Args:
-        generator: The generator, which moves on by one.
+        generator: The generator, which advances by one.
 
     Returns:
         (2,), for TensorFlow's stateless random functions.
@@ -62,12 +62,12 @@ def replica_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
 
 @checked
 def example_noise(seed: Any, examples: Any, shape: Any) -> tf.Tensor:
-    """Standard normal noise of which each example's depends on (seed, its number) alone.
+    """Standard normal noise that depends on (seed, number of the example) alone.
 
     Args:
         seed: Integer.
         examples: Numbers of the examples, integers (n,).
-        shape: Of one example's noise.
+        shape: Shape of the noise of one example.
 
     Raises:
         ValueError: `seed`, `examples` or `shape` are not integers, or `examples` have another shape.
@@ -90,7 +90,7 @@ def example_noise(seed: Any, examples: Any, shape: Any) -> tf.Tensor:
 
 
 def integers(name: str, value: Any, rank: int) -> tf.Tensor:
-    """An argument as an int32 tensor of so many axes.
+    """An argument as an int32 tensor with a number of axes.
 
     Raises:
         ValueError: It is another one.

@@ -1,4 +1,4 @@
-"""Arguments are checked against the types of a signature, ranges included; errors say what was received."""
+"""Checks arguments against the annotations of a signature, ranges included."""
 
 import dataclasses
 import difflib
@@ -49,11 +49,11 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def checked(function: Function) -> Function:
-    """Checks the arguments of a function or method against the types of its signature, at each call.
+    """Checks the arguments of a function or method against its annotations, at each call.
 
-    NumPy's numbers become Python's. Strings, `True`, NaN and infinity are not numbers. Parameters annotated
-    as `Any` or `ArrayLike`, or not at all, are not checked. `inspect.signature` gives the types without
-    their ranges, as documentation wants them.
+    NumPy numbers are converted to Python numbers. Strings, `True`, NaN and infinity are not numbers.
+    Parameters without an annotation, or annotated as `Any` or `ArrayLike`, are not checked.
+    `inspect.signature` shows the types without ranges.
 
     Raises:
         ValueError: At a call: an argument is not of its type, or is out of its range.
@@ -101,7 +101,7 @@ def checked(function: Function) -> Function:
 
 
 def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeError) -> TypeError:
-    """The error of a call that lacks an argument, or has one that the function does not know."""
+    """The error for a call with a missing or an unknown argument."""
     name, of_object = (
         function.__qualname__,
         1 if named_parameters(function)[:1] in (["self"], ["cls"]) else 0,
@@ -120,14 +120,14 @@ def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeE
 
 
 def named_parameters(function: Callable) -> list[str]:
-    """The names of a function's parameters, except `*args` and `**kwargs`."""
+    """The names of a function's parameters, without `*args` and `**kwargs`."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind not in several]
 
 
 def constructor_parameters(cls: type) -> list[str]:
-    """What a class's constructor takes, also what it passes on to its bases' as `**kwargs`."""
+    """The names of a constructor's parameters, including those of base classes that get its `**kwargs`."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -139,10 +139,10 @@ def constructor_parameters(cls: type) -> list[str]:
 
 
 def check(name: str, value: Any, hint: Any) -> Any:
-    """`value` as a type has it.
+    """Checks a value against a type, and converts it.
 
     Args:
-        name: What errors call it.
+        name: The name of the value in errors.
         value: Anything.
         hint: A type, such as `Count` or `Literal["a", "b"]`.
 
@@ -159,7 +159,7 @@ def check(name: str, value: Any, hint: Any) -> Any:
 
 
 class Check:
-    """Refuses what is not of a type; gives the value as that type has it."""
+    """Checks values against a type, and converts them."""
 
     def __init__(self, hint: Any):
         self.expected = in_words(hint)
@@ -187,7 +187,7 @@ def as_float(value: Any) -> float:
 
 
 def number_of(value: Any, kinds: str, convert: Callable) -> Any:
-    """A number of Python's from its own, or from an array without axes of one of NumPy's kinds of type."""
+    """A Python number from a number, or from a zero-dimensional array of one of NumPy's kinds of type."""
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return convert(value)
@@ -249,13 +249,13 @@ LEAVES = {int: as_integer, float: as_float, bool: as_bool, str: as_string}
 
 
 def is_checked(hint: Any) -> bool:
-    """Whether a type says more than that something can become an array."""
+    """Whether a type is more specific than `ArrayLike` or `Any`."""
     parts = typing.get_args(hint)  # a list among them, of a function's arguments
     return hint is not Any and not all(part in parts for part in typing.get_args(ArrayLike))
 
 
 def strictly(hint: Any) -> Any:
-    """A type for pydantic, which by itself would take "3", 3.0 and True for integers."""
+    """A type for pydantic, which by itself would accept "3", 3.0 and True as integers."""
     if hint in LEAVES:
         return Annotated[hint, pydantic.PlainValidator(LEAVES[hint])]
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
@@ -276,7 +276,7 @@ def strictly(hint: Any) -> Any:
 
 
 def without_ranges(hint: Any) -> Any:
-    """A type as it is without what `Annotated` adds."""
+    """A type without the metadata of `Annotated`."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return without_ranges(parts[0])
@@ -299,7 +299,7 @@ WORDS = {
 
 
 def in_words(hint: Any) -> str:
-    """What a type takes, as errors have it."""
+    """A description of the values of a type, for errors."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return of_range(in_words(parts[0]), hint.__metadata__)
@@ -331,7 +331,7 @@ BOUNDS = {"ge": "{} or more", "gt": "more than {}", "le": "at most {}", "lt": "l
 
 
 def of_range(words: str, metadata: Sequence[Any]) -> str:
-    """`words`, with the bounds that annotate a type."""
+    """A description of a type, with the bounds of `Annotated`."""
     bounds: dict[str, Any] = {}
     for item in metadata:
         if isinstance(item, annotated_types.DocInfo):
@@ -356,7 +356,7 @@ _short.maxstring = _short.maxother = MOST_CHARACTERS
 
 
 def received(value: Any) -> str:
-    """A value in a few words, for errors, whatever it is.
+    """A short description of any value, for errors.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Arrays that users pass: numbers, images and labels, checked, as NumPy has them."""
+"""Checks of arrays that users pass: numbers, pixels, images and labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ def numbers(name: str, value: Any, *shape: int | str, finite: bool = True) -> np
     """`value` as an array of numbers.
 
     Args:
-        name: What errors call it.
+        name: The name of the array in errors.
         value: Anything.
-        *shape: Each axis: its size, or a letter for any size of 1 or more.
-        finite: Whether NaN and infinity are refused.
+        *shape: For each axis, its size, or a letter for any size of 1 or more.
+        finite: Whether to refuse NaN and infinity.
 
     Raises:
         ValueError: It is not an array of finite real numbers of that shape.
@@ -66,11 +66,11 @@ def images(name: str, value: Any, shape: Sequence[int] | None = None, grey: bool
     """`value` as images (n, height, width, channels), uint8 or floating point in [0, 1].
 
     Args:
-        name: What errors call it.
+        name: The name of the array in errors.
         value: Anything.
-        shape: (height, width, channels), where it must be that. (n, height, width) will then do for one
-            channel.
-        grey: Whether (n, height, width) will do, for one channel, where `shape` is not known.
+        shape: The expected (height, width, channels), if known. With one channel, (n, height, width) is
+            accepted.
+        grey: Whether to accept (n, height, width), for one channel, if `shape` is not given.
 
     Raises:
         ValueError: It is of another type or shape, empty, or out of range.
@@ -106,7 +106,7 @@ def labels(name: str, value: Any, count: int, num_classes: int | None = None) ->
 
 
 def array(name: str, value: Any) -> np.ndarray:
-    """`value` as an array of numbers, or of strings.
+    """`value` as an array of numbers or strings.
 
     Raises:
         ValueError: It is none, as a list of lists of different lengths, or one of other things.
@@ -121,9 +121,9 @@ def array(name: str, value: Any) -> np.ndarray:
 
 
 def as_array(value: Any) -> Any:
-    """What NumPy makes of a value, or None, in the byte order of this machine.
+    """`value` as a NumPy array in native byte order; None if NumPy cannot convert it.
 
-    bfloat16, which NumPy does not know, becomes float32.
+    bfloat16, which NumPy does not have, becomes float32.
     """
     try:
         if np.ma.is_masked(value):  # NumPy would take what is behind the mask
@@ -139,5 +139,5 @@ def as_array(value: Any) -> Any:
 
 
 def described(value: Any, array: np.ndarray | None) -> str:
-    """What was received, as an array where it is one."""
+    """A description of what was received, as an array if it is one."""
     return received(value if array is None or array.dtype == object or not array.ndim else array)

@@ -26,12 +26,12 @@ FIRST_WITHOUT_XLA = (12, 0)  # NVIDIA Blackwell: tensorflow issue 111958
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """A device, as far as decisions depend on it.
+    """The properties of a device that decisions depend on.
 
     Args:
         kind: `"CPU"` or `"GPU"`.
-        compute_capability: Of an NVIDIA GPU, (major, minor); None if it is unknown.
-        bfloat16: Whether a CPU has instructions for products in bfloat16.
+        compute_capability: (major, minor) of an NVIDIA GPU; None if unknown.
+        bfloat16: Whether a CPU has instructions for bfloat16 products.
 
     Raises:
         ValueError: An argument is of another type.
@@ -46,7 +46,7 @@ Device.__init__ = checked(Device.__init__)  # type: ignore[method-assign]
 
 
 def refuse_channels_first() -> None:
-    """Raises a ValueError if Keras is set to an order of axes that no model here has."""
+    """Raises a ValueError if Keras is set to channels-first images."""
     order = keras.config.image_data_format()
     if order != "channels_last":
         raise ValueError(
@@ -57,7 +57,7 @@ def refuse_channels_first() -> None:
 
 @functools.cache
 def current_device() -> Device:
-    """What TensorFlow computes on in this process: the first GPU, or the CPU."""
+    """The device that TensorFlow uses in this process: the first GPU, or the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return Device("CPU", bfloat16=computes_in_bfloat16())
@@ -72,8 +72,8 @@ def uses_xla(
 
     Args:
         data: What the model learns from.
-        device: What it computes on; this process' own by default.
-        num_replicas: How many replicas train together; TensorFlow fails with XLA on several.
+        device: The device; that of this process by default.
+        num_replicas: Number of replicas that train together; TensorFlow fails with XLA on several.
 
     Example:
 
@@ -90,7 +90,7 @@ def uses_xla(
 
 @checked
 def uses_cudnn(device: Device | None = None) -> bool:
-    """Whether an LSTM is left to cuDNN's kernel.
+    """Whether an LSTM uses cuDNN's kernel.
 
     Example:
 
@@ -102,7 +102,7 @@ def uses_cudnn(device: Device | None = None) -> bool:
 
 @checked
 def resolve_dtype(policy: Any, device: Device | None = None) -> Any:
-    """The dtype policy that `"auto"` means on a device; any other is returned as it is.
+    """The dtype policy that `"auto"` stands for on a device; other policies are returned unchanged.
 
     Example:
 

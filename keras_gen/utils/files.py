@@ -1,4 +1,4 @@
-"""Files: opened where they are what they should be, and written whole or not at all."""
+"""Reading regular files, and writing files and directories atomically."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ def open_file(path: str | os.PathLike, most: int | None = None) -> BinaryIO:
 
     Args:
         path: The file.
-        most: Bytes that it may have; any number by default.
+        most: Maximum number of bytes; unlimited by default.
 
     Raises:
         ValueError: It is a directory, a pipe or a device, which might never end; or it is too large.
@@ -52,13 +52,13 @@ def open_file(path: str | os.PathLike, most: int | None = None) -> BinaryIO:
 
 
 def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
-    """All of a file: see `open_file`."""
+    """The content of a file: see `open_file`."""
     with open_file(path, most) as file:
         return file.read()
 
 
 def read_text(path: str | os.PathLike, most: int | None = None, encoding: str = "utf-8") -> str:
-    """All of a file's text: see `open_file`.
+    """The text of a file: see `open_file`.
 
     Raises:
         ValueError: Also where it is not text of that encoding.
@@ -71,7 +71,7 @@ def read_text(path: str | os.PathLike, most: int | None = None, encoding: str = 
 
 
 def is_file(path: str | os.PathLike) -> bool:
-    """Whether `open_file` would open it: a regular file that may be read."""
+    """Whether `open_file` can open it: a readable regular file."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.R_OK)
     except (OSError, ValueError):  # the latter of a name with a NUL
@@ -79,7 +79,7 @@ def is_file(path: str | os.PathLike) -> bool:
 
 
 def kind_of(mode: int) -> str:
-    """What is not a regular file, in words."""
+    """A description of something that is not a regular file."""
     kinds = {
         stat.S_IFDIR: "a directory",
         stat.S_IFIFO: "a named pipe",
@@ -89,10 +89,10 @@ def kind_of(mode: int) -> str:
 
 
 def writable_folder(name: str, path: str | os.PathLike) -> Path:
-    """A directory that is there, or can be made.
+    """Checks that a directory can be written to, or created.
 
     Args:
-        name: What errors call it.
+        name: The name of the argument in errors.
         path: The directory.
 
     Raises:
@@ -115,7 +115,7 @@ def writable_folder(name: str, path: str | os.PathLike) -> Path:
 
 
 def make_folder(name: str, path: Path) -> None:
-    """Makes a directory where there is none: see `writable_folder`."""
+    """Creates a directory if it does not exist: see `writable_folder`."""
     try:
         writable_folder(name, path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,12 +126,12 @@ def make_folder(name: str, path: Path) -> None:
 
 
 def printable(path: str | os.PathLike) -> str:
-    """A path as text of one line, also where its name is not UTF-8 or has control characters.
+    """A path as one line of text, even if it is not UTF-8 or has control characters.
 
     Example:
 
-    >>> printable("a\\nb")
-    'a\\\\nb'
+    >>> printable("a\nb")
+    'a\\nb'
     """
     return "".join(letter if letter.isprintable() else escaped(letter) for letter in os.fsdecode(path))
 
@@ -146,11 +146,11 @@ def escaped(letter: str) -> str:
 
 
 class UnusablePathError(OSError, ValueError):
-    """Nothing can be written to a path.
+    """A path cannot be written to.
 
     Args:
         path: The path.
-        reason: What the system says of it.
+        reason: The system's error.
     """
 
     def __init__(self, path: str | os.PathLike, reason: str):
@@ -161,14 +161,14 @@ class UnusablePathError(OSError, ValueError):
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a path to write to; what is there at the end of the block becomes `path` in one rename.
+    """Yields a draft path to write to, and renames it to `path` at the end of the block.
 
-    When the block raises, nothing is left behind and an older `path` stays as it was. A directory
-    never replaces one that has anything in it. What was written is on the disk before it gets its name, so
-    that this holds when the machine stops, too. Drafts of `path` that a killed process left are removed.
+    If the block raises, nothing is left behind and an existing `path` is unchanged. A directory never
+    replaces a directory that is not empty. The content is synced to disk before the rename, so that this
+    also holds after a power failure. Drafts of `path` that a killed process left behind are removed.
 
     Args:
-        path: The file or directory to make. Its parents are made too.
+        path: The file or directory to create, with its parent directories.
 
     Raises:
         UnusablePathError: Nothing can be written there.
@@ -209,27 +209,27 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def remove_empty(folders: Sequence[Path]) -> None:
-    """Removes those directories that are empty, from the innermost on."""
+    """Removes empty directories, innermost first."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def draft_of(path: Path) -> Path:
-    """Where something is written before it gets its name, which says which process writes it."""
+    """The path of a draft, which names the process that writes it."""
     unique = f"{this_machine()}-{os.getpid()}-{started(os.getpid())}-{uuid.uuid4().hex[:8]}"
     # Keras and Pillow read the format from the suffix, so it stays at the end.
     return path.with_name(f".{path.stem[:STEM]}.draft-{unique}{path.suffix[:STEM]}")
 
 
 def sweep(folder: Path, path: Path | None = None) -> None:
-    """Removes the drafts in a folder whose process has ended, as where it was killed.
+    """Removes drafts of processes that no longer run.
 
     Processes on other machines cannot be seen: their drafts are removed after a day.
 
     Args:
-        folder: Where to look; not in the folders in it.
-        path: What they are drafts of; anything by default.
+        folder: The folder to clean, without its sub-folders.
+        path: The path whose drafts to remove; all drafts by default.
     """
     stem, suffix = (
         ("*", "*") if path is None else (glob.escape(path.stem[:STEM]), glob.escape(path.suffix[:STEM]))
@@ -245,7 +245,7 @@ def sweep(folder: Path, path: Path | None = None) -> None:
 
 
 def age_of(path: Path) -> float:
-    """Seconds since a file was changed; 0 where it has gone meanwhile."""
+    """Seconds since a file was changed; 0 if it no longer exists."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:
@@ -253,7 +253,7 @@ def age_of(path: Path) -> float:
 
 
 def started(process: int) -> str:
-    """When a process began, in seconds, since its number may be another's by now; "" where it has ended."""
+    """When a process started, in seconds, since process numbers are reused; "" if it has ended."""
     try:
         return str(round(psutil.Process(process).create_time()))
     except psutil.Error:
@@ -262,7 +262,7 @@ def started(process: int) -> str:
 
 @functools.cache
 def this_machine() -> str:
-    """Eight digits for this start of this machine, or container, since processes' numbers are its own."""
+    """Eight digits that identify this boot of this machine or container, as process numbers do not."""
     parts = [socket.gethostname()]
     for place, read in (
         ("/proc/sys/kernel/random/boot_id", lambda path: Path(path).read_text()),
@@ -282,7 +282,7 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or a directory's list of files, is on the disk."""
+    """Waits until a file, or a directory's list of files, is on disk."""
     if not path.is_dir():
         with open(path, "rb+") as file:
             os.fsync(file.fileno())

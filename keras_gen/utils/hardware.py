@@ -1,4 +1,4 @@
-"""The machine's hardware and how busy it is. Whatever cannot be read is None, never an error."""
+"""Hardware of this machine, and its load. Values that cannot be read are None, never an error."""
 
 import functools
 import os
@@ -27,7 +27,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
     """Describes this machine.
 
     Args:
-        include_tensorflow: Also ask TensorFlow which GPUs it sees, which imports it.
+        include_tensorflow: Include the GPUs that TensorFlow sees, which imports TensorFlow.
 
     Returns:
         A dictionary that JSON can hold. `system`, `release`, `version`, `architecture`,
@@ -64,7 +64,7 @@ def hardware_info(include_tensorflow: bool = True) -> dict[str, Any]:
 
 @functools.cache
 def cpu_facts() -> dict[str, Any]:
-    """What cpuinfo says about the processor. Reading it takes a second, so it is read once."""
+    """cpuinfo's description of the processor, read once, since it takes a second."""
 
     def read() -> dict[str, Any]:
         import cpuinfo
@@ -183,10 +183,10 @@ def tensorflow_info() -> dict[str, Any]:
 
 
 def gpu_advice(info: dict[str, Any]) -> str | None:
-    """What to do about an NVIDIA GPU that TensorFlow does not use, or None.
+    """The remedy if TensorFlow does not use an NVIDIA GPU, or None.
 
     Args:
-        info: `hardware_info()`, or that of an older run's `config.json`.
+        info: `hardware_info()`, or that in the `config.json` of a run.
     """
     if info["tensorflow_gpus"] != 0 or not (info["gpus"] or info.get("nvidia_on_pci")):
         return None

@@ -1,4 +1,4 @@
-"""What would not fit into memory is refused before it is tried: the system would end the process."""
+"""Refuses requests that would not fit into memory, before the system ends the process."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CONTAINERS = (
 
 
 def available_bytes() -> int:
-    """The memory that is left on this machine, or in this container."""
+    """Available memory of this machine or container."""
     available = psutil.virtual_memory().available
     for limit, usage, cached in CONTAINERS:
         try:
@@ -31,12 +31,12 @@ def available_bytes() -> int:
 
 
 def refuse_beyond_memory(num_bytes: int, what: str, remedy: str) -> None:
-    """Raises a ValueError if something would take more memory than is left.
+    """Raises a ValueError if something needs more memory than is available.
 
     Args:
-        num_bytes: What it would take.
-        what: What was received, such as `num_samples=10**12`.
-        remedy: What to do, as the error ends.
+        num_bytes: Bytes needed.
+        what: The request, such as `num_samples=10**12`.
+        remedy: What to do, as the last sentence of the error.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Arrays of images -> pictures that a person looks at: grids as PNG, walks as GIF."""
+"""Pictures of arrays of images: grids as PNG, animations as GIF."""
 
 import os
 from collections.abc import Sequence
@@ -60,12 +60,12 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
 
 
 def in_colour(images: np.ndarray) -> np.ndarray:
-    """The channels that are shown: one, or three."""
+    """Images with one channel, or three: other channels are dropped."""
     return images[..., : 3 if images.shape[-1] >= 3 else 1]
 
 
 def in_one_line(name: str) -> str:
-    """A name as a picture or a table can show it."""
+    """A name as one line, for pictures and tables."""
     line = " ".join(name.encode(errors="backslashreplace").decode().split())
     return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}..."
 
@@ -77,14 +77,14 @@ def grid(
     row_names: Sequence[str] | None = None,
     smallest_tile: Count = SMALLEST_TILE,
 ) -> np.ndarray:
-    """Lays images out in rows, on white.
+    """Arranges images in rows, on a white background.
 
     Args:
-        images: (n, height, width, channels), float in [0, 1] or uint8. Of more channels than 3 the first
-            three are shown, of 2 the first.
-        columns: Images in a row; by default as many as make the grid about square.
-        row_names: What to write at the left of each row, its first 40 characters.
-        smallest_tile: Pixels, 1 or more; smaller images are enlarged, by whole factors, to at least this.
+        images: (n, height, width, channels), float in [0, 1] or uint8. Of more than 3 channels, the first
+            three are shown; of 2, the first.
+        columns: Images per row; by default, the grid is about square.
+        row_names: Text at the left of each row, up to 40 characters.
+        smallest_tile: Minimum size in pixels; smaller images are enlarged by whole factors.
 
     Returns:
         uint8 (height, width, 3).
@@ -127,7 +127,7 @@ def grid(
 
 
 def _margin(names: Sequence[str], height: int, total_height: int) -> np.ndarray:
-    """The strip at the left of a grid that names its rows."""
+    """The strip with the names of the rows, at the left of a grid."""
     names = [in_one_line(name) for name in names]
     font = PIL.ImageFont.load_default(max(14, height // 3))
     width = 8 + max(int(np.ceil(font.getlength(name))) for name in names)
@@ -147,13 +147,13 @@ def sample_picture(
     class_names: Sequence[str] | None = None,
     seed: Seed = 0,
 ) -> np.ndarray:
-    """A grid of what a model generates; of a conditional one, a row for each class.
+    """A grid of generated images; for a conditional model, with a row for each class.
 
     Args:
         model: Anything that has `generate`, `conditional`, `num_classes` and `class_names`.
         num_samples: Images of an unconditional model.
         samples_per_class: Columns for a conditional model.
-        class_names: What to write beside the rows; the model's own names by default.
+        class_names: Names of the rows; those of the model by default.
         seed: Integer that determines the images.
 
     Returns:
@@ -169,7 +169,7 @@ def sample_picture(
 
 @checked
 def write_png(path: str | os.PathLike, picture: ArrayLike) -> Path:
-    """Writes a uint8 picture (height, width, 3), whole or not at all; gives its path.
+    """Writes a uint8 picture (height, width, 3) atomically; returns its path.
 
     Raises:
         ValueError: The picture has another shape or type, or the path is a directory's.
@@ -183,12 +183,12 @@ def write_png(path: str | os.PathLike, picture: ArrayLike) -> Path:
 
 @checked
 def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -> Path:
-    """Writes uint8 pictures (height, width, 3) as a GIF that repeats forever; gives its path.
+    """Writes uint8 pictures (height, width, 3) as a looping GIF; returns its path.
 
     Args:
         path: The file.
-        pictures: One or more, of one shape.
-        seconds: How long each is shown, from 0.01 to 655.
+        pictures: One or more pictures of the same shape.
+        seconds: Duration of each picture, from 0.01 to 655.
 
     Raises:
         ValueError: A picture has another shape or type, or the path is a directory's.
@@ -213,7 +213,7 @@ def write_gif(path: str | os.PathLike, pictures: ArrayLike, seconds: Duration) -
 
 
 def as_image(name: str, picture: Any) -> PIL.Image.Image:
-    """Pillow's image of an array that can be shown."""
+    """A Pillow image of an array."""
     array = arrays.array(name, picture)
     if (
         array.dtype != np.uint8
@@ -226,7 +226,7 @@ def as_image(name: str, picture: Any) -> PIL.Image.Image:
 
 
 def file_path(path: str | os.PathLike) -> Path:
-    """A path that a file may be written to."""
+    """Checks that a file can be written at a path."""
     path = Path(path)
     if not path.name or "\0" in str(path) or path.is_dir():
         what = "a directory" if path.is_dir() else "no file's name"

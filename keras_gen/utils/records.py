@@ -1,4 +1,4 @@
-"""The JSON files of a run and of a preset, each with the types that it must have."""
+"""Schemas of the JSON files of runs and presets."""
 
 import os
 import re
@@ -15,7 +15,7 @@ MOST_BYTES = 16 * 2**20  # far more than any record needs
 
 
 class Record(pydantic.BaseModel):
-    """Base of what a JSON file holds. What it does not name is kept, but not checked."""
+    """Base of the schemas. Fields that it does not name are kept without a check."""
 
     model_config = pydantic.ConfigDict(
         strict=True, extra="allow", allow_inf_nan=False, protected_namespaces=()
@@ -23,7 +23,7 @@ class Record(pydantic.BaseModel):
 
 
 class RunFacts(Record):
-    """What `config.json` says about a run under `run`; `id` since it has checkpoints that say it, too."""
+    """The group `run` of `config.json`; `id` is missing in runs of older versions."""
 
     recipe: str
     model: str | None = None
@@ -57,13 +57,13 @@ def options_in(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class CheckpointNote(Record):
-    """What a checkpoint says about itself, as its archive's comment: whose it is, and from when.
+    """The note in a checkpoint, stored as the archive's comment.
 
     Args:
         run: The `id` of the run.
         epoch: The epoch it is in, from 0.
-        step: The steps of that epoch that are done.
-        columns: Those of `metrics.csv`; none before the first epoch's end.
+        step: Number of completed steps of that epoch.
+        columns: The columns of `metrics.csv`; empty before the end of the first epoch.
     """
 
     run: str | None
@@ -85,7 +85,7 @@ class MLflowFacts(Record):
 
 
 class PresetFile(Record):
-    """What a card says about a file of its preset."""
+    """A file of a preset, as its card describes it."""
 
     sha256: Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")]
     bytes: Annotated[int, Ge(0)]
@@ -109,7 +109,7 @@ Address = Annotated[str, pydantic.StringConstraints(pattern=r"^\S+:[0-9]{1,5}$")
 
 
 class Task(Record):
-    """Which process of a cluster this is."""
+    """The task of this process in a cluster."""
 
     type: Literal["chief", "worker"]
     index: Annotated[int, Ge(0)]
@@ -131,12 +131,12 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def read_record(path: str | os.PathLike, kind: type[AnyRecord], remedy: str) -> AnyRecord:
-    """A JSON file as a record.
+    """Reads a JSON file and checks it against a schema.
 
     Args:
         path: The file.
-        kind: What it must hold.
-        remedy: What to do where it does not, as the last sentence of the error.
+        kind: The schema.
+        remedy: What to do if the file is invalid, as the last sentence of the error.
 
     Raises:
         ValueError: It is not JSON, or its values have other types than the record's.
@@ -146,7 +146,7 @@ def read_record(path: str | os.PathLike, kind: type[AnyRecord], remedy: str) -> 
 
 
 def parse_record(content: bytes, kind: type[AnyRecord], source: str, remedy: str) -> AnyRecord:
-    """JSON from `source` as a record: see `read_record`."""
+    """Checks JSON from `source` against a schema: see `read_record`."""
     try:
         return kind.model_validate_json(content)
     except pydantic.ValidationError as error:
@@ -154,7 +154,7 @@ def parse_record(content: bytes, kind: type[AnyRecord], source: str, remedy: str
 
 
 def in_one_line(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong."""
+    """The first problem of an invalid record."""
     first: Any = error.errors(include_url=False)[0]
     *places, last = map(str, first["loc"] or ("the content",))
     field = f"a name in {'.'.join(places[:-1])}" if last == "[key]" else ".".join([*places, last])

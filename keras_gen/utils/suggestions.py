@@ -1,4 +1,4 @@
-"""Which of some names is probably meant. Nothing else is imported, so that the command answers at once."""
+"""Suggestions for misspelt names. It imports nothing else, so that the command responds at once."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def did_you_mean(text: str, names: Iterable[Any]) -> str:
-    """A question that names the nearest of some names; nothing if none is near.
+    """A question that suggests the most similar of some names; empty if none is similar.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""How a run looks in TensorBoard: which charts there are and in which order, and in which few runs.
+"""How a run is organized in TensorBoard: runs, groups of charts, and their order.
 
 TensorBoard sorts charts by name, and groups them by what comes before the first slash: losses come first,
 then quality, samples, and at the end optimization and hardware. Steps are epochs, from 1.
@@ -27,10 +27,10 @@ CAPITALS = {"fd": "FD", "kid": "KID"}
 
 
 def scalar_tags(names: Iterable[str]) -> dict[str, str]:
-    """The chart that each logged value belongs into; names come without `val_`.
+    """The chart of each logged value, whose name comes without `val_`.
 
-    Where there is no total `loss`, as in GANs, each network's own is one. The terms of a total are metrics,
-    as Keras has it: so FD is among the five columns that the HParams tab opens with, whatever the models.
+    Without a total `loss`, as in GANs, each network's loss is in the group of losses. The terms of a total
+    loss are metrics, as in Keras, so that FD is among the five columns of the HParams tab for every model.
 
     Example:
 
@@ -60,10 +60,10 @@ _open_writers: Any = weakref.WeakValueDictionary()
 
 @checked
 def summary_writer(log_dir: str | os.PathLike, run: str) -> Any:
-    """The writer of a run, which all share who want it at the same time.
+    """The writer of a run, shared by all that use it at the same time.
 
-    TensorBoard's reader in Python follows one growing file in a directory alone. The writer is closed
-    when it is no longer referenced.
+    TensorBoard's Python reader follows only one growing file per directory. The writer is closed when it is
+    no longer referenced.
 
     Raises:
         ValueError: The directory is a file or below one, or may not be written to.
@@ -92,7 +92,7 @@ def write_scalars(writer: tf.summary.SummaryWriter, values: dict[str, Any], epoc
 
 @checked
 def drop_events_after(folder: str | os.PathLike, epoch: Natural) -> None:
-    """Removes what a directory's event files hold of epochs after this one, which are computed again."""
+    """Removes the events after an epoch from a directory's event files: they will be computed again."""
     for path in Path(folder).glob("events.*"):
         records = _whole_records(path)
         kept = [record for record in records if tf.compat.v1.Event.FromString(record).step <= epoch]
@@ -103,7 +103,7 @@ def drop_events_after(folder: str | os.PathLike, epoch: Natural) -> None:
 
 
 def _whole_records(path: Path) -> list[bytes]:
-    """The records of an event file; a process that was killed may have left half a one at its end."""
+    """The complete records of an event file, whose last one may be incomplete after a kill."""
     records = []
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
