@@ -1,4 +1,4 @@
-"""How a command ends: what its user can mend is one line on stderr, a bug of ours keeps its traceback."""
+"""How a command ends: errors that a user can fix are one line on stderr, bugs have a traceback."""
 
 import contextlib
 import dis
@@ -68,7 +68,7 @@ OF_THE_MACHINE = (
 
 
 class Stopped(BaseException):
-    """A signal asked the command to end. What it had begun to write is removed on its way out.
+    """A signal ended the command. Incomplete files are removed on the way out.
 
     Args:
         number: The signal's.
@@ -80,7 +80,7 @@ class Stopped(BaseException):
 
 
 def guarded(command: Callable[[], int | None]) -> int:
-    """Runs a command and gives its exit status; errors that a user can mend become one line on stderr."""
+    """Runs a command and returns its exit status; errors that a user can fix become one line on stderr."""
     with streams_there(), signals_raised(), short_warnings():
         try:
             if sys.stdout is None:
@@ -113,7 +113,7 @@ def guarded(command: Callable[[], int | None]) -> int:
 
 
 def say_error(message: str) -> None:
-    """One line on stderr, of what a terminal can show."""
+    """Prints one line on stderr."""
     text = one_line(message).encode("utf-8", "backslashreplace").decode()
     with contextlib.suppress(OSError):
         sys.stderr.write(f"keras-gen: {text}\n")
@@ -121,7 +121,7 @@ def say_error(message: str) -> None:
 
 
 def drop_unwritten() -> None:
-    """Drops what stdout cannot take, as on a full disk."""
+    """Discards output that stdout cannot take, as on a full disk."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -130,7 +130,7 @@ def drop_unwritten() -> None:
 
 
 def drop_output() -> None:
-    """Nobody reads stdout, and Python must not try to write the rest when it ends."""
+    """Discards output that nobody reads, so that Python does not try to write it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -138,10 +138,10 @@ def drop_output() -> None:
 
 
 def explanation(error: BaseException) -> str | None:
-    """What an error tells a user who can mend it; None of a bug.
+    """The message of an error that a user can fix; None for a bug.
 
-    An error that `raise` raised in keras_gen says so itself. The system, memory and TensorFlow have words
-    of their own. The same types raised by the interpreter, or in a library that we called, are bugs.
+    Errors raised by a `raise` statement in keras_gen have their own message. The system, memory and
+    TensorFlow have theirs. The same types raised by the interpreter, or in another library, are bugs.
     """
     if raised_here(error):
         return str(error)
@@ -160,7 +160,7 @@ def explanation(error: BaseException) -> str | None:
 
 
 def of_tensorflow(error: BaseException) -> str | None:
-    """An error of TensorFlow that comes from the machine, or from reading data in a pipeline."""
+    """The message of a TensorFlow error that is due to the machine, or to reading data in a pipeline."""
     said = str(error)
     if "Traceback (most recent call last)" in said:
         return of_pipeline(said)
@@ -176,7 +176,7 @@ def of_tensorflow(error: BaseException) -> str | None:
 
 
 def of_pipeline(said: str) -> str | None:
-    """An error of Python's that TensorFlow tells with its traceback: see `explanation`."""
+    """The message of a Python error within a TensorFlow error: see `explanation`."""
     *_, (file, code) = [("", ""), *re.findall(r'File "(.+)", line \d+, in .*\n +(.+)', said)]
     *_, (kind, message) = [("", ""), *re.findall(r"^([\w.]+): (.*)$", said, re.MULTILINE)]
     if Path(file).is_relative_to(PACKAGE) and code.startswith("raise "):
@@ -187,7 +187,7 @@ def of_pipeline(said: str) -> str | None:
 
 
 def of_system(error: OSError) -> str:
-    """An error of the system, with the file and what helps."""
+    """The message of a system error, with the file and the remedy."""
     names = [
         os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
     ]
@@ -201,7 +201,7 @@ def of_system(error: OSError) -> str:
 
 
 def raised_here(error: BaseException) -> bool:
-    """Whether a `raise` statement in keras_gen raised an error, of a type that refuses what a user gave."""
+    """Whether a `raise` statement in keras_gen raised an error of a type that refuses a user's input."""
     if not isinstance(
         error, (ValueError, TypeError, ImportError, FloatingPointError, MemoryError, OSError)
     ):
@@ -221,7 +221,7 @@ def raised_here(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def streams_there() -> Iterator[None]:
-    """A closed stderr takes what is written into it; names that are not UTF-8 are printed as they are."""
+    """Replaces a closed stderr, and prints names that are not UTF-8 unchanged."""
     before = sys.stderr
     with contextlib.ExitStack() as stack:
         if before is None:
@@ -237,7 +237,7 @@ def streams_there() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_raised() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind the command, so that no draft stays behind."""
+    """SIGTERM and SIGHUP unwind the command, so that no draft is left behind."""
     before: dict[int, Any] = {}
 
     def stop(number: int, frame: Any) -> None:
@@ -258,7 +258,7 @@ def signals_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def short_warnings() -> Iterator[None]:
-    """Warnings are one line, without the place in the code."""
+    """Prints warnings as one line, without the place in the code."""
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"keras-gen: {message}\n"
     try:

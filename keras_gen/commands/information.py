@@ -51,7 +51,7 @@ def list_names(arguments: argparse.Namespace) -> None:
 
 
 def preset_summary(card: dict[str, Any]) -> str:
-    """What a preset is, and how good."""
+    """A line about a preset: model, data, size and quality."""
     size = sum(file["bytes"] for file in card["files"].values()) / 1e6
     numbers = [
         f"{label} {card['metrics'][name]:.4g}" for name, label in SHOWN.items() if name in card["metrics"]

@@ -1,4 +1,4 @@
-"""Command lines: text is read as an option's type has it, and what cannot be right is refused in a line."""
+"""Parses command lines by types, and reports errors in one line."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ WORDS = {"true": True, "false": False, "null": None}
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes whole names of options only, and says in one line on stderr what it refuses."""
+    """Accepts only full names of options, and reports errors in one line on stderr."""
 
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         return parsed, []
 
     def parse_some(self, args: Any) -> tuple[argparse.Namespace, list[str]]:
-        """What is known of a command line, and the rest."""
+        """Parses the known options of a command line; returns the rest."""
         return super().parse_known_args(args)
 
     def error(self, message: str) -> NoReturn:
@@ -51,12 +51,12 @@ class Parser(argparse.ArgumentParser):
 
 
 class Option:
-    """Reads an option's text: the `type` of an argument of a parser.
+    """Parses the text of an option: the `type` of an argument of a parser.
 
     Args:
-        hint: A type such as `int | None`, or the name of one in `NAMED`, which is only imported where the
+        hint: A type such as `int | None`, or the name of one in `named`, which is imported only when the
             option is given.
-        may_be_empty: Whether "" is a value, and not the trace of a shell variable that is not set.
+        may_be_empty: Whether "" is valid, and not a sign of an unset shell variable.
     """
 
     def __init__(self, hint: Any, may_be_empty: bool = False):
@@ -69,7 +69,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What it takes, in words."""
+        """A description of valid values."""
         from keras_gen.utils.arguments import in_words
 
         words = in_words(without_none(self.hint)).replace("True or False", "true or false")
@@ -93,7 +93,9 @@ class Option:
 
 
 def readings(text: str) -> Iterator[Any]:
-    """What a text may mean: null, true or false; itself; a number; a list, also without its brackets."""
+    """The possible meanings of a text: null, true or false; the text; a number; a list, also without
+    brackets.
+    """
     if text.lower() in WORDS:
         yield WORDS[text.lower()]
     yield text
@@ -113,7 +115,7 @@ def listed(text: str) -> list[Any]:
 
 
 def named(name: str) -> Any:
-    """The types of options that are declared without an import of NumPy."""
+    """Types of options by name, for declarations that must not import NumPy."""
     from annotated_types import Interval
 
     from keras_gen.utils import arguments
@@ -131,7 +133,7 @@ def named(name: str) -> Any:
 
 
 def of_text(hint: Any) -> Any:
-    """The part of a type that can be written in a command line: no paths but strings, no objects."""
+    """The part of a type that can be given on a command line: no paths but strings, no objects."""
     if typing.get_origin(hint) not in (Union, types.UnionType):
         return hint
     parts = [part for part in typing.get_args(hint) if can_be_written(part)]
@@ -153,7 +155,7 @@ def without_none(hint: Any) -> Any:
 
 
 def one_of(what: str, text: str, names: Iterable[str]) -> str:
-    """Says that `text` is none of some names, and which may be meant."""
+    """An error for a text that is not one of some names, with a suggestion."""
     from keras_gen.utils.arguments import received
 
     names = list(names)

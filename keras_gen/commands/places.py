@@ -1,4 +1,4 @@
-"""Files and folders of command lines: refused before anything is computed for them."""
+"""Checks of paths on command lines, before anything is computed."""
 
 import os
 from pathlib import Path

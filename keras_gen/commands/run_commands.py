@@ -74,7 +74,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def ended(run_to_its_end: "Callable[[], Path]") -> int:
-    """Prints the last lines of a run: the file to open, or how to continue; and the directory."""
+    """Prints the results of a run: the file to open, or how to continue; and the directory."""
     from keras_gen.runs.training import StoppedEarly
 
     try:
@@ -91,7 +91,7 @@ def ended(run_to_its_end: "Callable[[], Path]") -> int:
 
 
 def progress(data: "Data", steps: int, epoch: int, step: int) -> "keras.callbacks.Callback":
-    """What shows a run's progress in the terminal."""
+    """The progress bar of a run."""
     from keras_gen.callbacks import ProgressBar
 
     return ProgressBar(steps, data.steps_per_epoch, data.units_per_step, epoch, step, data.unit, say)

@@ -1,4 +1,4 @@
-"""What `keras-gen sample` does: images into a file, or texts, piece by piece as they are written."""
+"""Generates images into a file, or texts, piece by piece."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,15 +31,15 @@ def write_images(
     labels: str | None,
     **options: Any,
 ) -> None:
-    """Draws images into a file: a grid (.png), an array (.npy), or a walk through latent space (.gif).
+    """Generates images into a file: a grid (.png), an array (.npy), or a walk through latent space (.gif).
 
     Args:
-        model: What draws them.
+        model: The model.
         out: The file.
-        num: How many; by default one for each label, or 64 without labels.
-        seed: Determines them.
-        labels: Classes by name or number, with commas between, repeated in order up to `num`.
-        **options: Of the model's `generate`.
+        num: Number of images; by default one for each label, or 64 without labels.
+        seed: Determines the images.
+        labels: Classes by name or number, separated by commas, repeated in order up to `num`.
+        **options: Options of the model's `generate`.
 
     Raises:
         ValueError: The file is of another type, or there are no such classes.
@@ -73,7 +73,7 @@ def write_images(
 
 
 def write_npy(path: Path, generated: np.ndarray) -> None:
-    """Writes images as uint8, some at a time: `np.save` would hide what the system says of a full disk."""
+    """Writes images as uint8, in parts: `np.save` would hide the error of a full disk."""
     header = {"descr": "|u1", "fortran_order": False, "shape": generated.shape}
     with atomic_write(path) as draft, draft.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -82,7 +82,7 @@ def write_npy(path: Path, generated: np.ndarray) -> None:
 
 
 def memory_needed(model: models.ImageGenerator, suffix: str, num: int) -> int:
-    """Bytes for that many images, and for the pictures of them that a file of this kind holds."""
+    """Bytes needed for the images, and for their pictures in a file of this kind."""
     height, width, channels = model.image_shape
     num_images = num * (GIF_FRAMES_PER_STEP if suffix == ".gif" else 1)
     tile = {".png": pictures.SMALLEST_TILE, ".gif": GIF_TILE}.get(suffix, 0)
@@ -91,7 +91,7 @@ def memory_needed(model: models.ImageGenerator, suffix: str, num: int) -> int:
 
 
 def label_numbers(model: models.ImageGenerator, labels: str) -> list[int]:
-    """`sneaker,3` -> [7, 3]; capitals or not."""
+    """`sneaker,3` -> [7, 3]; not case-sensitive."""
     if not model.conditional:
         raise ValueError(
             "--labels is for conditional models, and this model has no classes. "
@@ -119,7 +119,7 @@ def label_numbers(model: models.ImageGenerator, labels: str) -> list[int]:
 
 
 def walk(model: models.LatentGenerator, num: int, seed: int, labels: np.ndarray | None) -> np.ndarray:
-    """Images on great arcs between `num` random latent vectors and back to the first."""
+    """Images on great arcs between `num` random latent vectors, and back to the first."""
     z = model.latents(keys_of(seed, max(2, num))).numpy()
     z_end = np.roll(z, -1, axis=0)
     classes = None
@@ -132,14 +132,14 @@ def walk(model: models.LatentGenerator, num: int, seed: int, labels: np.ndarray 
 def texts(
     model: models.TextGenerator, prompt: str, num: int | None, seed: int, **options: Any
 ) -> Iterator[str]:
-    """Writes after a prompt: pieces, which joined are `num` texts (1 by default) with lines between them.
+    """Continues a prompt: yields pieces of `num` texts (1 by default), separated by a line.
 
     Args:
-        model: What writes.
+        model: The model.
         prompt: The text to continue.
-        num: How many texts.
+        num: Number of texts.
         seed: Determines them: text k is that of `model.generate(prompt, seed=seed + k)`.
-        **options: Of the model's `generate`.
+        **options: Options of the model's `generate`.
     """
     try:
         prompt.encode()

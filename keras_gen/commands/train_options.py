@@ -1,4 +1,4 @@
-"""The options of `keras-gen train MODEL`: of `train`, of the loader of its data, and of its class."""
+"""Options of `keras-gen train MODEL`: of `train`, of the data's loader, and of the model's class."""
 
 import argparse
 import functools
@@ -21,7 +21,7 @@ FACTS = "run"  # what a config.json says beside the options
 
 
 def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The options that a command line gives to `train`, to the loader of the data and to the model.
+    """The options that a command line sets for `train`, for the loader and for the model.
 
     Raises:
         SystemExit: An option is unknown or wrong, or help was asked for.
@@ -64,13 +64,13 @@ def options_of(recipe: str) -> list[Options]:
 
 
 def constructors(model: type) -> list[Any]:
-    """A class and its bases that have a constructor of their own, the bases first."""
+    """A class and its bases with a constructor of their own, bases first."""
     ours = [base for base in model.__mro__ if issubclass(base, models.BaseModel)]
     return [base for base in reversed(ours) if "__init__" in vars(base)]
 
 
 def constructor_defaults(model: type) -> dict[str, Any]:
-    """What a class's constructor takes, with what it hands on to those of its bases, and the defaults."""
+    """The parameters of a class's constructor, including those of its bases, with defaults."""
     defaults: dict[str, Any] = {}
     for base in reversed(constructors(model)):
         for parameter in inspect.signature(base.__init__).parameters.values():
@@ -80,7 +80,7 @@ def constructor_defaults(model: type) -> dict[str, Any]:
 
 
 def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
-    """A parser that gives what a command line has, and nothing of what it leaves to a default."""
+    """A parser that returns only the options that are given."""
     parser = Parser(
         prog=f"keras-gen train {recipe}",
         description=f"Train {recipe}: {RECIPES[recipe].summary}.",

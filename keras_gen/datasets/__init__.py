@@ -20,7 +20,7 @@ _HOMES = {
 
 
 def loader_options(loader: str) -> dict[str, Any]:
-    """What a loader takes beside the source, the batch size and the seed, with the defaults.
+    """The options of a loader, other than the source, the batch size and the seed, with their defaults.
 
     Args:
         loader: `"load_dataset"` or `"load_text"`.

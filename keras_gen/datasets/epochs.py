@@ -1,4 +1,4 @@
-"""Data whose order belongs to the epoch learns from `fit` which epoch it is in."""
+"""Tells data sets, whose order depends on the epoch, which epoch `fit` is in."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +10,10 @@ SetEpoch = Callable[[int], Any]
 
 
 def epoch_setters(data: Any) -> list[SetEpoch]:
-    """`set_epoch` of each dataset of `load_dataset` or `load_text` that `data` was made from.
+    """`set_epoch` of each dataset of `load_dataset` or `load_text` that `data` is derived from.
 
-    `.map`, `.take`, `.batch`, `zip` and so on make a new `tf.data.Dataset`, which keeps its inputs but none
-    of their attributes.
+    `.map`, `.take`, `.batch`, `zip` and so on make a new `tf.data.Dataset`, which keeps its inputs but not
+    their attributes.
 
     Args:
         data: Anything that `fit` takes.
@@ -32,14 +32,14 @@ def _setters(data: Any) -> Iterator[SetEpoch]:
 
 
 def _always_first(set_epoch: SetEpoch) -> SetEpoch:
-    """For what a cache is filled from: it keeps one pass, the same one wherever a run is resumed."""
+    """For the source of a cache: it keeps one pass, the same one wherever a run is resumed."""
     return lambda epoch: set_epoch(0)
 
 
 class EpochSetter(keras.callbacks.Callback):
-    """Sets the epoch of training and validation data as `fit` enters it.
+    """Sets the epoch of training and validation data when `fit` starts it.
 
-    Data that repeats forever is one pass over all epochs, so that only the first of `fit` is set.
+    Data that repeats forever is one pass over all epochs, so that only the first epoch of `fit` is set.
 
     Args:
         x: What `fit` trains on.

@@ -145,7 +145,7 @@ def load_dataset(
 
 
 def unknown_source(name: str) -> ValueError:
-    """The error of what is neither a name nor a path that `load_dataset` takes."""
+    """The error for something that is neither a name nor a path that `load_dataset` accepts."""
     guesses = difflib.get_close_matches(name.strip().lower(), DATASETS, 1)
     hint = f" Did you mean {guesses[0]!r}?" if guesses else ""
     what = "is of another kind" if os.path.exists(name) else "does not exist"
@@ -156,7 +156,7 @@ def unknown_source(name: str) -> ValueError:
 
 
 def check_colour(background: str) -> None:
-    """Raises a ValueError for what is not the name of an opaque colour."""
+    """Raises a ValueError unless the argument is the name of an opaque colour."""
     try:
         is_colour = len(PIL.ImageColor.getrgb(background)) == 3
     except ValueError:
@@ -168,7 +168,7 @@ def check_colour(background: str) -> None:
 
 
 def refuse_unused(name: str, options: dict[str, Any]) -> None:
-    """Raises a ValueError for an option that was given and that makes no difference."""
+    """Raises a ValueError for an option that the source does not use."""
     used, parameters = options_used_by(name), inspect.signature(load_dataset).parameters
     for option, value in options.items():
         if option not in used and is_given(value, parameters[option].default):
@@ -180,7 +180,7 @@ def refuse_unused(name: str, options: dict[str, Any]) -> None:
 
 
 def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:
-    """The arrays of a data set that has a name: embedded, from local files, or downloaded."""
+    """The arrays of a named data set: embedded, from local files, or downloaded."""
     if name == "fashion_mnist_12k":
         return read_arrays(ASSETS / f"{name}.npz")
     if data_dir is None:
@@ -201,7 +201,7 @@ def load_named(name: str, data_dir: str | os.PathLike | None) -> Arrays:
 
 
 def download(name: str) -> Arrays:
-    """Keras' own download, with an error that says what to do where it fails."""
+    """Keras' download, with an error that names the remedy."""
     cached = keras_home() / "datasets" / CACHED[name]
     # Of this one, Keras does not check what it downloaded before.
     if name == "fashion_mnist" and (arrays := idx_files(cached)) is not None:
@@ -221,7 +221,7 @@ def download(name: str) -> Arrays:
 
 @contextlib.contextmanager
 def waiting_at_most(seconds: float) -> Iterator[None]:
-    """Gives up on a server that does not answer, which by default is waited for without end."""
+    """Sets a timeout for servers that do not answer; the default is to wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -253,7 +253,7 @@ def idx_files(folder: Path) -> Arrays | None:
 
 
 def read_idx_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of an MNIST's files, one of which an error names."""
+    """Images and labels of the files of an MNIST."""
     x = checked_images(printable(images), formats.read_idx(images))
     y = checked_labels(printable(labels), formats.read_idx(labels), len(x))
     checked_class_names(printable(labels), CLASS_NAMES["mnist"], y)
@@ -274,7 +274,7 @@ def cifar10_files(folder: Path) -> Arrays | None:
 
 
 def load_npz(path: Path, test_fraction: float) -> tuple[Arrays, tuple[str, ...] | None]:
-    """A user's own archive and the class names in it."""
+    """A user's archive, with its class names."""
     found = formats.read_npz(path)
     arrays = split_arrays(path, found, test_fraction)
     if "class_names" not in found:
@@ -285,7 +285,7 @@ def load_npz(path: Path, test_fraction: float) -> tuple[Arrays, tuple[str, ...] 
 
 
 def read_class_names(path: Path, names: np.ndarray) -> tuple[str, ...]:
-    """The names in an archive, or a ValueError."""
+    """The class names in an archive."""
     if names.ndim != 1 or not names.size or names.dtype.kind not in "USiu":
         raise ValueError(
             f"{printable(path)}: class_names must be strings of shape (num_classes,). "
@@ -305,12 +305,12 @@ def read_class_names(path: Path, names: np.ndarray) -> tuple[str, ...]:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of an archive with the name of a data set."""
+    """The arrays of an archive of a named data set."""
     return split_arrays(path, formats.read_npz(path), TEST_FRACTION)
 
 
 def split_arrays(path: Path, found: dict[str, np.ndarray], test_fraction: float) -> Arrays:
-    """Picks the four arrays by their names, and holds out test images where there are none."""
+    """Selects the four arrays by name, and holds out test images if there are none."""
     name = printable(path)
     x = next((found[key] for key in IMAGES if key in found), None)
     y = next((found[key] for key in LABELS if key in found), None)
@@ -347,7 +347,7 @@ def from_arrays(
     batch_size: int,
     seed: int,
 ) -> ImageDataset:
-    """Checks arrays that came from a file and makes the pipelines over them."""
+    """Checks arrays from a file, and makes the pipelines."""
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = checked_images(name, x_train), checked_images(name, x_test)
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
@@ -376,7 +376,7 @@ def from_arrays(
 
 
 def checked_images(name: str, images: np.ndarray) -> np.ndarray:
-    """Images as uint8 or float32 (n, height, width, channels), or a ValueError."""
+    """Images as uint8 or float32 (n, height, width, channels)."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
@@ -400,7 +400,7 @@ def checked_images(name: str, images: np.ndarray) -> np.ndarray:
 
 
 def checked_labels(name: str, labels: np.ndarray, num_images: int) -> np.ndarray:
-    """Labels as integers (n,), or a ValueError."""
+    """Labels as integers (n,)."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (num_images,):
@@ -417,7 +417,7 @@ def checked_labels(name: str, labels: np.ndarray, num_images: int) -> np.ndarray
 def checked_class_names(
     name: str, class_names: tuple[str, ...] | None, *labels: np.ndarray
 ) -> tuple[str, ...]:
-    """The names of the classes of all labels, by default their numbers, or a ValueError."""
+    """The names of all classes; their numbers by default."""
     most = len(class_names) if class_names else max(MOST_CLASSES, sum(map(len, labels)))
     least, largest = min(int(part.min()) for part in labels), max(int(part.max()) for part in labels)
     if least < 0 or largest >= most:

@@ -1,4 +1,4 @@
-"""The data sets that have a name. Nothing slow is imported here, so that they can be listed at once."""
+"""The named data sets. Nothing slow is imported here, so that listing them is fast."""
 
 import os
 from pathlib import Path
@@ -60,7 +60,7 @@ CLASS_NAMES = {
 
 
 def options_used_by(source: str) -> tuple[str, ...]:
-    """Which of the options of `load_dataset` something that it loads makes use of.
+    """The options of `load_dataset` that a source uses.
 
     Args:
         source: A name or a path.
@@ -70,5 +70,5 @@ def options_used_by(source: str) -> tuple[str, ...]:
 
 
 def keras_home() -> Path:
-    """Where Keras keeps what it downloads."""
+    """The folder of Keras' downloads."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")

@@ -1,4 +1,4 @@
-"""How good a model is: numbers over sets of real and generated images, and over test images."""
+"""Quality metrics: of sets of real and generated images, and of test images."""
 
 from keras_gen.metrics.classification import (
     ClassifierEntropy,

@@ -21,7 +21,7 @@ MOST_CLASSES = 10**6
 
 @checked
 def prediction_entropy(probabilities: ArrayLike) -> float:
-    """Mean entropy of each image's class probabilities, in nats: low where images are clear.
+    """Mean entropy of each image's class probabilities, in nats: low for recognizable images.
 
     Args:
         probabilities: (n, num_classes); rows sum to 1.
@@ -42,7 +42,7 @@ def prediction_entropy(probabilities: ArrayLike) -> float:
 
 @checked
 def class_entropy(probabilities: ArrayLike) -> float:
-    """Entropy of the classes over all images, in nats: high where no class is missing.
+    """Entropy of the classes over all images, in nats: high if no class is missing.
 
     Args:
         probabilities: (n, num_classes); rows sum to 1.
@@ -63,7 +63,7 @@ def class_entropy(probabilities: ArrayLike) -> float:
 
 @checked
 def label_accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """The fraction of the images that are classified as the class that was asked for.
+    """Fraction of the images that are classified as the requested class.
 
     Args:
         probabilities: (n, num_classes).
@@ -87,11 +87,11 @@ def label_accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 @keras.saving.register_keras_serializable("keras_gen")
 class ClassifierEntropy(keras.metrics.Metric):
-    """Prediction entropy and class entropy of probabilities that come in batches, in nats.
+    """Prediction entropy and class entropy of probabilities in batches, in nats.
 
     Args:
         num_classes: Number of classes, from 1 to 1,000,000.
-        name: Of the metric.
+        name: Name of the metric.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Distances between two sets of vectors, a block at a time, so that memory stays bounded."""
+"""Distances between two sets of vectors, in blocks, so that memory stays bounded."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ BLOCK = 1000  # rows of the distance matrix that are in memory at a time
 
 
 def check_features(**sets: Any) -> list[np.ndarray]:
-    """The sets as float arrays (n, d) of one d.
+    """The sets as float arrays (n, d) with the same d.
 
     Raises:
         ValueError: A set has another shape, is empty or not finite, or the sets' d differ.
@@ -24,7 +24,7 @@ def check_features(**sets: Any) -> list[np.ndarray]:
 
 
 def finite(what: str, value: Any, *sets: np.ndarray) -> float:
-    """Raises a ValueError if features are so large that a number made of them is not finite."""
+    """Raises a ValueError if features are too large for a finite result."""
     if not np.isfinite(value):
         largest = max(float(np.abs(features).max()) for features in sets)
         raise ValueError(f"{what} overflows: scale the features. Received: features of up to {largest:.2g}")
@@ -32,13 +32,13 @@ def finite(what: str, value: Any, *sets: np.ndarray) -> float:
 
 
 def need_samples(what: str, name: str, count: int, needed: int) -> None:
-    """Raises a ValueError that names the number of samples needed, where there are fewer."""
+    """Raises a ValueError if there are fewer samples than needed."""
     if count < needed:
         raise ValueError(f"{what} needs {needed:,} or more {name}. Received: {count:,}")
 
 
 def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Euclidean distances of BLOCK rows of `x` to all of `y`: (rows, (BLOCK, len(y)))."""
+    """Euclidean distances of BLOCK rows of `x` to all rows of `y`: yields (rows, (BLOCK, len(y)))."""
     # Around 0, the squares lose the fewest digits to cancellation.
     centre = y.mean(axis=0, dtype=np.float64)
     x, y = (np.asarray(side - centre, np.float32) for side in (x, y))

@@ -1,7 +1,7 @@
-"""`evaluate`: every number that a model of the zoo can be measured by.
+"""`evaluate`: all metrics that apply to a model.
 
-Generated images are compared with test images. A number alone says little, so each comes with the same
-number for real images: what as many training images score in the place of the generated ones.
+Generated images are compared with test images. For comparison, each metric is also computed for as many
+training images in place of the generated ones.
 """
 
 import math
@@ -45,15 +45,14 @@ def evaluate(
 ) -> Report:
     """Measures everything that a model can do: generate, compute likelihoods, reconstruct, classify.
 
-    A text generator is measured by how well it predicts the held-out text, beside a unigram and a trigram
-    model of the same training text.
+    A text generator is measured by how well it predicts the held-out text, in comparison with a unigram and
+    a trigram model of the same training text.
 
     Args:
-        model: A model of the zoo, or any with its verbs (`generate`, `log_prob`, `reconstruct`, ...).
-        data: The test images, and the training images that originality and the floors are found by;
-            or text.
-        num: Number of generated images, and of test images where there are as many; by default that
-            of the test images, at most 10,000.
+        model: A keras_gen model, or any model with its verbs (`generate`, `log_prob`, `reconstruct`, ...).
+        data: The test images, and the training images for originality and for comparison; or text.
+        num: Number of generated images, and of test images if there are as many; by default the number of
+            test images, at most 10,000.
         extractor: See `load_extractor`; by default the one for the data.
         seed: Integer that determines the generated images.
         progress: Called with (stage, done, total) as the evaluation proceeds.
@@ -107,7 +106,7 @@ def evaluate(
 
 
 def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
-    """Raises a ValueError if data does not fit a model, or the model has nothing that is measured."""
+    """Raises a ValueError if data does not fit a model, or the model has no verb that is measured."""
     of_text = hasattr(model, "token_log_probs")
     if not of_text and not any(hasattr(model, verb) for verb in VERBS):
         raise ValueError(
@@ -134,7 +133,7 @@ def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
 
 
 def finite_values(what: str, values: np.ndarray) -> np.ndarray:
-    """Raises a ValueError if a model computes NaN or infinity, of which no mean says anything."""
+    """Raises a ValueError if a model computes NaN or infinity."""
     bad = int(np.count_nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
     if bad:
         raise ValueError(
@@ -157,7 +156,7 @@ def compare(
     seed: int,
     progress: Progress,
 ) -> tuple[list[Result], np.ndarray]:
-    """Set metrics and originality of what the model generates, and the picture of neighbours."""
+    """Set metrics and originality of generated images, and the picture of nearest neighbours."""
     metrics = SetMetrics(default_extractor(data.name) if extractor is None else extractor, x)
     metrics.check_count(num)
     generated, labels = generate(model, num, y, seed, progress)
@@ -198,7 +197,9 @@ def compare(
 def training_pass(
     data: ImageDataset, metrics: SetMetrics, originality: Originality, num: int, progress: Progress
 ) -> list[Any]:
-    """One pass over the training images, for originality; features, probabilities and labels of `num`."""
+    """One pass over the training images, for originality; returns features, probabilities and labels of
+    `num`.
+    """
     parts: list[tuple] = []
     done = 0
     for x, y in data.training_chunks(TRAINING_AT_ONCE):
@@ -214,7 +215,7 @@ def training_pass(
 def generate(
     model: Any, num: int, y: Any, seed: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`num` generated images, and the labels that a conditional model was asked for: the test images'."""
+    """`num` generated images; for a conditional model, with the labels of the test images."""
     labels = None
     if model.conditional:
         labels = y[np.arange(num) % len(y)]
@@ -236,7 +237,7 @@ def generate(
 def test_results(
     model: Any, x: np.ndarray, y: np.ndarray | None, labels: np.ndarray | None, progress: Progress
 ) -> list[Result]:
-    """Likelihoods, reconstruction error and accuracy, as far as the model has the verbs."""
+    """Likelihoods, reconstruction error and accuracy, if the model has the verbs."""
     results = []
 
     def add(name: str, label: str, value: float, better: Better, count: int = len(x)) -> None:
@@ -263,9 +264,10 @@ def test_results(
 
 
 def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: Progress) -> list[Result]:
-    """Likelihoods of test images, named for what they are: probability, density or cross-entropy.
+    """Likelihoods of test images, by what they are: probability, density or cross-entropy.
 
-    A density is taken at dequantized pixels, to make its bits per dimension comparable to a probability's.
+    A density is evaluated at dequantized pixels, which makes its bits per dimension comparable with those
+    of a probability.
     """
     few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
     of = getattr(model, "log_prob_of", "probability")

@@ -1,9 +1,9 @@
-"""Feature extractors: networks by whose features images are compared.
+"""Feature extractors: networks whose features are compared.
 
-`fashion_mnist` is embedded: the penultimate layer of a `CNNClassifier` that was trained on full
-Fashion-MNIST; its hash and accuracy are in `assets/fashion_mnist.json`, beside the script that made
-it. `inception_v3` is Keras' InceptionV3 [1], which is not the network of FID: the weights differ, and so
-do the distances. Any Keras model will do, a classifier of your own data best.
+`fashion_mnist` is embedded: the penultimate layer of a `CNNClassifier` trained on full Fashion-MNIST;
+`assets/fashion_mnist.json` has its hash, its accuracy and the script that made it. `inception_v3` is Keras'
+InceptionV3 [1], which is not the network of FID: weights and distances differ. Any other Keras model can be
+used; a classifier of the same kind of data is best.
 
 References:
     1. Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567.
@@ -33,13 +33,14 @@ INCEPTION = ("inception_v3", "inception")
 class FeatureExtractor:
     """Computes features (n, d) of images with a network and, if it has logits, class probabilities.
 
-    Images are resized with antialiasing to what the network takes, and converted between grey and colour.
+    Images are resized with antialiasing to the network's input shape, and converted between grey and
+    colour.
 
     Args:
         network: Images -> features, or -> [features, logits]. Feature maps (n, h, w, d) are averaged over
             the positions.
         name: Used in the names of results, such as `FD-name`; the network's name by default.
-        pixel_range: The network's input values of black and white.
+        pixel_range: The network's input values for black and white.
 
     Raises:
         ValueError: The network does not take one batch of images, or `pixel_range` is one number twice.
@@ -137,7 +138,7 @@ class FeatureExtractor:
         return [features, *[tf.nn.softmax(tf.cast(x, tf.float32)) for x in logits]]
 
     def fitted(self, images: tf.Tensor) -> tf.Tensor:
-        """Float32 images in [0, 1] in the shape that the network takes, (n, *image_shape)."""
+        """Float32 images in [0, 1], resized to the network's input shape, (n, *image_shape)."""
         height, width, channels = self.image_shape
         if images.shape[3] == 1 and channels == 3:
             images = tf.image.grayscale_to_rgb(images)
@@ -185,7 +186,7 @@ def load_extractor(source: Any = EMBEDDED, name: str | None = None) -> FeatureEx
 
 
 def check_extractor(source: Any) -> None:
-    """Raises a ValueError if `load_extractor` does not know `source`; loads and downloads nothing."""
+    """Raises a ValueError if `load_extractor` does not know `source`, without loading or downloading."""
     if isinstance(source, (FeatureExtractor, keras.Model)):
         return
     is_path = isinstance(source, (str, os.PathLike))
@@ -198,7 +199,7 @@ def check_extractor(source: Any) -> None:
 
 
 def embedded() -> keras.Model:
-    """The network that comes with the package, whose file is checked against its card."""
+    """The network in the package, verified by the hash in its card."""
     path = ASSETS / f"{EMBEDDED}.keras"
     expected = json.loads((ASSETS / f"{EMBEDDED}.json").read_text())["sha256_of_file"]
     digest = hashlib.sha256(read_bytes(path)).hexdigest()
@@ -222,7 +223,7 @@ def load_network(path: Path) -> keras.Model:
 
 
 def in_short(error: Exception) -> str:
-    """An error in part of a line."""
+    """The beginning of an error, as part of a line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text if len(text) <= 200 else text[:200] + '...'}"
 
@@ -247,7 +248,7 @@ def inception_v3() -> keras.Model:
 
 
 def network_hash(network: keras.Model) -> str:
-    """SHA-256 of a network's layers and weights, whatever file they are in."""
+    """SHA-256 of a network's layers and weights, independent of the file format."""
     digest = hashlib.sha256()
     for layer in network.layers:
         digest.update(type(layer).__name__.encode())

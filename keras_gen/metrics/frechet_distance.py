@@ -102,7 +102,7 @@ def gaussian_frechet_distance(
 def distance(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """`gaussian_frechet_distance` of sound arrays; not finite where they are too large."""
+    """`gaussian_frechet_distance` without checks; not finite if arrays are too large."""
     if not (np.isfinite(covariance).all() and np.isfinite(other_covariance).all()):
         return np.inf
     # tr((A B)^(1/2)) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2).
@@ -120,11 +120,11 @@ def distance(
 
 @keras.saving.register_keras_serializable("keras_gen")
 class FrechetDistance(keras.metrics.Metric):
-    """The Fréchet distance of features that come in batches.
+    """The Fréchet distance of features in batches.
 
     Args:
         num_features: d, from 1 to 8,192.
-        name: Of the metric.
+        name: Name of the metric.
 
     Example:
 

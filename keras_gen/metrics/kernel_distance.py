@@ -34,9 +34,9 @@ def kernel_distance(
     Args:
         real_features: (n, d).
         generated_features: (m, d).
-        num_subsets: How many pairs of subsets, from 1 to 10,000.
-        subset_size: Samples in a subset, from 2 to the size of the smaller set; by default 1,000, but no
-            more than half of the smaller set, since subsets of nearly all samples hardly differ.
+        num_subsets: Number of pairs of subsets, from 1 to 10,000.
+        subset_size: Samples per subset, from 2 to the size of the smaller set; by default 1,000, but at
+            most half of the smaller set, since subsets of nearly all samples hardly differ.
         seed: Integer that determines the subsets.
 
     Returns:
@@ -73,7 +73,7 @@ def kernel_distance(
 
 
 def squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimate of MMD^2 of two samples, (n, d) and (m, d)."""
+    """The unbiased estimate of MMD^2 for two samples, (n, d) and (m, d)."""
     own = [
         (np.sum(kernel(side, side)) - np.sum(kernel_of_itself(side))) / (len(side) * (len(side) - 1))
         for side in (x, y)

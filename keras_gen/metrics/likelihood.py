@@ -1,4 +1,4 @@
-"""How probable test images are to a model, and how well it draws them again.
+"""Likelihoods of test images, and reconstruction error.
 
 References:
     1. Burda et al. 2015, Importance Weighted Autoencoders, arXiv 1509.00519.
@@ -45,13 +45,13 @@ def importance_weighted_bound(log_weights: ArrayLike) -> np.ndarray:
 
 @checked
 def bits_per_dim(log_prob: ArrayLike, num_dims: Count, levels: Count = 1) -> float:
-    """Bits that an ideal code built on the model spends on each pixel and channel.
+    """Bits per pixel and channel of an ideal code based on the model.
 
     Args:
         log_prob: log p(x) in nats, (n,) or their mean: probabilities of pixels, or densities over [0, 1].
         num_dims: Pixels times channels.
-        levels: Values of a pixel, 256 for uint8, where `log_prob` is a density: over [0, 1] it is
-            so many times the probability of one value [2]. 1 for probabilities.
+        levels: Number of pixel values, 256 for uint8, if `log_prob` is a density: over [0, 1], it is this
+            many times the probability of one value [2]. 1 for probabilities.
 
     Returns:
         Lower is better; 8 is what uint8 pixels take uncompressed.
@@ -71,10 +71,10 @@ def bits_per_dim(log_prob: ArrayLike, num_dims: Count, levels: Count = 1) -> flo
 
 
 def dequantized(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """8-bit images with uniform noise in their levels, at which a density becomes a probability [2].
+    """8-bit images with uniform noise added, where a density becomes a probability [2].
 
     The mean log-density at such points, and so `bits_per_dim`, is a lower bound of the log-probability of
-    the 8-bit pixels. At the levels themselves a density can be as high as one likes.
+    the 8-bit pixels. At the levels themselves, a density can be arbitrarily high.
 
     Args:
         images: uint8, or floating point in [0, 1], which is rounded to 8 bits; any shape.

@@ -1,4 +1,4 @@
-"""An n-gram model: how well a text's last few tokens alone predict the next."""
+"""An n-gram model: how well the last few tokens of a text predict the next one."""
 
 from typing import Annotated, NamedTuple
 
@@ -22,7 +22,7 @@ class NGramModel:
 
     Args:
         order: Length of the n-grams, 1 or more: 1 is a unigram model, 3 a trigram model.
-        vocabulary_size: How many token ids there are, from 1 to 2**31.
+        vocabulary_size: Number of token ids, from 1 to 2**31.
 
     Raises:
         ValueError: A number is out of range.
@@ -46,7 +46,7 @@ class NGramModel:
 
     @checked
     def fit(self, token_ids: ArrayLike) -> "NGramModel":
-        """Counts the n-grams of a text, integers (n,), `order` tokens or more; returns the model itself.
+        """Counts the n-grams of a text, integers (n,), of at least `order` tokens; returns the model.
 
         Raises:
             ValueError: The text is shorter, or a token id is out of range.
@@ -80,7 +80,7 @@ class NGramModel:
 
     @checked
     def log_probs(self, token_ids: ArrayLike) -> np.ndarray:
-        """log p of each token of a text, integers (n,), after those before it, in nats: float64 (n,).
+        """log p of each token of a text, integers (n,), given those before it, in nats: float64 (n,).
 
         Raises:
             ValueError: A token id is out of range, or `fit` was not called before.
@@ -125,13 +125,13 @@ class _Level(NamedTuple):
         return cls(seen, counts, discount, np.bincount(contexts, counts), np.bincount(contexts, counts > 0))
 
     def find(self, contexts: np.ndarray, token_ids: np.ndarray, vocabulary_size: int) -> np.ndarray:
-        """The numbers of the n-grams that end in the tokens; -1 where one was never seen."""
+        """The numbers of the n-grams that end at each token; -1 for unseen ones."""
         keys = contexts * vocabulary_size + token_ids
         places = np.minimum(np.searchsorted(self.seen, keys), len(self.seen) - 1)
         return np.where((contexts >= 0) & (self.seen[places] == keys), places, -1)
 
     def interpolate(self, contexts: np.ndarray, numbers: np.ndarray, shorter: np.ndarray) -> np.ndarray:
-        """The tokens' probabilities, given those after contexts that are shorter by one."""
+        """Probabilities of the tokens, given those for contexts that are shorter by one."""
         # The last n-gram of a text, if it is there but once, is a context that nothing followed.
         inside = (contexts >= 0) & (contexts < len(self.totals))
         context = np.where(inside, contexts, 0)

@@ -1,7 +1,7 @@
-"""Are generated images new, or copies of training images?
+"""Whether generated images are new, or copies of training images.
 
-Each generated image's distance to its nearest training image is compared with that of test images, which
-are certainly new. The images of a generator that memorizes are nearer than they are [1, 2].
+The distance of each generated image to its nearest training image is compared with that of test images,
+which are certainly new. Images of a generator that memorizes are closer [1, 2].
 
 References:
     1. Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models,
@@ -22,7 +22,7 @@ from keras_gen.utils.arguments import Count, checked, received
 
 
 class NearestNeighbour:
-    """Finds the nearest reference to each query; references come in batches.
+    """Finds the nearest reference of each query; references come in batches.
 
     Args:
         queries: (n, d): pixels or features.
@@ -157,7 +157,8 @@ class Originality:
 
     @checked
     def results(self, facts: dict[str, Any]) -> list[Result]:
-        """For pixels and features: the mean distance, and how often it is smaller than a test image's.
+        """For pixels and features: the mean distance, and how often it is smaller than that of a test
+        image.
 
         Args:
             facts: `extractor` and `extractor_sha256` of the results by features.
@@ -218,7 +219,7 @@ def vectors(name: str, value: Any) -> np.ndarray:
 
 
 def same_number(name: str, pictures: np.ndarray, features: np.ndarray) -> None:
-    """Refuses features of another number of images."""
+    """Raises a ValueError if the number of features is not the number of images."""
     if len(pictures) != len(features):
         raise ValueError(
             f"{name} images must have a row of features each. "

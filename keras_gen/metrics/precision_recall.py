@@ -1,10 +1,9 @@
-"""Precision and recall of a generator: how much of it is real, and how much of the real is in it.
+"""Precision and recall of a generator: how realistic its samples are, and how much of the data they cover.
 
-A set's manifold is the union of the balls around its samples that reach to the k-th nearest other one.
-Precision is the part of the generated samples within the real manifold, recall the part of the real
-ones within the generated manifold [1]. Density counts in how many real balls a generated sample is,
-and coverage is the part of the real balls with a generated sample inside: outliers disturb them
-less [2].
+The manifold of a set is the union of the balls around its samples that reach to the k-th nearest other
+sample. Precision is the fraction of generated samples in the real manifold, recall the fraction of real
+samples in the generated manifold [1]. Density counts the real balls that contain a generated sample, and
+coverage is the fraction of real balls with a generated sample inside; both are more robust to outliers [2].
 
 References:
     1. Kynkaanniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative
@@ -29,7 +28,7 @@ def precision_recall(
     Args:
         real_features: (n, d).
         generated_features: (m, d).
-        k: Which neighbour a ball reaches to, 1 or more.
+        k: The neighbour that a ball reaches to, 1 or more.
 
     Returns:
         Precision and recall, each from 0 to 1; higher is better.
@@ -59,7 +58,7 @@ def density_coverage(
     Args:
         real_features: (n, d).
         generated_features: (m, d).
-        k: Which neighbour a ball reaches to, 1 or more.
+        k: The neighbour that a ball reaches to, 1 or more.
 
     Returns:
         Density, 0 or more and about 1 for real samples, and coverage, from 0 to 1; higher is better.
@@ -87,7 +86,7 @@ def _checked(real_features: ArrayLike, generated_features: ArrayLike, k: int) ->
 
 
 def _ball_counts(centres: np.ndarray, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """In how many balls each point is, (m,), and whether each ball has a point inside, (n,)."""
+    """Number of balls that contain each point, (m,), and whether each ball contains a point, (n,)."""
     radii = neighbour_radii(centres, k)
     counts = np.zeros(len(points), np.int64)
     covered = np.zeros(len(centres), bool)

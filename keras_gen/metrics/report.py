@@ -1,4 +1,4 @@
-"""The results of an evaluation: each number with everything that it depends on."""
+"""The results of an evaluation, each with everything it depends on."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ Better = Literal["lower", "higher", ""]
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One number, and everything that it depends on.
+    """A number with everything it depends on.
 
     Args:
         name: The key, such as `fd`.
         label: Its name in tables, such as `FD-fashion_mnist`.
         value: The number, finite.
-        better: `"lower"`, `"higher"`, or `""` where neither is better.
-        split: The part of the data that the real images come from.
+        better: `"lower"`, `"higher"`, or `""` if neither is better.
+        split: The split of the data that the real images are from.
         num_real: Number of real images, or tokens.
-        num_generated: Number of generated images, where there are any.
-        floor: The same number for training images in place of the generated ones.
+        num_generated: Number of generated images, if any.
+        floor: The same number for training images in place of generated ones.
         spread: Its standard deviation over subsets, for KID.
-        extractor: Name of the feature extractor, where one was used.
+        extractor: Name of the feature extractor, if one was used.
         extractor_sha256: The extractor's hash.
-        baselines: The same number of simpler models on the same data, by their names.
+        baselines: The same number for simpler models on the same data, by name.
 
     Raises:
         ValueError: A number is not finite, or an argument is of another type.
@@ -56,8 +56,7 @@ class Report:
         data: Name of the data.
         seed: The seed of the generated images.
         seconds: How long it took.
-        neighbours: Generated images over their nearest training images, uint8 (height, width, 3), or
-            None for a model that generates none.
+        neighbours: Generated images above their nearest training images, uint8 (height, width, 3), or None.
         unit: `"images"` or `"tokens"`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The metrics that compare a set of generated images with a set of real ones."""
+"""Metrics that compare a set of generated images with a set of real ones."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ class SetMetrics:
     Args:
         extractor: See `load_extractor`.
         real_images: (n, height, width, channels), uint8 or floating point in [0, 1].
-        metrics: Names of metrics, one or more; by default all that the extractor allows.
+        metrics: Names of metrics; by default all that the extractor supports.
 
     Raises:
         ValueError: A metric is unknown or needs a classifier as extractor, or there are too few images
@@ -75,7 +75,7 @@ class SetMetrics:
 
     @checked
     def measure(self, images: Any, labels: Any = None) -> dict[str, tuple[float, float | None]]:
-        """Each metric's value, and its spread or None.
+        """The value of each metric, and its spread or None.
 
         Args:
             images: (m, height, width, channels), uint8 or floating point in [0, 1].
@@ -88,7 +88,7 @@ class SetMetrics:
     def measure_features(
         self, features: Any, probabilities: np.ndarray | None, labels: Any = None
     ) -> dict[str, tuple[float, float | None]]:
-        """`measure`, for the features and probabilities that the extractor computed."""
+        """`measure` for features and probabilities that are already computed."""
         values: dict[str, tuple[float, float | None]] = {}
         if "fd" in self.metrics:
             values["fd"] = frechet_distance(self.real_features, features), None
@@ -107,14 +107,14 @@ class SetMetrics:
 
 
 def check_metrics(names: Sequence[str]) -> None:
-    """Raises a ValueError if a metric is unknown, before anything is loaded."""
+    """Raises a ValueError if a metric is unknown."""
     for name in names:
         if name not in SET_METRICS:
             raise ValueError(f"metrics must be among {', '.join(SET_METRICS)}. Received: {received(name)}")
 
 
 def set_label(name: str, extractor: str) -> str:
-    """A metric's name in tables. FID is the distance with one network, which no extractor here is."""
+    """The name of a metric in tables. FID is the distance with one network, which no extractor here is."""
     if name == "fd":
         return f"FD-{extractor}"
     return {"kid": "KID"}.get(name, name.replace("_", " "))

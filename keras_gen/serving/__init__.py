@@ -1,1 +1,1 @@
-"""What a trained model leaves for others: exports and presets."""
+"""Exports and presets of trained models."""

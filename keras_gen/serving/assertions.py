@@ -1,10 +1,10 @@
-"""Checks in the graph of a SavedModel, which meets whatever a client sends."""
+"""Checks in the graph of a SavedModel, since clients may send anything."""
 
 import tensorflow as tf
 
 
 def asserted(expected: str, is_met: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """`value`; in a graph, an error if what is expected of it is not met."""
+    """`value`; in a graph, with an error if the condition is not met."""
     with tf.control_dependencies([tf.debugging.Assert(is_met, [f"{expected}. Received:", value])]):
         return tf.identity(value)
 

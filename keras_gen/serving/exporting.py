@@ -24,7 +24,7 @@ LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
 
 
 def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool = False) -> None:
-    """Writes `model` at `filepath`, whole or not at all: see `BaseModel.export`."""
+    """Writes `model` at `filepath`, atomically: see `BaseModel.export`."""
     path = named_path("filepath", filepath)
     check("verbose", verbose, bool)
     if format not in FORMATS:
@@ -40,14 +40,14 @@ def export(model: Any, filepath: str | os.PathLike, format: str, verbose: bool =
 
 
 def named_path(name: str, path: Any) -> Path:
-    """Refuses what is not a path, and "", which would be the directory that one is in."""
+    """Refuses a value that is not a path, or is empty."""
     if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", b""):
         raise ValueError(f"{name} must be a path, and not empty. Received: {received(path)}")
     return Path(os.fsdecode(path))
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises a ValueError if something is there already, also a link that leads nowhere."""
+    """Raises a ValueError if the path exists, even as a broken link."""
     if os.path.lexists(path):
         raise ValueError(
             f"{printable(path)} exists already, and existing paths are never overwritten: choose another "
@@ -56,7 +56,7 @@ def refuse_existing(path: Path) -> None:
 
 
 def export_next_version(model: Any, directory: str | os.PathLike, format: str) -> Path:
-    """Adds a version under `directory`, as TensorFlow Serving expects them: 1, 2, 3 and so on.
+    """Adds the next version to a directory, numbered as TensorFlow Serving expects: 1, 2, 3 and so on.
 
     Returns:
         The new version: a folder `N` for a SavedModel or OpenVINO, a file `N.onnx`, `N.tflite`.
@@ -79,14 +79,14 @@ def export_next_version(model: Any, directory: str | os.PathLike, format: str) -
 
 
 def version_of(path: Path) -> int:
-    """The version that a folder or file is, as TensorFlow Serving reads its name; 0 of any other."""
+    """The version of a folder or file, as TensorFlow Serving reads its name; 0 for other names."""
     name = path.stem if path.suffix in SUFFIXES.values() else path.name
     is_version = name.isascii() and name.isdecimal() and int(name) <= LARGEST_VERSION
     return int(name) if is_version else 0
 
 
 def write_saved_model(model: Any, path: Path, verbose: bool) -> None:
-    """A SavedModel with every one of the model's signatures."""
+    """Writes a SavedModel with all signatures of the model."""
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, (function, inputs) in model.signatures().items():

@@ -1,4 +1,4 @@
-"""Text -> token ids -> text, inside TensorFlow's graph, so that a saved model takes and gives strings."""
+"""Tokenizers: text -> token ids -> text, in TensorFlow graphs, so that SavedModels work on strings."""
 
 from keras_gen.tokenizers.character import CharacterTokenizer
 from keras_gen.tokenizers.subword import SubwordTokenizer

@@ -1,4 +1,4 @@
-"""Characters: a small vocabulary, and nothing that cannot be spelled with it."""
+"""Character tokenizer: a small vocabulary that can spell everything."""
 
 import keras
 import tensorflow as tf
@@ -8,7 +8,7 @@ from keras_gen.tokenizers.tokenizer import Tokenizer
 
 @keras.saving.register_keras_serializable("keras_gen")
 class CharacterTokenizer(Tokenizer):
-    """Cuts a text into its characters (Unicode's code points).
+    """Splits a text into characters (Unicode code points).
 
     Args:
         vocabulary: The characters, each once; 2 or more.

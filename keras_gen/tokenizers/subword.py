@@ -1,4 +1,4 @@
-"""Subwords: frequent words whole, rare ones in parts; a small vocabulary that spells nearly everything."""
+"""Subword tokenizer: frequent words as a whole, rare ones in parts."""
 
 import base64
 import importlib
@@ -23,17 +23,16 @@ NORMALIZATION = f"{ord(SPACE):X}\t{ord('_'):X}\n"
 
 @keras.saving.register_keras_serializable("keras_gen")
 class SubwordTokenizer(Tokenizer):
-    """Cuts a text into byte-pair encoding's pieces [1], by SentencePiece [2].
+    """Splits a text into pieces by byte-pair encoding [1], with SentencePiece [2].
 
-    The pieces, joined, are the text again, with its line breaks and its indentation; but for the character
-    U+2581, which becomes an underscore. A piece never goes on in the next line.
-
-    It needs the packages sentencepiece, to be made of a text, and tensorflow-text, to be used: the extra
-    `subword`. So does a SavedModel: import tensorflow_text before it is loaded (TensorFlow Serving has it).
+    The pieces, joined, are the text again, including line breaks and indentation, except that the character
+    U+2581 becomes an underscore. No piece spans lines. The tokenizer needs the packages sentencepiece (to
+    adapt it to a text) and tensorflow-text (to use it): the extra `subword`. So does a SavedModel: import
+    tensorflow_text before loading it (TensorFlow Serving includes it).
 
     Args:
         vocabulary: The pieces, each once; 2 or more.
-        model: SentencePiece's own, in base64.
+        model: SentencePiece's model, in base64.
 
     Raises:
         ValueError: There are fewer than two pieces, one is there twice, or the model is no
@@ -74,13 +73,13 @@ class SubwordTokenizer(Tokenizer):
     def adapted(
         cls, texts: Iterable[str], vocabulary_size: VocabularySize | None = None, least_count: Count = 1
     ) -> "SubwordTokenizer":
-        """The tokenizer whose pieces are learned from some texts.
+        """A tokenizer whose pieces are learned from texts.
 
         Args:
-            texts: Read once, one after another.
-            vocabulary_size: How many ids there are at most, the first three included, 5 or more; 2,000 by
+            texts: The texts, which are read once.
+            vocabulary_size: Maximum number of ids, including the three special ones, 5 or more; 2,000 by
                 default.
-            least_count: Without effect, since a piece is learned for being frequent.
+            least_count: Ignored, since pieces are learned by frequency.
 
         Raises:
             ValueError: The texts are empty, one is not a string, or `vocabulary_size` is too small for
@@ -138,9 +137,9 @@ class SubwordTokenizer(Tokenizer):
 
 
 def lines(texts: Iterable[str], refusals: list[Exception]) -> Iterator[str]:
-    """The lines of texts, without their ends; long ones in parts.
+    """The lines of texts, without line ends; long lines in parts.
 
-    What the texts themselves raise is kept in `refusals`, too: SentencePiece makes it a RuntimeError.
+    Errors of the texts are also stored in `refusals`, since SentencePiece turns them into a RuntimeError.
     """
     try:
         for text in texts:
@@ -153,7 +152,7 @@ def lines(texts: Iterable[str], refusals: list[Exception]) -> Iterator[str]:
 
 
 def required(package: str) -> Any:
-    """A package of the extra `subword`."""
+    """Imports a package of the extra `subword`."""
     try:
         return importlib.import_module(package)
     except ImportError as error:

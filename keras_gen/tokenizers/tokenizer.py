@@ -1,4 +1,4 @@
-"""What every tokenizer has in common: a vocabulary, and the way from strings to ids and back."""
+"""Base of the tokenizers: a vocabulary, and conversion between strings and ids."""
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,10 +22,10 @@ VocabularySize = Annotated[int, Interval(ge=len(SPECIAL) + 2, le=LARGEST)]
 
 
 class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
-    """Base of the tokenizers: a subclass says how a text is cut into pieces.
+    """Base of the tokenizers: a subclass splits a text into pieces.
 
-    The pieces of a text, joined, are the text again. Id 0 is padding, 1 a piece that the vocabulary
-    does not have, and 2 the end of a text; the ids of the vocabulary follow.
+    The pieces of a text, joined, are the text again. Id 0 is padding, 1 a piece that is not in the
+    vocabulary, and 2 the end of a text; the ids of the vocabulary follow.
 
     Args:
         vocabulary: The pieces, each once; 2 or more.
@@ -69,13 +69,13 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
     def adapted(
         cls, texts: Iterable[str], vocabulary_size: VocabularySize | None = None, least_count: Count = 1
     ) -> "Tokenizer":
-        """The tokenizer that has the commonest pieces of some texts.
+        """A tokenizer with the most frequent pieces of some texts.
 
         Args:
-            texts: Read once, one after another.
-            vocabulary_size: How many ids there are at most, the first three included, 5 or more; by
-                default as many as it takes.
-            least_count: Leave out pieces that are rarer; 1 or more.
+            texts: The texts, which are read once.
+            vocabulary_size: Maximum number of ids, including the three special ones, 5 or more; unlimited
+                by default.
+            least_count: Leave out pieces that occur less often; 1 or more.
 
         Raises:
             ValueError: The texts have fewer than two different pieces, one is not a string, or a number is
@@ -92,27 +92,27 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are."""
+        """Number of ids."""
         return len(SPECIAL) + len(self.vocabulary)
 
     @staticmethod
     def split(texts: tf.Tensor) -> tf.RaggedTensor:
-        """`pieces`, where they do not depend on the vocabulary."""
+        """`pieces`, if they do not depend on the vocabulary."""
         raise TypeError(
             "A tokenizer must say how it cuts a text into pieces, as CharacterTokenizer, WordTokenizer and "
             "SubwordTokenizer do. Received: the base class, Tokenizer"
         )
 
     def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Strings (n,) -> the pieces of each, which joined are the string again."""
+        """Strings (n,) -> their pieces, which joined are the string again."""
         return self.split(texts)
 
     def are_pieces(self, vocabulary: Sequence[str]) -> list[bool]:
-        """Whether each of some strings is one piece of a text."""
+        """Whether each of some strings is a single piece."""
         return (self.split(tf.constant(vocabulary)).row_lengths() == 1).numpy().tolist()
 
     def encode(self, texts: Any) -> tf.RaggedTensor:
-        """Strings (n,) -> the ids of each one's pieces, int32 (n, None).
+        """Strings (n,) -> the ids of their pieces, int32 (n, None).
 
         Raises:
             ValueError: These are not strings (n,).
@@ -129,7 +129,7 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         return tf.strings.reduce_join(pieces, axis=-1)
 
     def id_tensor(self, token_ids: Any) -> tf.Tensor | tf.RaggedTensor:
-        """Ids as a tensor, ragged where rows have different lengths."""
+        """Ids as a tensor, ragged if rows have different lengths."""
         expected = f"token_ids must be integers (n, m) from 0 to {self.vocabulary_size - 1}"
         try:
             make = tf.ragged.constant if isinstance(token_ids, (list, tuple)) else tf.convert_to_tensor
@@ -145,7 +145,7 @@ class Tokenizer(tf.Module):  # so that a SavedModel keeps its table
         return ids if flat.dtype in (tf.int32, tf.int64) else tf.cast(ids, tf.int64)
 
     def unknown(self, texts: Any) -> list[str]:
-        """The pieces of strings (n,) that the vocabulary does not have, each once, in their order.
+        """Pieces of strings (n,) that are not in the vocabulary, each once, in order of appearance.
 
         Raises:
             ValueError: These are not strings (n,).
@@ -171,11 +171,11 @@ def encodable(name: str, texts: Iterable[Any]) -> tuple[str, ...]:
 
 
 def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
-    """Strings, one after another, if UTF-8 can encode them.
+    """Yields strings, if UTF-8 can encode them.
 
     Args:
-        name: What errors call them.
-        texts: Anything to iterate over.
+        name: The name of the argument in errors.
+        texts: An iterable of strings.
 
     Raises:
         ValueError: One is not a string, has a lone surrogate, half of a character in UTF-16, or is too long
@@ -196,7 +196,7 @@ def each_encodable(name: str, texts: Iterable[Any]) -> Iterator[str]:
 
 
 def refuse_too_long(num_characters: int) -> None:
-    """Raises a ValueError if a text cannot be cut into pieces in memory."""
+    """Raises a ValueError if there is not enough memory to split a text."""
     if num_characters > LONG:
         text = f"a text of {num_characters:,} characters"
         refuse_beyond_memory(BYTES_PER_CHARACTER * num_characters, text, "Pass it in parts.")

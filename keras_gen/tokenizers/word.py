@@ -1,4 +1,4 @@
-"""Words: short sequences that make sense sooner, of words that are common enough."""
+"""Word tokenizer: short sequences, and words that are frequent enough."""
 
 import keras
 import tensorflow as tf
@@ -13,9 +13,9 @@ SEPARATOR = b"\xff"  # a byte that UTF-8 does not have
 
 @keras.saving.register_keras_serializable("keras_gen")
 class WordTokenizer(Tokenizer):
-    """Cuts a text into words and punctuation, each with the space before it.
+    """Splits a text into words and punctuation, each with the space before it.
 
-    So the pieces, joined, are the text again, with its line breaks and its indentation.
+    The pieces, joined, are the text again, including line breaks and indentation.
 
     Args:
         vocabulary: The pieces, each once; 2 or more.

@@ -1,4 +1,4 @@
-"""Images that break after they were inspected: the error that names one, out of TensorFlow's."""
+"""Images that break after they were inspected: their error, extracted from TensorFlow's."""
 
 import contextlib
 import re
@@ -8,12 +8,12 @@ import tensorflow as tf
 
 
 class BrokenImageError(ValueError):
-    """An image that decoded before training does not in it."""
+    """An image could be decoded before training, but not during training."""
 
 
 @contextlib.contextmanager
 def broken_images_named() -> Iterator[None]:
-    """Raises a `BrokenImageError` of `tf.data` as it is, not as a part of TensorFlow's own error."""
+    """Raises a `BrokenImageError` of `tf.data` itself, not as part of TensorFlow's error."""
     try:
         yield
     except tf.errors.OpError as error:

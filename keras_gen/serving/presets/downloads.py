@@ -1,4 +1,4 @@
-"""Files over HTTP, of at most so many bytes and in at most so much time."""
+"""Downloads over HTTP with limits on size and time."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ PART = 2**16  # bytes
 
 
 def check_url(url: str) -> None:
-    """Raises a ValueError if a URL is not one of HTTP."""
+    """Raises a ValueError unless the URL is valid and uses HTTP or HTTPS."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
@@ -41,9 +41,9 @@ def download_file(url: str, path: Path, most: int) -> None:
     """Downloads a file.
 
     Args:
-        url: Where it is.
-        path: Where it goes.
-        most: Bytes that it may have.
+        url: The URL.
+        path: The file to write.
+        most: Maximum number of bytes.
 
     Raises:
         ConnectionError: It cannot be read, is larger, takes too long (60 seconds, and one for each 20 kB
@@ -62,7 +62,7 @@ def download_file(url: str, path: Path, most: int) -> None:
 
 
 def parts(url: str, most: int) -> Generator[bytes, None, None]:
-    """What a server sends, as it comes."""
+    """Yields the parts of a server's response."""
     opener = urllib.request.build_opener(SafeRedirects)
     left = most
     try:
@@ -93,11 +93,11 @@ def write(content: Generator[bytes, None, None], path: Path, is_over: threading.
 
 
 def within(seconds: float, function: Callable[[threading.Event], None]) -> None:
-    """Calls a function in a thread of its own, which no server can hold forever.
+    """Calls a function in a thread, for a limited time, whatever the server does.
 
     Args:
-        seconds: What it may take.
-        function: Gets an event that is set when the time is over.
+        seconds: Maximum duration.
+        function: Called with an event that is set when the time is over.
 
     Raises:
         TimeoutError: It took longer.
@@ -128,7 +128,7 @@ def within(seconds: float, function: Callable[[threading.Event], None]) -> None:
 
 
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server to where its file is, but neither off HTTP nor from an encrypted connection."""
+    """Follows redirects, but not to other protocols than HTTP, nor from HTTPS to HTTP."""
 
     def redirect_request(  # type: ignore[override]
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str

@@ -41,7 +41,7 @@ def read_card(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def card_of(folder: Path) -> bytes:
-    """The bytes of a folder's card."""
+    """The content of a folder's card."""
     try:
         return read_bytes(folder / "card.json", MOST_CARD_BYTES)
     except OSError as error:
@@ -51,7 +51,7 @@ def card_of(folder: Path) -> bytes:
 
 
 def parse_card(content: bytes, source: str | os.PathLike) -> Card:
-    """The card that a file or a download from `source` holds, or a ValueError."""
+    """The card in a file or download from `source`."""
     card = parse_record(content, Card, printable(source), REMEDY)
     for name, file in card.files.items():
         if file.bytes > MOST_FILE_BYTES:
@@ -64,7 +64,7 @@ def parse_card(content: bytes, source: str | os.PathLike) -> Card:
 
 @checked
 def find_preset(source: str | os.PathLike) -> Path | None:
-    """The folder of a preset, or None if `source` is nothing of the kind.
+    """The folder of a preset, or None if `source` is not a preset.
 
     Args:
         source: The name of a preset in the package; the path of a preset's folder; or the URL of one,
@@ -90,7 +90,7 @@ def find_preset(source: str | os.PathLike) -> Path | None:
 
 
 def check_files(folder: Path) -> None:
-    """Raises a ValueError if a file is not the one that the card tells of."""
+    """Raises a ValueError if a file does not match the card."""
     for name, expected in parse_card(card_of(folder), folder / "card.json").files.items():
         path = folder / name
         if not os.path.exists(path):
@@ -101,7 +101,7 @@ def check_files(folder: Path) -> None:
 
 
 def check_file(path: Path, expected: PresetFile, source: str | os.PathLike) -> None:
-    """Raises a ValueError if a file's size or SHA-256 is not the one that the card tells of."""
+    """Raises a ValueError if the size or SHA-256 of a file does not match the card."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def check_file(path: Path, expected: PresetFile, source: str | os.PathLike) -> N
 
 
 def download(url: str) -> Path:
-    """The folder that a URL's preset is kept in, whole or not at all; a damaged one is downloaded again."""
+    """The local folder of a preset at a URL; a damaged one is downloaded again."""
     base, _, fragment = url.partition("#")
     base = base.rstrip("/")
     check_url(base)
@@ -144,7 +144,7 @@ def download(url: str) -> Path:
 
 
 def is_whole(folder: Path, card_hash: str) -> bool:
-    """Whether a download is there, undamaged."""
+    """Whether a download is complete and undamaged."""
     try:
         check_files(folder)
     except ValueError:

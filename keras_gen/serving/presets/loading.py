@@ -1,4 +1,4 @@
-"""From a file or a preset to a model, with errors that say what is wrong with it."""
+"""Loads models from files and presets, with errors that say what is wrong."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def load_keras_file(path: Path) -> Any:
 
 
 def read_config(path: Path) -> Any:
-    """What is in a `.keras` file beside weights, if the file is whole."""
+    """The configuration in a `.keras` file, if the file is undamaged."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         try:
@@ -106,7 +106,7 @@ def read_config(path: Path) -> Any:
 
 
 def refuse_unknown_classes(config: Any, source: str) -> None:
-    """Raises a ValueError if a model's config has Python code, or a class that nobody registered."""
+    """Raises a ValueError if a model's config contains Python code or a class that is not registered."""
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise ValueError(f"{source} could not be loaded: {CONFIG} in it does not describe a Keras model.")
     for item in objects(config):
@@ -126,7 +126,7 @@ def refuse_unknown_classes(config: Any, source: str) -> None:
 
 
 def objects(config: Any) -> Iterator[dict[str, Any]]:
-    """The serialized objects in a config, from outside inwards."""
+    """The serialized objects in a config, outermost first."""
     remaining = [config]
     while remaining:
         item = remaining.pop()

@@ -1,4 +1,4 @@
-"""Making a preset of a trained model."""
+"""Writes presets of trained models."""
 
 import datetime
 import hashlib
@@ -32,7 +32,7 @@ def save_preset(
     picture: ArrayLike | None,
     weights: Literal["auto", "float16", "float32"],
 ) -> Path:
-    """Writes a preset's folder, whole or not at all: see `ImageModel.save_preset`."""
+    """Writes the folder of a preset atomically: see `BaseModel.save_preset`."""
     check_card(card or {})
     if picture is not None:
         picture = checked_picture(picture)
@@ -80,7 +80,9 @@ def save_preset(
 
 
 def check_card(card: dict[str, Any]) -> None:
-    """Raises a ValueError if a card says what the model itself says, or what JSON cannot hold."""
+    """Raises a ValueError if a card has fields that come from the model, or values that JSON cannot
+    represent.
+    """
     taken = [name for name in ("model", "files") if name in card]
     if taken:
         raise ValueError(f"card must leave {taken[0]} to save_preset. Received: {received(card[taken[0]])}")
@@ -91,7 +93,7 @@ def check_card(card: dict[str, Any]) -> None:
 
 
 def checked_picture(picture: Any) -> np.ndarray:
-    """A picture as an array, or a ValueError."""
+    """A picture as an array."""
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ValueError(f"picture must be uint8 (height, width, 3). Received: {received(array)}")
@@ -99,14 +101,14 @@ def checked_picture(picture: Any) -> np.ndarray:
 
 
 def trained_copy(model: Any) -> Any:
-    """The model with its weights alone: no optimizer, no metrics of its last epoch."""
+    """The model with its weights only: no optimizer, no metrics of the last epoch."""
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
 
 
 def store_in_float16(path: Path, model: Any) -> float:
-    """Rewrites a `.keras` file with float16 weights; gives the largest difference in what it computes."""
+    """Rewrites a `.keras` file with float16 weights; returns the largest difference of its outputs."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     weights_path = path.with_suffix(".weights.h5")
@@ -129,7 +131,7 @@ def store_in_float16(path: Path, model: Any) -> float:
 
 
 def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
-    """Copies a group; large floating-point arrays in half the size."""
+    """Copies a group, with large floating-point arrays as float16."""
     new.attrs.update(old.attrs)
     for key, item in old.items():
         if isinstance(item, h5py.Group):
@@ -144,7 +146,7 @@ def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
 
 
 def facts(model: Any, folder: Path) -> dict[str, Any]:
-    """The part of a card that the model itself tells."""
+    """The fields of a card that follow from the model."""
     from keras_gen import __version__
 
     files = {
