@@ -1,4 +1,4 @@
-"""The convolutional networks that models build where they are given none."""
+"""The default convolutional networks of models, and copies of networks."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from keras_gen.utils.memory import refuse_beyond_memory
 
 
 class InMemory:
-    """An initializer's weights are refused where they, their gradient and Adam's moments would not fit."""
+    """An initializer that refuses weights that would not fit into memory when training."""
 
     def __call__(self, shape: Any, *args: Any, **kwargs: Any) -> Any:
         remedy = "Choose smaller widths, latent_dim, num_classes or images."
@@ -25,19 +25,18 @@ class InMemory:
 
 @keras.saving.register_keras_serializable("keras_gen")
 class GlorotUniform(InMemory, keras.initializers.GlorotUniform):
-    """Keras' own, within memory."""
+    """Keras' initializer, with a check of memory."""
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class RandomNormal(InMemory, keras.initializers.RandomNormal):
-    """Keras' own, within memory."""
+    """Keras' initializer, with a check of memory."""
 
 
 class Builder:
-    """Makes the layers of one model: its dtype, and initial weights from its seed.
+    """Makes the layers of a model, with its dtype, and initial weights from its seed.
 
-    Batch normalization makes the difference between a VAE that has learned after one minute and one
-    that has after ten.
+    With batch normalization, a VAE learns in one minute what takes ten without it.
     """
 
     def __init__(self, seed: int | None, dtype: Any):
@@ -47,7 +46,7 @@ class Builder:
         self._numbers = itertools.count()
 
     def seed(self) -> int | None:
-        """The next layer's seed."""
+        """The seed of the next layer."""
         return child_seed(self._seed, f"layer {next(self._numbers)}")
 
     def _options(self, **options: Any) -> dict:
@@ -71,7 +70,7 @@ class Builder:
 
 
 def feature_sizes(image_shape: Sequence[int], num_halvings: int) -> list[tuple[int, int]]:
-    """(height, width) of the image and of each feature map that a stride of 2 makes of it."""
+    """(height, width) of the image and of each feature map, with strides of 2."""
     sizes = [(image_shape[0], image_shape[1])]
     for _ in range(num_halvings):
         sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
@@ -111,9 +110,9 @@ def build_decoder(
     outputs: dict[str, float],
     build: Builder,
 ) -> keras.Model:
-    """The encoder's mirror: dense layers, then transposed convolutions up to the size of the image.
+    """The mirror of the encoder: dense layers, then transposed convolutions up to the size of the image.
 
-    Each of `outputs` has the image's shape, and begins near its number.
+    Each of `outputs` has the shape of the image, and is initially near its number.
     """
     inputs, x = latent_inputs(latent_dim, num_classes, build)
     for _ in range(2):
@@ -141,7 +140,7 @@ def build_decoder(
 def latent_inputs(
     latent_dim: int, num_classes: int | None, build: Builder, label_weight: float = 1.0
 ) -> tuple[list, Any]:
-    """The inputs z, and one-hot labels where there are classes; and both joined."""
+    """The inputs z and, with classes, one-hot labels; and both concatenated."""
     z = keras.Input((latent_dim,), name="z")
     if num_classes is None:
         return [z], z
@@ -153,7 +152,7 @@ def latent_inputs(
 def upsampled(
     x: Any, widths: Sequence[int], sizes: Sequence[tuple[int, int]], kernel_size: int, build: Builder
 ) -> Any:
-    """A dense layer to the smallest map, and transposed convolutions that each double it, activated."""
+    """A dense layer to the smallest map, and transposed convolutions that double its size."""
     x = build.dense(math.prod(sizes[0]) * widths[0], use_bias=False)(x)
     x = layers.Reshape((*sizes[0], widths[0]), dtype=build.dtype)(build.activated(x))  # (h / 4, w / 4, 64)
     for width, size in zip(widths[1:], sizes[1:-1], strict=True):
@@ -163,7 +162,7 @@ def upsampled(
 
 
 def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
-    """Cuts off the row or column that doubling an odd size adds."""
+    """Removes the row or column that doubling an odd size adds."""
     extra = (x.shape[1] - size[0], x.shape[2] - size[1])
     if extra == (0, 0):
         return x
@@ -182,14 +181,14 @@ def float32_copy(network: keras.Model) -> keras.Model:
 
 
 def plain_copy(network: keras.Model) -> keras.Model:
-    """A copy of a network for others to run: Keras' own layers only, all in float32."""
+    """A copy of a network for other runtimes: Keras' own layers only, all in float32."""
     copy = keras.models.clone_model(network, clone_function=plain_layer)
     copy.set_weights(network.get_weights())
     return copy
 
 
 def plain_layer(layer: keras.Layer) -> keras.Layer:
-    """The layer of Keras that one of ours extends, or one like the given; in float32."""
+    """A float32 copy of a layer, as the Keras layer that it extends."""
     plain: Any = next(cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras_gen."))
     config = {**layer.get_config(), "dtype": "float32"}
     if "kernel_initializer" in config:
@@ -199,11 +198,11 @@ def plain_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def join(x: Any, labels: Any) -> Any:
-    """A network's input: `x` alone, or with one-hot labels."""
+    """The inputs of a network: `x` alone, or with one-hot labels."""
     return x if labels is None else [x, labels]
 
 
 def sum_of_losses(network: keras.Model) -> tf.Tensor | float:
-    """The losses of a network's own layers in its last call: `add_loss` and regularizers."""
+    """The losses of a network's layers in its last call: `add_loss` and regularizers."""
     losses = [tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in network.losses]
     return tf.add_n(losses) if losses else 0.0

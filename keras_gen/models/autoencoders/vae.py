@@ -316,5 +316,5 @@ class VAE(BaseAutoencoder):
 
     @property
     def log_prob_of(self) -> str:
-        """What `log_prob` is: of 8-bit pixels a `"probability"`, a `"density"`, or a `"cross-entropy"`."""
+        """What `log_prob` is: a `"probability"` of 8-bit pixels, a `"density"`, or a `"cross-entropy"`."""
         return LOG_PROB_OF[self.likelihood]

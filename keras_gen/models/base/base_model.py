@@ -1,4 +1,4 @@
-"""What every model of the zoo has in common: state, compiling, fitting, export."""
+"""Base of all models: complete saving, helpers for training steps, export and presets."""
 
 import os
 from collections.abc import Callable
@@ -21,12 +21,12 @@ FURTHER_STATE = ("random_state_", "metric_")
 
 
 class BaseModel(CheckedModel):
-    """Base of the zoo's models.
+    """Base of the models of keras_gen.
 
     A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`, `call`
-    and its verbs (see `keras_gen.models.base.verbs`). From here come saving with all of the state (weights,
-    optimizer, random generators, metrics), losses that are means over the global batch, whatever the number
-    of replicas, export and presets.
+    and its verbs (see `keras_gen.models.base.verbs`). It inherits saving of the complete state (weights,
+    optimizer, random generators, metrics), losses that are means over the global batch for any number of
+    replicas, export and presets.
     """
 
     loader: ClassVar[str] = "load_dataset"  # what in `keras_gen.datasets` loads its data
@@ -52,11 +52,11 @@ class BaseModel(CheckedModel):
 
     @classmethod
     def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
-        """The constructor arguments that follow from the data: those that `from_data` names.
+        """The constructor arguments that follow from the data: those in `from_data`.
 
         Args:
-            data: What `keras_gen.datasets` loaded.
-            uses_labels: Whether the model is to use labels.
+            data: An `ImageDataset` or `TextDataset`.
+            uses_labels: Whether the model uses labels.
             **arguments: The constructor's other arguments.
 
         Raises:
@@ -65,13 +65,15 @@ class BaseModel(CheckedModel):
         raise NotImplementedError
 
     def loader_arguments(self) -> dict[str, Any]:
-        """Arguments of `loader` that other data needs to fit this model."""
+        """Arguments of `loader` that make other data fit this model."""
         return {}
 
     # === State that Keras leaves out ===
 
     def _further_state(self) -> dict[str, list[keras.Variable]]:
-        """Every random generator (the networks' own, as Dropout's, included) and the metrics so far."""
+        """All random generators (including those of the networks, such as Dropout's) and the metrics so
+        far.
+        """
         weights = {id(weight) for weight in self.weights}
         random = [variable for variable in self.variables if id(variable) not in weights]
         return {"random_state": random, "metric": self.metrics_variables}
@@ -97,12 +99,12 @@ class BaseModel(CheckedModel):
     def save(  # type: ignore[override]
         self, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None
     ) -> None:
-        """Writes the model with all of its state: `keras.Model.save`, but whole or not at all.
+        """Saves the model with its complete state, atomically: see `keras.Model.save`.
 
         Args:
             filepath: A path that ends in `.keras`.
-            overwrite: Whether a file that is there is replaced.
-            zipped: Write one file, as by default, or a directory.
+            overwrite: Whether to replace an existing file.
+            zipped: Write one file (default), or a directory.
 
         Raises:
             ValueError: The path does not end in `.keras`, cannot be written to, or exists and `overwrite`
@@ -126,15 +128,15 @@ class BaseModel(CheckedModel):
 
     @property
     def compiled_verbs(self) -> dict[tuple, Callable]:
-        """The graphs of verbs, each for one shape of its inputs."""
+        """The graphs of verbs, one for each combination of input shapes."""
         return self.__dict__.setdefault("_compiled_verbs", {})  # where Keras does not track it
 
     def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
-        """How many rows a verb computes at a time.
+        """Number of rows that a verb computes at a time.
 
         Args:
-            verb: Its name.
-            rows: Its inputs, arrays of as many rows as there are examples.
+            verb: Name of the verb.
+            rows: Its inputs, arrays with one row for each example.
             options: Its other arguments.
 
         Raises:
@@ -143,16 +145,16 @@ class BaseModel(CheckedModel):
         raise NotImplementedError
 
     def drawn_seed(self) -> int:
-        """A new integer at each call, from the model's `seed_generator`."""
+        """A new integer from the model's `seed_generator`."""
         return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Nothing: the networks are built already. Keras would average a batch over the workers."""
+        """Does nothing, since the networks are built. Keras would average a batch over the workers."""
 
     # === Inside train_step and test_step ===
 
     def unpack(self, data: Any) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
-        """What `fit` hands to a step -> x, y, sample_weight or None, and how many examples there are."""
+        """The data of a step -> x, y, sample_weight or None, and the number of examples."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
             self.refuse_weights()
@@ -160,10 +162,10 @@ class BaseModel(CheckedModel):
         return x, y, sample_weight, tf.shape(x)[0]
 
     def never_empty(self, *batches: tf.Tensor | None) -> list[Any]:
-        """Tensors (n, ...) as they are; but on a replica whose batch is empty, one blank example of each.
+        """Tensors (n, ...); on a replica with an empty batch, one blank example of each.
 
-        Convolutions have no gradient without an example. The blank one does not count in the loss and in
-        what is logged; batch normalization alone sees it in that step.
+        Convolutions have no gradient without an example. The blank example does not count in the loss or
+        the logs; only batch normalization sees it.
         """
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return list(batches)
@@ -179,12 +181,12 @@ class BaseModel(CheckedModel):
     def scale_loss(
         self, loss: tf.Tensor, count: tf.Tensor, optimizer: keras.optimizers.Optimizer | None = None
     ) -> tf.Tensor:
-        """A replica's part of the loss of the global batch, scaled for float16.
+        """The contribution of a replica to the loss of the global batch, scaled for float16.
 
         Args:
             loss: Mean over this replica's examples.
-            count: How many examples. Replicas may have batches of different sizes, and even an empty one.
-            optimizer: Whose loss scale is used; `optimizer` by default.
+            count: Number of examples. Replicas may have batches of different sizes, or an empty one.
+            optimizer: The optimizer whose loss scale is used; `optimizer` by default.
         """
         if self.distribute_strategy.num_replicas_in_sync > 1:
             count = tf.cast(count, tf.float32)
@@ -193,7 +195,9 @@ class BaseModel(CheckedModel):
         return (optimizer or self.optimizer).scale_loss(loss)
 
     def track(self, values: dict[str, tf.Tensor], count: tf.Tensor) -> None:
-        """Adds a batch's means to the trackers of the same names; `count` is of images, or tokens."""
+        """Adds the means of a batch to the trackers of the same names; `count` is the number of images or
+        tokens.
+        """
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         for tracker in self.trackers:
             if tracker.name not in values:
@@ -217,9 +221,9 @@ class BaseModel(CheckedModel):
         count: tf.Tensor,
         sample_weight: tf.Tensor | None = None,
     ) -> None:
-        """Updates the metrics that `compile` was given with the first `count` examples.
+        """Updates the metrics passed to `compile` with the first `count` examples.
 
-        `y_pred` is computed where there are any.
+        `y_pred` is computed only if there are any.
         """
         if not (self._user_metrics or self._weighted_metrics):
             return
@@ -231,7 +235,7 @@ class BaseModel(CheckedModel):
             metric.update_state(y_true, predicted, sample_weight=weights)
 
     def logs(self) -> dict[str, tf.Tensor]:
-        """The trackers' means so far, and the metrics, under their names."""
+        """The means of the trackers so far, and the metrics, by name."""
         results = {metric.name: metric.result() for metric in self.metrics}
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             # Keras reduces several workers' logs over axis 0, which a scalar does not have.
@@ -239,14 +243,14 @@ class BaseModel(CheckedModel):
         return results
 
     def non_finite_losses(self) -> dict[str, int]:
-        """The losses that have been NaN or infinite, each with the first step where it was so."""
+        """The losses that have been NaN or infinite, each with the first such step."""
         steps = self._non_finite_steps.numpy().tolist()
         return {name: step for name, step in zip(self._loss_names, steps, strict=True) if step >= 0}
 
     # === Export ===
 
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
-        """What a SavedModel of this model offers: name -> (function, its inputs by name)."""
+        """The signatures of a SavedModel: name -> (function, inputs by name)."""
         found = verbs_of(type(self))
         names = sorted(found, key=lambda name: name != self.default_verb)  # that one first
         return {
@@ -255,14 +259,14 @@ class BaseModel(CheckedModel):
         }
 
     def portable_network(self) -> keras.Model:
-        """What runtimes other than TensorFlow get of this model: one plain Keras network."""
+        """The network for other runtimes than TensorFlow: a plain Keras model."""
         raise ValueError(f"{self.name} has no network that another runtime could use.")
 
     @checked
     def export(  # type: ignore[override]
         self, filepath: str | os.PathLike, format: str = "tf_saved_model", verbose: bool = False
     ) -> None:
-        """Writes the model for serving; what is written needs no keras_gen to run.
+        """Writes the model for serving; it then runs without keras_gen.
 
         Args:
             filepath: The directory to make (a file for `"onnx"` and `"litert"`). It must not exist.
@@ -302,11 +306,11 @@ class BaseModel(CheckedModel):
         return model
 
     def probe(self) -> list[np.ndarray]:
-        """What the model computes from inputs that are always the same."""
+        """Results of the verbs for fixed inputs."""
         raise NotImplementedError
 
     def card_facts(self) -> dict[str, Any]:
-        """What a preset's card says about this kind of model."""
+        """Fields of a preset's card for this kind of model."""
         raise NotImplementedError
 
     @checked
@@ -317,12 +321,12 @@ class BaseModel(CheckedModel):
         picture: ArrayLike | None = None,
         weights: Literal["auto", "float16", "float32"] = "auto",
     ) -> Path:
-        """Writes a preset, which `keras_gen.from_preset` and every command load.
+        """Writes a preset, which `keras_gen.from_preset` and all commands can load.
 
         Args:
-            directory: The folder to make. It must not exist.
-            card: What `card.json` says beyond what the model says about itself: `data`, `metrics`,
-                `licence`, ...; anything that JSON can hold.
+            directory: The folder to create. It must not exist.
+            card: Further fields of `card.json`, such as `data`, `metrics` and `licence`; anything that JSON
+                can represent.
             picture: uint8 (height, width, 3) for `samples.png`; generated images by default.
             weights: `"float16"`, half the size, where small arrays stay as they are; `"float32"`; or
                 `"auto"`, float16 where no output changes by more than 1e-2.

@@ -1,4 +1,4 @@
-"""`keras.Model`'s own methods, whose arguments are used or refused, and never ignored."""
+"""`keras.Model`'s methods `compile`, `fit`, `evaluate` and `predict`, with checks of all arguments."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -33,7 +33,7 @@ BATCH_METHODS = [f"on_{what}batch_{when}" for what in ("", "train_", "test_") fo
 
 
 class CheckedModel(keras.Model):
-    """A `keras.Model` with `compile`, `fit`, `evaluate` and `predict` for models with losses of their own.
+    """A `keras.Model` with its own losses, whose methods use or refuse each argument.
 
     A subclass writes `check_examples` and `is_valid`, which refuse data that it cannot learn from.
     """
@@ -130,17 +130,17 @@ class CheckedModel(keras.Model):
 
     @property
     def metrics(self) -> list:
-        """The trackers of what the model logs, then the metrics that `compile` was given."""
+        """The trackers of the model's own values, then the metrics passed to `compile`."""
         of_user = (getattr(self, name, ()) for name in ("_user_metrics", "_weighted_metrics"))
         return [*self.trackers, *(metric for some in of_user for metric in some)]
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
-        """What `optimizer` trains."""
+        """The variables that `optimizer` trains."""
         return self.trainable_variables
 
     def default_optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
-        """The optimizer that recipes use, and `compile()` where none is given.
+        """The optimizer of recipes, and of `compile()` without an optimizer.
 
         Args:
             learning_rate: A number or a schedule; `default_learning_rate` by default.
@@ -150,11 +150,11 @@ class CheckedModel(keras.Model):
     def optimizers(
         self, learning_rates: dict[str, float | None], decay_steps: int | None
     ) -> dict[str, keras.optimizers.Optimizer]:
-        """The default optimizers, by their arguments' names in `compile`.
+        """The default optimizers, by the names of their arguments in `compile`.
 
         Args:
-            learning_rates: The initial learning rate of each, by the same names; that of `optimizer` where
-                one is missing or None.
+            learning_rates: Initial learning rates by the same names; that of `optimizer` if one is missing
+                or None.
             decay_steps: Training steps over which the learning rates decay to 0 along half a cosine; None
                 to keep them constant.
 
@@ -178,9 +178,9 @@ class CheckedModel(keras.Model):
         return found
 
     def updates_per_step(self) -> dict[str, int]:
-        """How often a training step updates with each optimizer, by its argument's name in `compile`.
+        """Number of updates of each optimizer in a training step, by the name of its argument in `compile`.
 
-        A learning-rate schedule counts its own optimizer's updates.
+        A learning-rate schedule counts the updates of its own optimizer.
         """
         return {"optimizer": 1}
 
@@ -223,7 +223,7 @@ class CheckedModel(keras.Model):
         validation_batch_size: Count | None = None,
         validation_freq: Count | Sequence[Count] = 1,
     ) -> keras.callbacks.History:
-        """Trains the model: `keras.Model.fit`, after a check of the data and of the callbacks.
+        """Trains the model: `keras.Model.fit` with checks of the data and of the callbacks.
 
         Args:
             x: For a model of images: (n, height, width, channels), or (n, height, width) with one channel,
@@ -320,7 +320,7 @@ class CheckedModel(keras.Model):
         return_dict: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """The means of what the model logs, over some data: `keras.Model.evaluate`.
+        """The means of the logged values over some data: `keras.Model.evaluate`.
 
         Args:
             x: As for `fit`.
@@ -375,10 +375,10 @@ class CheckedModel(keras.Model):
         steps: Count | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """What `call` gives, batch by batch: `keras.Model.predict`.
+        """The results of `call`, batch by batch: `keras.Model.predict`.
 
         Args:
-            x: What `call` takes, as an array or a `tf.data.Dataset` of batches.
+            x: Inputs of `call`, as an array or a `tf.data.Dataset` of batches.
             batch_size: Examples in a batch where `x` is an array; 32 by default.
             verbose: 0, 1, 2 or `"auto"`.
             steps: Batches; by default until the data ends.
@@ -419,7 +419,9 @@ class CheckedModel(keras.Model):
     def _check_data(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> None:
-        """Checks arrays to the end, and of a data set the first batch: of a generator it would be lost."""
+        """Checks arrays completely, and the first batch of a data set; a generator would lose its first
+        batch.
+        """
         if sample_weight is not None or class_weight is not None:
             self.refuse_weights()
         unlabelled = isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple)
@@ -446,18 +448,18 @@ class CheckedModel(keras.Model):
         raise NotImplementedError
 
     def is_valid(self, x: tf.Tensor, y: Any, sample_weight: Any = None) -> tf.Tensor:
-        """Whether `check_examples` would let these tensors through, as a graph can tell quickly."""
+        """Whether `check_examples` would accept these tensors, as computed quickly in a graph."""
         if sample_weight is None:
             return tf.constant(True)
         weight = tf.cast(sample_weight, tf.float32)
         return tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0))
 
     def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
-        """Whether `check_inputs` would let these tensors through, as a graph can tell quickly."""
+        """Whether `check_inputs` would accept these tensors, as computed quickly in a graph."""
         return tf.constant(True)
 
     def inputs_of(self, x: Any, y: Any, sample_weight: Any) -> Any:
-        """What `predict` passes to `call` of a batch."""
+        """The inputs of `call` in a batch of `predict`."""
         return x
 
     def check_inputs(self, x: Any) -> None:
@@ -474,7 +476,7 @@ class CheckedModel(keras.Model):
 
 
 def acts_on_batches(callback: Any) -> bool:
-    """Whether a user's own callback needs to be called for every step."""
+    """Whether a user's callback must be called for every step."""
     if isinstance(callback, keras.callbacks.CallbackList):
         return any(map(acts_on_batches, callback.callbacks))
     for name in BATCH_METHODS:

@@ -1,8 +1,8 @@
-"""What the classifiers, which also measure how good generated images are, have in common.
+"""Base of the classifiers, which also measure the quality of generated images.
 
     loss = -log p(label | image),  p = softmax(logits),  logits = dense(features(image))
 
-A classifier's features, the input of its last layer, are also what images are compared by (see
+A classifier's features, the input of its last layer, are also used to compare images (see
 `keras_gen.metrics`). Training images can be mirrored and shifted at random [1].
 
 References:
@@ -25,9 +25,9 @@ from keras_gen.utils.arguments import Fraction, ImageShape, Natural, Seed, check
 
 
 class Classifier(ImageModel):
-    """Base of the classifiers: a subclass builds the backbone, which makes features of images.
+    """Base of the classifiers: a subclass builds the backbone, which computes features of images.
 
-    It logs `loss` (cross-entropy in nats, and the losses of layers of your own backbone) and `accuracy`.
+    It logs `loss` (cross-entropy in nats, plus the losses of layers of your own backbone) and `accuracy`.
     For `compile(metrics=...)`, `y_true` are one-hot labels and `y_pred` probabilities, (n, num_classes).
 
     Args:
@@ -154,7 +154,7 @@ class Classifier(ImageModel):
         return self.logs()
 
     def augment(self, images: tf.Tensor) -> tf.Tensor:
-        """Float32 images (n, h, w, c), each mirrored or not and shifted at random."""
+        """Float32 images (n, h, w, c), mirrored and shifted at random."""
         if not (self.flip or self.shift):
             return images
         n, height, width = tf.shape(images)[0], *self.image_shape[:2]

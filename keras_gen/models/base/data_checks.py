@@ -24,8 +24,9 @@ class BatchChecker:
     """Passes valid batches on, and keeps the error of the first invalid one.
 
     Args:
-        check: Of a batch's x, y and sample_weight as arrays; raises a ValueError if they are invalid.
-        is_valid: Of the same as tensors -> bool tensor.
+        check: Called with x, y and sample_weight of a batch as arrays; raises a ValueError if they are
+            invalid.
+        is_valid: Called with the same as tensors; returns a bool tensor.
     """
 
     def __init__(self, check: Callable, is_valid: Callable):
@@ -45,7 +46,7 @@ class BatchChecker:
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
-        """Raises the error of the data in place of TensorFlow's, which hides it."""
+        """Raises the error of the data instead of TensorFlow's, which hides it."""
         try:
             with data_errors_named():
                 yield
@@ -56,7 +57,7 @@ class BatchChecker:
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
-        """Keeps the first error of the block."""
+        """Stores the first error of the block."""
         try:
             yield
         except Exception as error:
@@ -94,7 +95,7 @@ class BatchChecker:
 
 
 class CheckedPyDataset(keras.utils.PyDataset):
-    """A PyDataset, each of whose batches is checked."""
+    """A PyDataset with a check of each batch."""
 
     def __init__(self, data: keras.utils.PyDataset, checker: BatchChecker):
         super().__init__(workers=data.workers, max_queue_size=data.max_queue_size)
@@ -120,7 +121,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
 
 @contextlib.contextmanager
 def data_errors_named() -> Iterator[None]:
-    """Raises an error of Python's in a `tf.data` pipeline as one line, without its traceback."""
+    """Raises a Python error in a `tf.data` pipeline as one line, without its traceback."""
     try:
         with broken_images_named():
             yield
@@ -132,7 +133,7 @@ def data_errors_named() -> Iterator[None]:
 
 
 def python_error(error: tf.errors.OpError) -> str | None:
-    """The last line of the Python traceback in an error of TensorFlow's; None if there is none."""
+    """The last line of the Python traceback in a TensorFlow error; None if there is none."""
     text = str(error)
     if "Traceback (most recent call last)" not in text:
         return None

@@ -1,4 +1,4 @@
-"""What every image model of the zoo has in common: pixels, labels, computing on arrays."""
+"""Base of the models of images: pixels, labels, and the arguments that follow from data."""
 
 import math
 from collections.abc import Sequence
@@ -26,15 +26,14 @@ NUM_PROBED = 16
 class ImageModel(BaseModel):
     """Base of the models that learn from images.
 
-    A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`,
-    `call` and its verbs. It inherits what `BaseModel` has, and the conventions: pixels are uint8 in
-    [0, 255] or floating point in [0, 1], labels are integers or one-hot.
+    A subclass makes its networks and trackers in `__init__`, and writes `train_step`, `test_step`, `call`
+    and its verbs. Pixels are uint8 in [0, 255] or floating point in [0, 1], labels are integers or one-hot.
 
     Args:
         image_shape: (height, width, channels).
         num_classes: Number of classes, for a model that uses labels; None for one that ignores them.
         seed: Integer that determines the initial weights and all noise; random by default.
-        class_names: What the classes are called, for pictures and for `--labels`; saved in `.keras`.
+        class_names: Names of the classes, for pictures and for `--labels`; saved with the model.
         name: As for any Keras model.
         dtype: Precision to compute in, as for any Keras model; or `"auto"` for `"mixed_bfloat16"` on a
             device that multiplies in bfloat16, else `"float32"`. A saved model decides that again on the
@@ -104,7 +103,7 @@ class ImageModel(BaseModel):
 
         Args:
             data: An `ImageDataset`.
-            uses_labels: Whether the model is to use labels.
+            uses_labels: Whether the model uses labels.
             **arguments: The constructor's other arguments.
 
         Raises:
@@ -143,7 +142,7 @@ class ImageModel(BaseModel):
         return valid & super().is_valid(x, y, sample_weight)
 
     def are_valid_images(self, x: tf.Tensor) -> tf.Tensor:
-        """Whether tensors are images of the model's shape, in their range."""
+        """Whether tensors are images of the model's shape, in the valid range."""
         valid = tf.reduce_all(tf.shape(x)[1:3] == self.image_shape[:2])
         valid &= tf.size(x) == tf.shape(x)[0] * math.prod(self.image_shape)
         if x.dtype == tf.uint8:
@@ -213,14 +212,14 @@ class ImageModel(BaseModel):
 
     @property
     def chunk_size(self) -> int:
-        """How many images one call of a network computes."""
+        """Number of images in one call of a network."""
         return max(1, min(MOST_IMAGES, MOST_PIXELS // (self.image_shape[0] * self.image_shape[1])))
 
     def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
         return self.chunk_size
 
     def checked_labels(self, labels: ArrayLike | None, num_images: int) -> np.ndarray | None:
-        """Labels as a user passes them, one for each image -> one-hot; None if unconditional."""
+        """A user's labels, one for each image -> one-hot; None if unconditional."""
         if not self.conditional:
             if labels is not None:
                 raise ValueError(
@@ -233,7 +232,7 @@ class ImageModel(BaseModel):
         return np.asarray(self.to_one_hot(validation.labels(labels, self.num_classes, num_images)))
 
     def to_numbers(self, labels: ArrayLike) -> np.ndarray:
-        """Labels as a user passes them, where names stand for classes, too -> numbers."""
+        """A user's labels, which may be class names -> numbers."""
         labels = arrays.array("labels", labels)
         if labels.dtype.kind != "U":
             return labels
@@ -264,5 +263,5 @@ class ImageModel(BaseModel):
 
 
 def are_whole(y: tf.Tensor) -> tf.Tensor:
-    """Whether all numbers are whole."""
+    """Whether all values are integers."""
     return tf.reduce_all(y == tf.round(y)) if y.dtype.is_floating else tf.constant(True)

@@ -1,4 +1,4 @@
-"""How the next token is chosen among the likely ones."""
+"""Sampling of the next token from logits."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ BLOCK = 256  # tokens whose noise is drawn together
 
 
 def token_noise(keys: tf.Tensor, blocks: tf.Tensor) -> tf.Tensor:
-    """Uniform noise for the tokens of some blocks of each text.
+    """Uniform noise for some blocks of tokens of each text.
 
     Args:
         keys: (seed, example) of each text, integers (n, 2).
-        blocks: Numbers of the blocks, integers (m,): block b is of the tokens from b * BLOCK on, counted
-            from the end of the prompt.
+        blocks: Block numbers, integers (m,): block b has the tokens from b * BLOCK on, counted from the end
+            of the prompt.
 
     Returns:
         float32 (n, m * BLOCK). A token's noise depends on the text's key and the token's place alone.
@@ -32,7 +32,7 @@ def token_noise(keys: tf.Tensor, blocks: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass
 class TokenSampler:
-    """Chooses one token for each of n texts: see `TextGenerator.generate`.
+    """Samples one token for each of n texts: see `TextGenerator.generate`.
 
     Args:
         temperature: float32 (n,).
@@ -65,7 +65,9 @@ class TokenSampler:
         return tf.where((self.top_k[:, tf.newaxis] > 0) & (logits < least), -np.inf, logits)
 
     def keep_top_p(self, logits: tf.Tensor) -> tf.Tensor:
-        """The likeliest token, and all others before which less than `top_p` has come."""
+        """Keeps the most likely token, and all others that less than `top_p` of the probability comes
+        before.
+        """
         ordered = tf.sort(logits, axis=1, direction="DESCENDING")
         before = tf.cumsum(tf.nn.softmax(ordered), axis=1, exclusive=True)
         is_first = tf.range(tf.shape(logits)[1]) == 0
@@ -76,7 +78,9 @@ class TokenSampler:
 
 
 def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Logits (n, v) and uniform noise (n,) -> token ids, int32 (n,), by the inverse of the distribution."""
+    """Samples token ids, int32 (n,), from logits (n, v) with uniform noise (n,), by inverting the
+    distribution.
+    """
     probabilities = tf.nn.softmax(logits)
     cumulated = tf.cumsum(probabilities, axis=1)
     threshold = noise[:, tf.newaxis] * cumulated[:, -1:]
@@ -87,6 +91,6 @@ def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:
-    """The text before the first of some strings."""
+    """The text before the first occurrence of some strings."""
     places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
     return text[: min(places, default=len(text))]

@@ -1,4 +1,4 @@
-"""Checks of arguments; errors say what was expected, what was received, and what to do."""
+"""Checks of models' arguments and inputs."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SHAPING = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, 
 
 
 def image_size(shape: Sequence[int]) -> None:
-    """Refuses an image with more values than TensorFlow can count."""
+    """Raises a ValueError if an image has more values than TensorFlow can count."""
     if math.prod(shape) > LARGEST:
         raise ValueError(
             f"image_shape must have fewer than 2**31 values. Received: image_shape={tuple(shape)}"
@@ -24,7 +24,7 @@ def image_size(shape: Sequence[int]) -> None:
 
 
 def class_names(names: Sequence[str] | None, num_classes: int | None) -> None:
-    """Refuses names that are not one for each class, or by which two classes could not be told apart."""
+    """Raises a ValueError unless there is one distinct, non-empty name for each class."""
     if names is None:
         return
     if len(names) != num_classes:
@@ -37,7 +37,7 @@ def class_names(names: Sequence[str] | None, num_classes: int | None) -> None:
 
 
 def dtype_policy(value: Any) -> Any:
-    """Refuses what is not the name of a floating-point type or policy that the models compute in.
+    """The dtype policy of a model, or a ValueError.
 
     `"auto"` is resolved for the device of this process.
     """
@@ -62,7 +62,7 @@ def network(
     inputs: Sequence[tuple[int, ...]],
     outputs: Sequence[tuple[int, ...]],
 ) -> None:
-    """Refuses a user's network whose shapes (without the batch axis) do not fit the model."""
+    """Raises a ValueError if the shapes of a user's network (without batch axis) do not fit the model."""
     if not isinstance(value, keras.Model) or not hasattr(value, "inputs"):
         raise ValueError(
             f"{name} must be a keras.Model with defined inputs (Functional or Sequential with an "
@@ -81,7 +81,7 @@ def network(
 
 
 def gives_logits(name: str, value: keras.Model) -> None:
-    """Refuses a user's network that ends in a sigmoid, where the loss expects logits."""
+    """Raises a ValueError if a user's network ends in a sigmoid, but the loss expects logits."""
     last: Any = value
     while isinstance(last, keras.Model):
         layers = getattr(last, "operations", last.layers)  # a Sequential has only the latter
@@ -95,7 +95,7 @@ def gives_logits(name: str, value: keras.Model) -> None:
 
 
 def no_batch_normalization(critic: keras.Model) -> None:
-    """Refuses batch normalization under a gradient penalty."""
+    """Raises a ValueError if a critic under a gradient penalty has batch normalization."""
     for layer in critic._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             raise ValueError(
@@ -106,7 +106,7 @@ def no_batch_normalization(critic: keras.Model) -> None:
 
 
 def pixel_type(dtype: Any) -> None:
-    """Refuses integers that are not uint8, since their range is unknown."""
+    """Raises a ValueError for integers other than uint8, since their range is unknown."""
     dtype = tf.as_dtype(dtype)
     if dtype != tf.uint8 and not dtype.is_floating:
         raise ValueError(
@@ -116,7 +116,7 @@ def pixel_type(dtype: Any) -> None:
 
 
 def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """Refuses pixels of another type, shape or range than the models take; returns them as an array."""
+    """Images as an array, or a ValueError if their type, shape or range is wrong."""
     x = arrays.array("Images", x)
     pixel_type(x.dtype)
     shapes = [shape] if shape[2] != 1 else [shape, shape[:2]]
@@ -139,7 +139,7 @@ def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> np.ndarray:
-    """Refuses labels that are missing, of another length or out of range; returns them as an array.
+    """Labels as an array, or a ValueError if they are missing, too few or too many, or out of range.
 
     `how` says how to pass them.
     """
@@ -172,7 +172,7 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
 
 
 def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
-    """Refuses what is not an array of latent vectors (n, latent_dim); returns it as float32."""
+    """Latent vectors (n, latent_dim) as float32, or a ValueError."""
     z = arrays.array(name, z)
     if z.dtype.kind not in "iuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
         raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
@@ -184,7 +184,7 @@ def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
 
 
 def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
-    """A Keras metric by its name, as a function, or as it is; its name joins those that are taken."""
+    """A Keras metric from a name, a function or a metric; its name is added to `taken`."""
     if value in ("accuracy", "acc"):
         raise ValueError(
             f"What {value!r} means depends on the labels: pass a metric such as "
@@ -210,9 +210,9 @@ def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
 
 
 def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
-    """Refuses a callback that acts on a number which `fit` does not log before it.
+    """Raises a ValueError if a callback monitors a value that `fit` does not log before it.
 
-    Where a callback leaves it to Keras which direction is better, and Keras could not tell, this sets it.
+    If a callback leaves it to Keras which direction is better, and Keras could not tell, this sets it.
     """
     known = {name: direction(name) for name in [*names, "learning_rate"]}
     for callback in callbacks:
@@ -231,12 +231,12 @@ def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
 
 
 def direction(name: str) -> str:
-    """Keras' word for which values of a logged number are better."""
+    """Whether lower or higher values of a logged number are better, in Keras' terms."""
     return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
 
 
 def callbacks(given: Any) -> list[Any]:
-    """Callbacks, given as one or several, as a list; refuses what is not a callback."""
+    """One or several callbacks as a list, or a ValueError."""
     several = keras.tree.flatten(given) if isinstance(given, (list, tuple)) else [given]
     several = [] if given is None else several
     for callback in several:
@@ -249,14 +249,14 @@ def callbacks(given: Any) -> list[Any]:
 
 
 def class_weight(given: dict | None) -> None:
-    """Refuses weights of classes that are not finite numbers of 0 or more, by the classes' numbers."""
+    """Raises a ValueError unless the weights, by class number, are finite and 0 or more."""
     for label, value in (given or {}).items():
         check("each key of class_weight", label, Natural)
         check("each value of class_weight", value, NonNegative)
 
 
 def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
-    """A Keras optimizer by its name or as it is, or None; refuses a learning rate that is not one, too."""
+    """A Keras optimizer from a name or an optimizer, or None; a ValueError for an invalid learning rate."""
     if value is None:
         return None
     try:
@@ -274,7 +274,7 @@ def optimizer(name: str, value: Any) -> keras.optimizers.Optimizer | None:
 
 
 def weights(sample_weight: Any, shapes: Sequence[tuple[int, ...]]) -> None:
-    """Refuses sample weights that are not finite numbers of 0 or more, of one of some shapes."""
+    """Raises a ValueError unless sample weights are finite, 0 or more, and of one of some shapes."""
     sample_weight = arrays.array("sample_weight", sample_weight)
     if sample_weight.dtype.kind not in "biuf" or sample_weight.shape not in shapes:
         expected = " or ".join(map(str, dict.fromkeys(shapes)))
@@ -293,7 +293,7 @@ FIT_LABELS = "as fit(images, labels), or in a tf.data.Dataset of (images, labels
 
 
 def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | None) -> None:
-    """Refuses images, and labels where there are classes, that a model cannot learn from."""
+    """Raises a ValueError if a model cannot learn from these images and labels."""
     x = images(x, shape)
     if num_classes is not None:
         labels(y, num_classes, len(x), FIT_LABELS)
@@ -302,7 +302,7 @@ def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
-    """Refuses token ids, and the token after each, that a model cannot learn from."""
+    """Raises a ValueError if a model cannot learn from these token ids and targets."""
     inputs, targets = (
         token_ids(name, rows, vocabulary_size) for name, rows in (("inputs", inputs), ("targets", targets))
     )
@@ -313,7 +313,7 @@ def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
 
 
 def token_ids(name: str, rows: Any, vocabulary_size: int) -> np.ndarray:
-    """Refuses what are not token ids (n, t), one or more; returns them as an array."""
+    """Token ids (n, t) as an array, or a ValueError."""
     expected = f"{name} must be token ids, integers (n, t), as load_text gives them"
     if isinstance(rows, (tf.RaggedTensor, tf.SparseTensor)):
         remedy = "Rows of one length are padded with 0, as by .to_tensor()."

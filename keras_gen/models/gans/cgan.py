@@ -26,9 +26,9 @@ from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checke
 
 @keras.saving.register_keras_serializable("keras_gen")
 class CGAN(GAN):
-    """Conditional GAN, over `GAN` or `WGANGP`.
+    """Conditional GAN with the objective of `GAN` or of `WGANGP`.
 
-    It logs what its base logs.
+    It logs the same values.
 
     Args:
         image_shape: (height, width, channels); any size.

@@ -259,7 +259,7 @@ class GAN(LatentGenerator):
         }
 
     def count_params(self) -> int:
-        """Of both networks; the average is a copy of one of them."""
+        """Number of weights of both networks, without the moving average."""
         return self.generator.count_params() + self.discriminator.count_params()
 
     # === Training ===
@@ -387,7 +387,7 @@ class GAN(LatentGenerator):
         labels: tf.Tensor | None,
         count: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """One update of the discriminator, and what it says of the images in [-1, 1]."""
+        """Updates the discriminator once; returns its logged values for images in [-1, 1]."""
         real_shown, generated_shown = self.augment(real_images), self.augment(generated_images)
         targets = self.targets(tf.shape(real_images)[0])
         with tf.GradientTape() as tape:
@@ -410,7 +410,7 @@ class GAN(LatentGenerator):
         targets: tuple[tf.Tensor, tf.Tensor],
         training: bool,
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """What is logged of the discriminator, and its loss.
+        """The logged values of the discriminator, and its loss.
 
         `targets` are those of the real and of the generated images, in [0, 1], where 1 is real.
         """
@@ -468,7 +468,7 @@ class GAN(LatentGenerator):
         network: keras.Model,
         optimizer: keras.optimizers.Optimizer,
     ) -> tf.Tensor:
-        """Updates a network, and gives its gradient's length."""
+        """Updates a network; returns the norm of its gradient."""
         gradients = tape.gradient(scaled_loss, network.trainable_variables)
         norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.ones(()))
         optimizer.apply(gradients, network.trainable_variables)
@@ -477,12 +477,12 @@ class GAN(LatentGenerator):
     # === What the discriminator sees, and is to say ===
 
     def logits(self, images: tf.Tensor, labels: tf.Tensor | None, training: bool = False) -> tf.Tensor:
-        """The discriminator's answers, float32 (n,), to images in [-1, 1]."""
+        """The discriminator's logits, float32 (n,), for images in [-1, 1]."""
         logits = self.discriminator(join(images, labels), training=training)
         return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
 
     def augment(self, images: tf.Tensor) -> tf.Tensor:
-        """What the discriminator sees of images in [-1, 1]: augmented and with noise."""
+        """The discriminator's view of images in [-1, 1]: augmented and with noise."""
         images = self.augmentation(tf.cast(images, tf.float32), training=True)
         if not self.instance_noise:
             return images
@@ -512,7 +512,7 @@ class GAN(LatentGenerator):
     # === The penalty ===
 
     def penalized(self, *batches: tf.Tensor | None) -> list[tf.Tensor | None]:
-        """The first images of a batch, `penalty_share` of it, at least one."""
+        """The first images of a batch, a fraction `penalty_share` of it, at least one."""
         n = tf.math.ceil(self.penalty_share * tf.cast(tf.shape(batches[0])[0], tf.float32))
         return [None if batch is None else batch[: tf.cast(n, tf.int32)] for batch in batches]
 
@@ -543,7 +543,7 @@ class GAN(LatentGenerator):
         return self.objective.loss_name
 
     def generator_inputs(self, labels: tf.Tensor | None, images: tf.Tensor) -> Any:
-        """New latent vectors, as many as there are images, with their labels."""
+        """New latent vectors, one for each image, with the labels."""
         shape = (tf.shape(images)[0], self.latent_dim)
         return join(tf.random.stateless_normal(shape, replica_seed(self.noise_seed)), labels)
 
@@ -562,7 +562,7 @@ class GAN(LatentGenerator):
         return self.to_pixels(self.ema_generator(join(z, labels), training=False))
 
     def to_pixels(self, generated_images: tf.Tensor) -> tf.Tensor:
-        """What a generator draws, in [-1, 1] or slightly beyond -> float32 images in [0, 1]."""
+        """Outputs of a generator, approximately in [-1, 1] -> float32 images in [0, 1]."""
         return tf.clip_by_value(0.5 * tf.cast(generated_images, tf.float32) + 0.5, 0.0, 1.0)
 
     def portable_network(self) -> keras.Model:

@@ -1,6 +1,6 @@
-"""The networks that the GANs build where they are given none, after DCGAN (arXiv 1511.06434).
+"""The default networks of the GANs, after DCGAN (arXiv 1511.06434).
 
-Sized for quality per second: DCGAN's own 512 and 1024 filters on maps of 4 x 4 pixels take most of the
+They are sized for quality per second: DCGAN's 512 and 1024 filters on maps of 4 x 4 pixels take most of the
 time and add little.
 """
 
@@ -30,7 +30,7 @@ SLOPE = 0.2  # of the discriminator's leaky ReLU for what is below 0
 
 
 def default_generator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Filters of a generator's maps, from one of at most 8 x 8 pixels on: ..., 256, 128, 64.
+    """Filters of a generator's maps, from a map of at most 8 x 8 pixels on: ..., 256, 128, 64.
 
     Example:
 
@@ -41,10 +41,10 @@ def default_generator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def default_discriminator_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Filters of a discriminator's convolutions, which halve the image to at most 4 x 4: 32, 64, 128, ...
+    """Filters of a discriminator's convolutions, down to a map of at most 4 x 4: 32, 64, 128, ...
 
-    Three convolutions see 22 pixels of an image at once; two of twice as many filters see 10, take longer,
-    and let through garments whose parts do not go together.
+    Three convolutions have a receptive field of 22 pixels; two with twice as many filters have 10, take
+    longer, and accept garments whose parts do not match.
 
     Example:
 
@@ -61,9 +61,9 @@ def doubling_widths(image_shape: Sequence[int], narrowest: int, smallest_map: in
 
 @keras.saving.register_keras_serializable("keras_gen")
 def leaky_hard_tanh(x: Any) -> Any:
-    """x within [-1, 1], and beyond it a hundredth of the slope.
+    """The identity within [-1, 1], and a slope of 0.01 beyond.
 
-    Where tanh comes near a background of -1 this reaches it, and still has a gradient that leads back.
+    Unlike tanh, it can reach a background of -1, and its gradient does not vanish there.
 
     Example:
 
@@ -93,11 +93,11 @@ def build_generator(
 
 
 def chosen_cluster(x: Any, clusters: int, build: Builder) -> Any:
-    """Which of so many clusters a latent vector is in, softly: (n, clusters).
+    """The soft assignment of a latent vector to clusters: (n, clusters).
 
-    Kinds of images are far apart, and a first layer that is linear in z draws hybrids on the way from one
-    to another. The softmax makes most of the ways short: a mixture of latent distributions, as in DeLiGAN
-    (arXiv 1706.02071), where z itself chooses, and so remains all that an image is drawn from.
+    Kinds of images are far apart, and a first layer that is linear in z draws hybrids in between. The
+    softmax makes most of these transitions short: a mixture of latent distributions, as in DeLiGAN (arXiv
+    1706.02071), but chosen by z itself, which remains the only input.
     """
     start = RandomNormal(stddev=SHARPNESS / math.sqrt(x.shape[1]), seed=build.seed())
     choice = layers.Dense(

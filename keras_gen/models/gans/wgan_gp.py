@@ -44,7 +44,7 @@ class WassersteinObjective(Objective):
     def classified_as_real(
         self, real_logits: tf.Tensor, generated_logits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which images score above the middle of the real and the generated ones' mean scores."""
+        """Images with scores above the midpoint of the mean scores of real and of generated images."""
         middle = 0.5 * (mean_over_batch(real_logits) + mean_over_batch(generated_logits))
         return real_logits > middle, generated_logits > middle
 
@@ -55,7 +55,7 @@ class WassersteinObjective(Objective):
         generated_images: tf.Tensor,
         seed_generator: keras.random.SeedGenerator,
     ) -> tf.Tensor:
-        """How far the critic's slopes are from 1, at points between real and generated images [2]."""
+        """Squared deviation of the critic's slopes from 1, between real and generated images [2]."""
         shape = (tf.shape(real_images)[0], 1, 1, 1)
         fractions = tf.random.stateless_uniform(shape, replica_seed(seed_generator))
         slopes = gradient_penalty(discriminator, real_images, generated_images, fractions)
@@ -64,7 +64,7 @@ class WassersteinObjective(Objective):
     def optimizer(self, learning_rate: Any) -> keras.optimizers.Optimizer:
         """Adam without momentum, as in the paper, where beta_2 is 0.9.
 
-        At 3e-3 samples are better after four minutes on full Fashion-MNIST, and hardly any better after an
+        With 3e-3, samples are better after four minutes on full Fashion-MNIST, but hardly better after an
         hour: the critic ends up guessing.
         """
         return Adam(learning_rate, beta_1=0.0, beta_2=0.99)
