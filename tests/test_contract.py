@@ -90,7 +90,7 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 # A recipe that differs from an earlier one in its sizes alone has nothing else to prove.
 distinct = list({(r.model, r.uses_labels): name for name, r in reversed(RECIPES.items())}.values())
 # These share all but a network or a loss with a sibling, so that the fast suite can do without them.
-SLOW = ("autoencoder", "mlp_classifier", "wgan_gp")
+SLOW = ("autoencoder", "cvae", "gan", "mlp_classifier", "wgan_gp")
 
 
 def marked(names: list[str]) -> list:
@@ -245,7 +245,9 @@ def test_generate_is_one_function_whatever_the_chunks(name, monkeypatch):
 
 
 @every_model
-@pytest.mark.parametrize("policy", ("mixed_float16", "mixed_bfloat16"))
+@pytest.mark.parametrize(
+    "policy", (pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16")
+)
 def test_mixed_precision_trains(name, policy, data):
     """Updates are as large as in float32: float16 without loss scaling would hardly move."""
     model = build(name, dtype=policy)

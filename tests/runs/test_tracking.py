@@ -36,6 +36,7 @@ def test_hyperparameters_are_in_tensorboard(options, tmp_path):
 mlflow_installed = importlib.util.find_spec("mlflow") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mlflow_installed, reason="the extra mlflow is not installed")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_mlflow_has_the_run_and_goes_on_with_it(options, tmp_path, monkeypatch):
@@ -74,6 +75,7 @@ def test_mlflow_has_the_run_and_goes_on_with_it(options, tmp_path, monkeypatch):
     assert "samples/final.png" in pictures
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mlflow_installed, reason="the extra mlflow is not installed")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("uri", ("http://127.0.0.1:9", "gopher://nowhere"))

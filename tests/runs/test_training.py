@@ -135,6 +135,7 @@ def test_config_of_old_is_read(tmp_path):
     assert (run.options["epochs"], run.options["steps"], run.options["seed"]) == (3, None, 0)
 
 
+@pytest.mark.slow
 def test_a_run_with_networks_of_its_own_is_not_repeated_without_them(small_data, tmp_path, capsys):
     own = {"decoder": VAE((28, 28, 1), 3, widths=(4,), hidden_units=8).decoder, "latent_dim": 3}
     with pytest.raises(StoppedEarly):
@@ -157,6 +158,7 @@ def test_run_directory_of_a_classifier(small_data, tmp_path):
     assert load_model(run).class_names == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_run_directory_of_a_gan(small_data, tmp_path):
     """Two learning rates, of which both decay; numbers of the processor's choice; labels from the data."""
     sizes = RECIPES["cgan"].smoke
@@ -188,6 +190,7 @@ def test_run_directory_of_a_gan(small_data, tmp_path):
     )  # of 128 images each
 
 
+@pytest.mark.slow
 def test_the_time_of_a_resumed_run_is_that_of_its_parts(small_data, tmp_path):
     with pytest.raises(StoppedEarly):
         train("vae", **options(small_data, tmp_path / "run"), max_minutes=1e-6)
@@ -472,9 +475,10 @@ def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp
         ({"steps": 5}, "each say how long to train: choose one .*Received: epochs=3, steps=5"),
         ({"minutes": 2}, "each say how long to train: choose one .*Received: epochs=3, minutes=2"),
         ({"epochs": None, "minutes": 2, "strategy": "multi_worker"}, "minutes is for one machine"),
-        (
+        pytest.param(
             {"epochs": None, "minutes": 1e-6},
             "minutes must leave time to train: starting and finishing take",
+            marks=pytest.mark.slow,
         ),
         ({"max_minutes": -1}, "max_minutes must be a finite number, more than 0, or None. Received: -1"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),
@@ -532,7 +536,14 @@ def one_step_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "steps"), (("cvae", 1), ("cvae", 4), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
+    ("recipe", "steps"),
+    (
+        ("cvae", 4),
+        *[
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("cvae", 1), ("cvae", 6), ("gan", 1), ("cnn_classifier", 6))
+        ],
+    ),
 )
 def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, one_step_at_a_time, recipe, steps):
     """Stopped in the midst of an epoch, at its end, and again: weights, means and pictures agree."""
@@ -551,6 +562,7 @@ def test_interrupted_run_resumes_bit_for_bit(small_data, tmp_path, one_step_at_a
     assert_equal_runs(straight, stopped)
 
 
+@pytest.mark.slow
 def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, one_step_at_a_time):
     """6 steps of 4 an epoch: the learning rate ends with them; stopped in the last epoch, it resumes."""
     chosen = {"epochs": None, "steps": 6}
@@ -568,6 +580,7 @@ def test_the_last_epoch_of_a_number_of_steps_is_shorter(small_data, tmp_path, on
     assert_equal_runs(straight, tmp_path / "stopped")
 
 
+@pytest.mark.slow
 def test_minutes_end_in_a_finished_run_that_repeats(small_data, tmp_path, monkeypatch):
     """The measurement decides on the number of steps, and on nothing else."""
     monkeypatch.setattr("keras_gen.runs.planning.LEAST_MEASURED", 0.1)
@@ -639,6 +652,7 @@ def test_a_run_of_a_text_generator_resumes_bit_for_bit(tmp_path, one_step_at_a_t
     assert_equal_runs(straight, tmp_path / "stopped")
 
 
+@pytest.mark.slow
 def test_time_budget_stops_cleanly_and_resumes(small_data, tmp_path):
     straight = train("vae", **options(small_data, tmp_path / "straight", epochs=4))
     with pytest.raises(StoppedEarly, match="minutes are over"):

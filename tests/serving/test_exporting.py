@@ -288,6 +288,7 @@ def test_onnx_runtime_reads_it(case, tmp_path):
     np.testing.assert_allclose(session.run(None, inputs)[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_openvino_reads_it(case, tmp_path):
     openvino = pytest.importorskip("openvino", reason="extra onnx is not installed")
     model, inputs, expected = case
@@ -298,6 +299,7 @@ def test_openvino_reads_it(case, tmp_path):
     np.testing.assert_allclose(compiled(inputs)[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_litert_reads_it(case, tmp_path):
     model, inputs, expected = case
     path = exporting.export_next_version(model, tmp_path, "litert")

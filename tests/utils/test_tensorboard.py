@@ -49,6 +49,7 @@ def steps_by_tag(run, logs="logs") -> dict[str, list[int]]:
     return steps
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_shows_what_a_straight_one_shows(tmp_path, garments, monkeypatch):
     """Every other epoch is shown, and the last; this run stops in the midst of the third."""
     monkeypatch.setattr(monitoring, "NUM_SHOWN", 2)

@@ -55,6 +55,7 @@ class Autoencoder(BaseAutoencoder):
 
     Example:
 
+    >>> import numpy as np
     >>> model = Autoencoder(image_shape=(28, 28, 1), latent_dim=4, seed=0)
     >>> model.compile()
     >>> _ = model.fit(np.zeros((256, 28, 28), "uint8"), epochs=1, verbose=0)

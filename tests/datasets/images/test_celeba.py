@@ -213,6 +213,7 @@ def load_from_kaggle(home, server: str, **environment) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_download_from_kaggle(celeba, tmp_path):
     pytest.importorskip("kaggle")
     buffer = io.BytesIO()
@@ -235,6 +236,7 @@ def test_download_from_kaggle(celeba, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
 def test_kaggle_without_credentials(tmp_path):
     pytest.importorskip("kaggle")
     done = load_from_kaggle(tmp_path, "http://127.0.0.1:9")

@@ -79,6 +79,7 @@ def test_kl_weight_warms_up_along_a_line(garments):
     assert weights == [0.0, 1.0, 2.0, 2.0]
 
 
+@pytest.mark.slow
 def test_free_bits_keep_dimensions_from_collapsing(garments):
     """With beta = 50 every dimension collapses, unless its first nats are free."""
     kl = {}
@@ -156,6 +157,7 @@ def test_refuses_arguments_out_of_range(arguments, message):
         VAE(**arguments)
 
 
+@pytest.mark.slow
 def test_a_gaussian_likelihood_learns_its_variance(garments):
     x = garments[0]
     model = VAE(latent_dim=4, widths=(4,), hidden_units=16, likelihood="gaussian", seed=0)

@@ -381,7 +381,7 @@ def test_subwords_are_saved_and_served(tmp_path):
         ({"dropout": 1.0}, "dropout must be a number from 0 to less than 1. Received: 1.0"),
         ({"tie_weights": "no"}, "tie_weights must be True or False. Received: 'no'"),
         ({"seed": 2**31}, r"seed must be an integer from 0 to 2\*\*31 - 1, or None. Received: 2147483648"),
-        ({"dtype": "int32"}, "dtype must be None, 'float32'.* Received: 'int32'"),
+        ({"dtype": "int32"}, "dtype must be None, 'auto', 'float32'.* Received: 'int32'"),
         ({"name": "\ud800"}, "name must be strings that UTF-8 can encode. Received: the lone surrogate"),
     ),
 )

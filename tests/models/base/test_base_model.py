@@ -314,7 +314,13 @@ def test_learning_rates_of_both_networks_end_with_the_run(garments):
         assert float(schedule(updates // 3)) > rate / 2
 
 
-@pytest.mark.parametrize("model_class", (Autoencoder, VAE, GAN, WGANGP, MLPClassifier))
+@pytest.mark.parametrize(
+    "model_class",
+    (
+        VAE,
+        *[pytest.param(each, marks=pytest.mark.slow) for each in (Autoencoder, GAN, WGANGP, MLPClassifier)],
+    ),
+)
 def test_an_empty_batch_on_a_replica_changes_nothing(model_class, small, two_replicas):
     images, labels = small
     sizes = TINY_GAN if issubclass(model_class, GAN) else TINY
