@@ -20,7 +20,7 @@ import benchmark_text
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
-from keras_gen.runs.monitoring import NUM_SHOWN, watchers
+from keras_gen.runs.monitoring import NUM_SHOWN, run_callbacks
 from keras_gen.runs.training import OPTIONS, Run
 from keras_gen.utils.devices import resolve_dtype
 from timing import process_seconds, seconds_of, take_turns
@@ -286,8 +286,8 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Run(Path(folder), name, options, {}, {}).build(data)
         model.fit(data.train, verbose=0)
-        everyone = [*watchers(Path(folder), model, data, epochs), kg.callbacks.FiniteGuard()]
-        for watcher in everyone:
+        all_callbacks = [*run_callbacks(Path(folder), model, data, epochs), kg.callbacks.FiniteGuard()]
+        for watcher in all_callbacks:
             for hook in (h for h in dir(watcher) if h.startswith("on_")):
                 setattr(watcher, hook, timed(getattr(watcher, hook)))
         total = seconds_of(
@@ -296,7 +296,7 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
                 validation_data=data.test,
                 epochs=epochs,
                 verbose=0,
-                callbacks=everyone,
+                callbacks=all_callbacks,
             )
         )
     share = spent / (total - spent)

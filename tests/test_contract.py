@@ -331,8 +331,8 @@ def test_refuses_bad_input(name, garments):
     nan = float_images / 255
     nan[0, 0, 0] = np.nan
     for x, message in (
-        (float_images, r"must be in \[0, 1\]. Received: from 0 to 255"),
-        (float_images / 127.5 - 1, r"must be in \[0, 1\]. Received: from -1"),
+        (float_images, r"in \[0, 1\]. Received: from 0 to 255"),
+        (float_images / 127.5 - 1, r"in \[0, 1\]. Received: from -1"),
         (nan, "must be finite"),
         (images.astype("int64"), "Received: int64"),
         (images[:, :20], r"shape \(n, 28, 28, 1\) or \(n, 28, 28\). Received: \(512, 20, 28\)"),

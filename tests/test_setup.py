@@ -65,13 +65,16 @@ def test_python_versions(setup):
 
 def test_ci_runs_the_readmes_commands():
     """CI takes the two commands from the README itself, so that they cannot drift apart."""
-    blocks = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "readme_commands.py", ROOT / "README.md"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "keras-gen train vae" in blocks and "python -m pytest" in blocks
+    expected = {"1": "keras-gen train vae", "2": 'python -m pytest -q -n auto -m "not slow"'}
+    for number, command in expected.items():
+        printed = subprocess.run(
+            [sys.executable, ROOT / ".ci" / "readme_commands.py", ROOT / "README.md", number],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert command in printed and printed.endswith("\n")
+    assert "pytest -q -n auto -m slow" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_top_level_is_what_the_owner_fixed():

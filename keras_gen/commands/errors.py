@@ -81,7 +81,7 @@ class Stopped(BaseException):
 
 def guarded(command: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit status; errors that a user can fix become one line on stderr."""
-    with streams_there(), signals_raised(), short_warnings():
+    with replace_closed_streams(), raise_signals(), short_warnings():
         try:
             if sys.stdout is None:
                 raise ValueError("standard output is closed: expected a terminal, a file or a pipe.")
@@ -92,10 +92,10 @@ def guarded(command: Callable[[], int | None]) -> int:
             drop_output()
             return 141
         except KeyboardInterrupt:
-            say_error("interrupted")
+            print_error("interrupted")
             return 130
         except Stopped as stopped:
-            say_error(f"stopped by {stopped}")
+            print_error(f"stopped by {stopped}")
             return 128 + stopped.number  # as shells have it
         except Exception as error:
             if os.environ.get("KERAS_GEN_DEBUG"):
@@ -104,7 +104,7 @@ def guarded(command: Callable[[], int | None]) -> int:
             if message is None:
                 traceback.print_exc()
                 message = "this is probably a bug in keras_gen: please report it with the lines above."
-            say_error(message)
+            print_error(message)
             drop_unwritten()
             return 1
         except SystemExit:
@@ -112,7 +112,7 @@ def guarded(command: Callable[[], int | None]) -> int:
             raise
 
 
-def say_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Prints one line on stderr."""
     text = one_line(message).encode("utf-8", "backslashreplace").decode()
     with contextlib.suppress(OSError):
@@ -143,7 +143,7 @@ def explanation(error: BaseException) -> str | None:
     Errors raised by a `raise` statement in keras_gen have their own message. The system, memory and
     TensorFlow have theirs. The same types raised by the interpreter, or in another library, are bugs.
     """
-    if raised_here(error):
+    if is_refusal(error):
         return str(error)
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {LESS_MEMORY}. Received: {error or 'MemoryError'}"
@@ -153,17 +153,17 @@ def explanation(error: BaseException) -> str | None:
             "PYTHONIOENCODING=utf-8."
         )
     if isinstance(error, OSError) and error.errno in REMEDIES:
-        return of_system(error)
+        return system_message(error)
     if type(error).__module__.startswith("tensorflow."):
-        return of_tensorflow(error)
+        return tensorflow_message(error)
     return None
 
 
-def of_tensorflow(error: BaseException) -> str | None:
+def tensorflow_message(error: BaseException) -> str | None:
     """The message of a TensorFlow error that is due to the machine, or to reading data in a pipeline."""
     said = str(error)
     if "Traceback (most recent call last)" in said:
-        return of_pipeline(said)
+        return pipeline_message(said)
     first, *_ = re.sub(r"^{{.*?}} ", "", said.strip()).splitlines() or [""]
     for number, remedy in REMEDIES.items():
         if os.strerror(number) in said:
@@ -175,7 +175,7 @@ def of_tensorflow(error: BaseException) -> str | None:
     return f"TensorFlow could not go on: check the files, the disk and the devices. Received: {first}"
 
 
-def of_pipeline(said: str) -> str | None:
+def pipeline_message(said: str) -> str | None:
     """The message of a Python error within a TensorFlow error: see `explanation`."""
     *_, (file, code) = [("", ""), *re.findall(r'File "(.+)", line \d+, in .*\n +(.+)', said)]
     *_, (kind, message) = [("", ""), *re.findall(r"^([\w.]+): (.*)$", said, re.MULTILINE)]
@@ -186,7 +186,7 @@ def of_pipeline(said: str) -> str | None:
     return None
 
 
-def of_system(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """The message of a system error, with the file and the remedy."""
     names = [
         os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
@@ -200,7 +200,7 @@ def of_system(error: OSError) -> str:
     return f"{where}{error.strerror or os.strerror(error.errno)}: {REMEDIES[error.errno]}."
 
 
-def raised_here(error: BaseException) -> bool:
+def is_refusal(error: BaseException) -> bool:
     """Whether a `raise` statement in keras_gen raised an error of a type that refuses a user's input."""
     if not isinstance(
         error, (ValueError, TypeError, ImportError, FloatingPointError, MemoryError, OSError)
@@ -220,7 +220,7 @@ def raised_here(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def streams_there() -> Iterator[None]:
+def replace_closed_streams() -> Iterator[None]:
     """Replaces a closed stderr, and prints names that are not UTF-8 unchanged."""
     before = sys.stderr
     with contextlib.ExitStack() as stack:
@@ -236,7 +236,7 @@ def streams_there() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def signals_raised() -> Iterator[None]:
+def raise_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the command, so that no draft is left behind."""
     before: dict[int, Any] = {}
 

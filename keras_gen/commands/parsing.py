@@ -70,9 +70,9 @@ class Option:
     @property
     def expected(self) -> str:
         """A description of valid values."""
-        from keras_gen.utils.arguments import in_words
+        from keras_gen.utils.arguments import describe_type
 
-        words = in_words(without_none(self.hint)).replace("True or False", "true or false")
+        words = describe_type(without_none(self.hint)).replace("True or False", "true or false")
         return re.sub("a list or tuple|a tuple", "a list", words)
 
     def __call__(self, text: str) -> Any:

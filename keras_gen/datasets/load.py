@@ -207,7 +207,7 @@ def download(name: str) -> Arrays:
     if name == "fashion_mnist" and (arrays := idx_files(cached)) is not None:
         return arrays
     try:
-        with waiting_at_most(SECONDS):
+        with server_timeout(SECONDS):
             (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
         raise ConnectionError(
@@ -220,7 +220,7 @@ def download(name: str) -> Arrays:
 
 
 @contextlib.contextmanager
-def waiting_at_most(seconds: float) -> Iterator[None]:
+def server_timeout(seconds: float) -> Iterator[None]:
     """Sets a timeout for servers that do not answer; the default is to wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)

@@ -1,7 +1,6 @@
 """Quality metrics: of sets of real and generated images, and of test images."""
 
 from keras_gen.metrics.classification import (
-    ClassifierEntropy,
     class_entropy,
     label_accuracy,
     prediction_entropy,
@@ -9,12 +8,11 @@ from keras_gen.metrics.classification import (
 from keras_gen.metrics.evaluation import evaluate
 from keras_gen.metrics.extractors import FeatureExtractor, default_extractor, load_extractor
 from keras_gen.metrics.frechet_distance import (
-    FrechetDistance,
     frechet_distance,
     gaussian_frechet_distance,
 )
 from keras_gen.metrics.kernel_distance import kernel_distance
-from keras_gen.metrics.likelihood import bits_per_dim, importance_weighted_bound, reconstruction_error
+from keras_gen.metrics.likelihood import bits_per_dim, reconstruction_error
 from keras_gen.metrics.ngram import NGramModel
 from keras_gen.metrics.originality import NearestNeighbour, Originality, copying
 from keras_gen.metrics.precision_recall import density_coverage, precision_recall
@@ -22,9 +20,7 @@ from keras_gen.metrics.report import Report, Result
 from keras_gen.metrics.set_metrics import SetMetrics
 
 __all__ = [
-    "ClassifierEntropy",
     "FeatureExtractor",
-    "FrechetDistance",
     "NGramModel",
     "NearestNeighbour",
     "Originality",
@@ -39,7 +35,6 @@ __all__ = [
     "evaluate",
     "frechet_distance",
     "gaussian_frechet_distance",
-    "importance_weighted_bound",
     "kernel_distance",
     "label_accuracy",
     "load_extractor",

@@ -1,22 +1,15 @@
-"""What a classifier says of generated images: is each clearly something, are all classes there?
+"""Metrics by a classifier: is each generated image recognizable, and are all classes there?
 
 References:
     1. Salimans et al. 2016, Improved Techniques for Training GANs, arXiv 1606.03498 (whose
        Inception Score is exp(class entropy - prediction entropy)).
 """
 
-from typing import Annotated, Any
-
-import keras
 import numpy as np
-import tensorflow as tf
-from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen.utils import arrays
-from keras_gen.utils.arguments import Name, checked
-
-MOST_CLASSES = 10**6
+from keras_gen.utils.arguments import checked
 
 
 @checked
@@ -85,64 +78,13 @@ def label_accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
-@keras.saving.register_keras_serializable("keras_gen")
-class ClassifierEntropy(keras.metrics.Metric):
-    """Prediction entropy and class entropy of probabilities in batches, in nats.
-
-    Args:
-        num_classes: Number of classes, from 1 to 1,000,000.
-        name: Name of the metric.
-
-    Example:
-
-    >>> metric = ClassifierEntropy(num_classes=2)
-    >>> metric.update_state([[1.0, 0.0]])
-    >>> metric.update_state([[0.0, 1.0]])
-    >>> {name: round(float(value), 3) for name, value in metric.result().items()}
-    {'prediction_entropy': 0.0, 'class_entropy': 0.693}
-    """
-
-    @checked
-    def __init__(
-        self,
-        num_classes: Annotated[int, Interval(ge=1, le=MOST_CLASSES)],
-        name: Name = "classifier_entropy",
-    ):
-        super().__init__(name=name)
-        self.num_classes = num_classes
-        self.count = self.add_variable((), "zeros", name="count")
-        self.entropies = self.add_variable((), "zeros", name="entropies")
-        self.classes = self.add_variable((num_classes,), "zeros", name="classes")
-
-    @checked
-    def update_state(self, probabilities: Any) -> None:
-        """Adds probabilities (n, num_classes)."""
-        if not isinstance(probabilities, tf.Tensor) or tf.executing_eagerly():
-            probabilities = _checked(probabilities, self.num_classes)
-        p = tf.ensure_shape(tf.cast(probabilities, tf.float32), (None, self.num_classes))
-        self.count.assign_add(keras.ops.cast(keras.ops.shape(p)[0], "float32"))
-        self.entropies.assign_add(keras.ops.sum(-p * keras.ops.log(keras.ops.maximum(p, 1e-30))))
-        self.classes.assign_add(keras.ops.sum(p, axis=0))
-
-    def result(self) -> dict:
-        count = keras.ops.maximum(self.count, 1.0)
-        mean = self.classes / count
-        return {
-            "prediction_entropy": self.entropies / count,
-            "class_entropy": keras.ops.sum(-mean * keras.ops.log(keras.ops.maximum(mean, 1e-30))),
-        }
-
-    def get_config(self) -> dict:
-        return {"num_classes": self.num_classes, "name": self.name}
-
-
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
     logs = np.log(np.maximum(probabilities, 1e-30))
     return -np.sum(probabilities * logs, axis=-1)
 
 
-def _checked(probabilities: ArrayLike, num_classes: int | str = "num_classes") -> np.ndarray:
-    p = np.asarray(arrays.numbers("probabilities", probabilities, "n", num_classes), np.float64)
+def _checked(probabilities: ArrayLike) -> np.ndarray:
+    p = np.asarray(arrays.numbers("probabilities", probabilities, "n", "num_classes"), np.float64)
     sums = p.sum(axis=1)
     if p.min() < 0 or not np.allclose(sums, 1.0, atol=1e-3):
         raise ValueError(

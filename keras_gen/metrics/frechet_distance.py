@@ -12,19 +12,12 @@ References:
     2. Chong & Forsyth 2019, Effectively Unbiased FID and Inception Score, arXiv 1911.07023.
 """
 
-from typing import Annotated
-
-import keras
 import numpy as np
-import tensorflow as tf
-from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen.metrics.distances import check_features, finite, need_samples
-from keras_gen.utils.arguments import Name, checked
+from keras_gen.utils.arguments import checked
 from keras_gen.utils.arrays import numbers
-
-MOST_FEATURES = 8192  # whose covariances take a GiB
 
 
 @checked
@@ -116,70 +109,3 @@ def distance(
     trace = np.trace(covariance) + np.trace(other_covariance)
     trace -= 2.0 * np.sqrt(np.maximum(product, 0.0)).sum()
     return float(max(np.sum(np.square(mean - other_mean)) + trace, 0.0))
-
-
-@keras.saving.register_keras_serializable("keras_gen")
-class FrechetDistance(keras.metrics.Metric):
-    """The Fréchet distance of features in batches.
-
-    Args:
-        num_features: d, from 1 to 8,192.
-        name: Name of the metric.
-
-    Example:
-
-    >>> metric = FrechetDistance(num_features=2)
-    >>> features = np.random.default_rng(0).normal(size=(100, 2))
-    >>> for batch in np.split(features, 4):
-    ...     metric.update_state(batch, batch + 3.0)
-    >>> round(metric.result(), 4)  # 2 * 3^2
-    18.0
-    """
-
-    @checked
-    def __init__(
-        self,
-        num_features: Annotated[int, Interval(ge=1, le=MOST_FEATURES)],
-        name: Name = "frechet_distance",
-    ):
-        super().__init__(name=name, dtype="float64")
-        self.num_features = num_features
-        self._sides = []
-        for side in ("real", "generated"):
-            d = num_features
-            shapes: dict[str, tuple[int, ...]] = {"count": (), "total": (d,), "products": (d, d)}
-            self._sides.append(
-                {
-                    key: self.add_variable(shape, "zeros", dtype="float64", name=f"{side}_{key}")
-                    for key, shape in shapes.items()
-                }
-            )
-
-    @checked
-    def update_state(self, real_features: ArrayLike | None, generated_features: ArrayLike | None) -> None:
-        """Adds features (n, d) and (m, d); either may be None."""
-        given = {"real_features": real_features, "generated_features": generated_features}
-        for side, (name, features) in zip(self._sides, given.items(), strict=True):
-            if features is not None:
-                x = tf.cast(numbers(name, features, "n", self.num_features), tf.float64)
-                side["count"].assign_add(keras.ops.cast(keras.ops.shape(x)[0], "float64"))
-                side["total"].assign_add(keras.ops.sum(x, axis=0))
-                side["products"].assign_add(keras.ops.matmul(keras.ops.transpose(x), x))
-
-    def result(self) -> float:
-        """The distance so far.
-
-        Raises:
-            ValueError: A side has no more than d samples.
-        """
-        statistics: list[np.ndarray] = []
-        for name, side in zip(("real", "generated"), self._sides, strict=True):
-            count, total, products = (side[key].numpy() for key in ("count", "total", "products"))
-            what = f"The Fréchet distance of {self.num_features} features"
-            need_samples(what, f"{name} samples", int(count), self.num_features + 1)
-            mean = total / count
-            statistics += [mean, (products - count * np.outer(mean, mean)) / (count - 1.0)]
-        return finite("The Fréchet distance", distance(*statistics), *statistics)
-
-    def get_config(self) -> dict:
-        return {"num_features": self.num_features, "name": self.name}

@@ -15,35 +15,6 @@ from keras_gen.utils.arrays import as_array, numbers, pixels
 
 
 @checked
-def importance_weighted_bound(log_weights: ArrayLike) -> np.ndarray:
-    """Lower bound of log p(x) from samples z_k ~ q(z | x) [1], which tightens with their number K.
-
-        log (1/K) sum_k w_k,  w_k = p(x | z_k) p(z_k) / q(z_k | x)
-
-    Args:
-        log_weights: log w_k, (n, K); minus infinity is a weight of 0.
-
-    Returns:
-        (n,), nats; its mean over samples with K = 1 is the ELBO.
-
-    Raises:
-        ValueError: The shape is another, or a weight is NaN or infinite.
-
-    Example:
-
-    >>> importance_weighted_bound([[0.0, math.log(3.0)]])  # log((1 + 3) / 2)
-    array([0.693])
-    """
-    log_weights = np.asarray(numbers("log_weights", log_weights, "n", "K", finite=False), np.float64)
-    largest = log_weights.max(axis=1, keepdims=True)  # NaN is the maximum of whatever it is among
-    if not (largest < np.inf).all():
-        raise ValueError("log_weights must be less than infinity. Received: NaN or infinity")
-    largest = np.maximum(largest, np.finfo(np.float64).min)  # where all weights of a row are 0
-    with np.errstate(divide="ignore"):
-        return largest[:, 0] + np.log(np.mean(np.exp(log_weights - largest), axis=1))
-
-
-@checked
 def bits_per_dim(log_prob: ArrayLike, num_dims: Count, levels: Count = 1) -> float:
     """Bits per pixel and channel of an ideal code based on the model.
 

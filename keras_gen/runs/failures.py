@@ -35,7 +35,7 @@ def blame(path: Path, note: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def failures_named(directory: Path) -> Iterator[None]:
+def explain_failures(directory: Path) -> Iterator[None]:
     """Turns errors of TensorFlow and the system, as of a full disk, into one line with the run's name.
 
     Raises:

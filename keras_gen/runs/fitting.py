@@ -31,8 +31,8 @@ def fit(
         epoch: The epoch to start in, from 0.
         step: The number of completed steps of that epoch.
     """
-    everyone = Callbacks(callbacks, model, epochs=-(-steps // data.steps_per_epoch))
-    with everyone.training():
+    all_callbacks = Callbacks(callbacks, model, epochs=-(-steps // data.steps_per_epoch))
+    with all_callbacks.training():
         strategy = model.distribute_strategy
         for part, first, last in parts(data, steps, epoch, step, strategy):
             model.fit(
@@ -40,7 +40,7 @@ def fit(
                 initial_epoch=first,
                 epochs=last,
                 validation_data=data.test,
-                callbacks=everyone,
+                callbacks=all_callbacks,
                 verbose=0,
             )
             if model.stop_training:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from keras_gen.utils.files import printable, sweep
+from keras_gen.utils.files import printable, remove_stale_drafts
 
 LOCK = ".lock"
 SECONDS = 1.0  # for which a process that ends at this moment is waited for
@@ -46,7 +46,7 @@ def locked(directory: Path) -> Iterator[None]:
         ) from None
     try:
         for place, _, _ in os.walk(directory):
-            sweep(Path(place))
+            remove_stale_drafts(Path(place))
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows removes it when it is released

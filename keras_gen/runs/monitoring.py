@@ -22,7 +22,7 @@ OTHER_CALLBACKS = (
 )
 
 
-def watchers(
+def run_callbacks(
     directory: Path, model: models.BaseModel, data: Data, epochs: int
 ) -> list[keras.callbacks.Callback]:
     """All of them.
@@ -33,12 +33,12 @@ def watchers(
         data: What it is trained on.
         epochs: Of the whole run.
     """
-    logs, every = directory / "logs", show_every(epochs)
+    logs, every = directory / "logs", epochs_between_samples(epochs)
     others = [kind.for_run(model, data, logs, every) for kind in OTHER_CALLBACKS]
     return [samples(directory, model, data, every), *(each for each in others if each is not None)]
 
 
-def show_every(epochs: int) -> int:
+def epochs_between_samples(epochs: int) -> int:
     """After how many epochs a run of so many shows what the model does."""
     return max(1, epochs // NUM_SHOWN)
 

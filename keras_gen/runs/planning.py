@@ -51,7 +51,7 @@ class Costs:
     def of_run(self, steps: int, steps_per_epoch: int) -> float:
         """Seconds that a run of so many steps takes."""
         epochs = -(-steps // steps_per_epoch)
-        shows = -(-epochs // monitoring.show_every(epochs))
+        shows = -(-epochs // monitoring.epochs_between_samples(epochs))
         training = steps * self.step + epochs * self.epoch + shows * self.shown
         checkpoints = self.checkpoint / max(CHECKPOINT_SECONDS, self.checkpoint / CHECKPOINT_SHARE)
         return (self.once + training * (1.0 + checkpoints)) * (1.0 + SPARE)
@@ -90,34 +90,34 @@ def measure(
         begin = time.monotonic()
         with strategy.scope():
             model = build()
-        watchers = monitoring.watchers(Path(folder), model, data, epochs=1)
+        run_callbacks = monitoring.run_callbacks(Path(folder), model, data, epochs=1)
         # What it has to say of a GAN's first steps belongs to the run.
-        watchers = [each for each in watchers if not isinstance(each, callbacks.GANHealth)]
+        run_callbacks = [each for each in run_callbacks if not isinstance(each, callbacks.GANHealth)]
         clock = Clock(seconds)
-        everyone = TimedCallbacks([*watchers, callbacks.FiniteGuard(), clock], model, epochs=1)
-        with everyone.training():
-            model.fit(data.train_from(0).repeat(1_000_000), callbacks=everyone, verbose=0)
+        all_callbacks = TimedCallbacks([*run_callbacks, callbacks.FiniteGuard(), clock], model, epochs=1)
+        with all_callbacks.training():
+            model.fit(data.train_from(0).repeat(1_000_000), callbacks=all_callbacks, verbose=0)
             assert clock.first is not None
             step = clock.seconds_per_step()
-            once = clock.first - begin - (clock.first_batch + 1) * step + everyone.seconds()
-            compiling, validation = time_validation(model, data, everyone)
+            once = clock.first - begin - (clock.first_batch + 1) * step + all_callbacks.seconds()
+            compiling, validation = time_validation(model, data, all_callbacks)
             logs = {name: float(np.mean(value)) for name, value in model.get_metrics_result().items()}
-            everyone.on_epoch_end(1, logs)
-            shown, each_epoch = everyone.seconds(shown=True), everyone.seconds(shown=False)
+            all_callbacks.on_epoch_end(1, logs)
+            shown, each_epoch = all_callbacks.seconds(shown=True), all_callbacks.seconds(shown=False)
             checkpoint = seconds_of(lambda: save(model, Path(folder) / "model.keras"))
             finishing = time.monotonic()
         once += compiling + time.monotonic() - finishing + shown + checkpoint
     return Costs(step, each_epoch + validation, shown, checkpoint, once)
 
 
-def time_validation(model: models.BaseModel, data: Data, everyone: Any) -> tuple[float, float]:
+def time_validation(model: models.BaseModel, data: Data, all_callbacks: Any) -> tuple[float, float]:
     """Seconds that the first validation takes in addition, and seconds per validation."""
     num_batches = int(data.test.cardinality())
     timed = min(num_batches, VALIDATION_BATCHES)
 
     def validate(count: int) -> float:
         batches = data.test.take(count)
-        return seconds_of(lambda: model.evaluate(batches, callbacks=everyone, verbose=0))
+        return seconds_of(lambda: model.evaluate(batches, callbacks=all_callbacks, verbose=0))
 
     first = validate(min(timed, 16))
     one = validate(timed) / timed

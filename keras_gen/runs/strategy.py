@@ -135,7 +135,7 @@ def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
 
 
 @contextlib.contextmanager
-def lost_workers_named(directory: Path) -> Iterator[None]:
+def explain_lost_workers(directory: Path) -> Iterator[None]:
     """Turns TensorFlow's error into one that names the lost worker and the remedy.
 
     Raises:

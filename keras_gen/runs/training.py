@@ -47,9 +47,9 @@ from keras_gen.runs.config import (
     recipe_options,
     refuse_own_networks,
 )
-from keras_gen.runs.failures import ANEW, blame, failures_named
+from keras_gen.runs.failures import ANEW, blame, explain_failures
 from keras_gen.runs.locks import check_is_new, locked
-from keras_gen.runs.strategy import check_batch_size, is_chief, lost_workers_named, make_strategy
+from keras_gen.runs.strategy import check_batch_size, explain_lost_workers, is_chief, make_strategy
 from keras_gen.serving.presets.loading import load_keras_file, read_config
 from keras_gen.utils import tensorboard
 from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, received
@@ -399,11 +399,11 @@ class Run:
                 elif self.is_finished():
                     return self.directory
                 check_folders(self.directory)
-            stack.enter_context(failures_named(self.directory))
-            self.train_alone(strategy, mlflow_run, max_minutes, progress, minutes, started, is_new)
+            stack.enter_context(explain_failures(self.directory))
+            self.train_locked(strategy, mlflow_run, max_minutes, progress, minutes, started, is_new)
         return self.directory
 
-    def train_alone(
+    def train_locked(
         self,
         strategy: tf.distribute.Strategy,
         mlflow_run: tracking.MLflowRun | None,
@@ -446,12 +446,12 @@ class Run:
             self.write(model, data)
         writer.identity = self.identity
         epochs = -(-steps // data.steps_per_epoch)
-        watchers = monitoring.watchers(self.directory, model, data, epochs) if chief else []
-        watchers += [] if shown is None else [shown]
+        run_callbacks = monitoring.run_callbacks(self.directory, model, data, epochs) if chief else []
+        run_callbacks += [] if shown is None else [shown]
         values = {"model": self.recipe, **options, **self.data_options, **self.hyperparameters}
         with contextlib.ExitStack() as stack:
             if chief and mlflow_run is not None:
-                watchers += stack.enter_context(mlflow_run.started(values))
+                run_callbacks += stack.enter_context(mlflow_run.started(values))
             if chief:
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.TRAIN, epoch)
                 tensorboard.drop_events_after(self.directory / "logs" / tensorboard.VALIDATION, epoch)
@@ -459,10 +459,10 @@ class Run:
             else:
                 stack.callback(shutil.rmtree, place)
             stack.enter_context(writer.stopping_at_signals())
-            stack.enter_context(lost_workers_named(self.directory))
+            stack.enter_context(explain_lost_workers(self.directory))
             try:
-                everyone = [*watchers, callbacks.FiniteGuard(), writer]
-                fitting.fit(model, data, steps, everyone, epoch, step)
+                all_callbacks = [*run_callbacks, callbacks.FiniteGuard(), writer]
+                fitting.fit(model, data, steps, all_callbacks, epoch, step)
             except Stop:
                 raise StoppedEarly(self.directory, writer.why, writer.signal) from None
             if chief:

@@ -83,7 +83,7 @@ def checked(function: Function) -> Function:
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise misfit(function, args, kwargs, error) from None
+            raise call_error(function, args, kwargs, error) from None
         for name, check in checks().items():
             if name in given.arguments:
                 given.arguments[name] = check(name, given.arguments[name])
@@ -100,7 +100,7 @@ def checked(function: Function) -> Function:
     return typing.cast(Function, call)
 
 
-def misfit(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeError) -> TypeError:
+def call_error(function: Callable, args: tuple, kwargs: dict[str, Any], error: TypeError) -> TypeError:
     """The error for a call with a missing or an unknown argument."""
     name, of_object = (
         function.__qualname__,
@@ -162,8 +162,8 @@ class Check:
     """Checks values against a type, and converts them."""
 
     def __init__(self, hint: Any):
-        self.expected = in_words(hint)
-        self.adapter = pydantic.TypeAdapter(strictly(hint), config={"arbitrary_types_allowed": True})
+        self.expected = describe_type(hint)
+        self.adapter = pydantic.TypeAdapter(strict_type(hint), config={"arbitrary_types_allowed": True})
 
     def __call__(self, name: str, value: Any) -> Any:
         try:
@@ -254,21 +254,21 @@ def is_checked(hint: Any) -> bool:
     return hint is not Any and not all(part in parts for part in typing.get_args(ArrayLike))
 
 
-def strictly(hint: Any) -> Any:
+def strict_type(hint: Any) -> Any:
     """A type for pydantic, which by itself would accept "3", 3.0 and True as integers."""
     if hint in LEAVES:
         return Annotated[hint, pydantic.PlainValidator(LEAVES[hint])]
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return Annotated[(strictly(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
+        return Annotated[(strict_type(parts[0]), *hint.__metadata__)]  # type: ignore[return-value]
     if origin is Literal:
         return Annotated[Any, pydantic.PlainValidator(functools.partial(as_one_of, parts))]
     if origin in (Union, types.UnionType):
-        return Union[tuple(map(strictly, parts))]  # noqa: UP007 (of a tuple)
+        return Union[tuple(map(strict_type, parts))]  # noqa: UP007 (of a tuple)
     if origin is Iterable:  # what is in it is only known when it is used up
         return Annotated[Any, pydantic.PlainValidator(as_iterable)]
     if origin in (tuple, list, dict, Sequence):
-        of_parts = origin[tuple(part if part is Ellipsis else strictly(part) for part in parts)]
+        of_parts = origin[tuple(part if part is Ellipsis else strict_type(part) for part in parts)]
         return of_parts if origin is dict else Annotated[of_parts, pydantic.BeforeValidator(as_list)]
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):  # pydantic would make one of a dict
         return Annotated[Any, pydantic.PlainValidator(functools.partial(as_instance, hint))]
@@ -298,21 +298,21 @@ WORDS = {
 }
 
 
-def in_words(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """A description of the values of a type, for errors."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return of_range(in_words(parts[0]), hint.__metadata__)
+        return describe_range(describe_type(parts[0]), hint.__metadata__)
     if origin in (Union, types.UnionType):
-        return ", or ".join(dict.fromkeys(map(in_words, parts)))
+        return ", or ".join(dict.fromkeys(map(describe_type, parts)))
     if origin is Literal:
         return ", ".join(map(repr, parts)) if len(parts) == 1 else "one of " + ", ".join(map(repr, parts))
     if origin in (list, Sequence):
-        return f"a list or tuple, each {in_words(parts[0])}"
+        return f"a list or tuple, each {describe_type(parts[0])}"
     if origin is Iterable:
-        return f"an iterable, each {in_words(parts[0])}"
+        return f"an iterable, each {describe_type(parts[0])}"
     if origin is tuple:
-        each = list(dict.fromkeys(in_words(part) for part in parts if part is not Ellipsis))
+        each = list(dict.fromkeys(describe_type(part) for part in parts if part is not Ellipsis))
         number = "a tuple" if Ellipsis in parts else f"a tuple of {len(parts)}"
         return f"{number}, each {each[0]}" if len(each) == 1 else f"a tuple ({', '.join(each)})"
     if origin is dict or hint is dict:
@@ -330,7 +330,7 @@ def in_words(hint: Any) -> str:
 BOUNDS = {"ge": "{} or more", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 
 
-def of_range(words: str, metadata: Sequence[Any]) -> str:
+def describe_range(words: str, metadata: Sequence[Any]) -> str:
     """A description of a type, with the bounds of `Annotated`."""
     bounds: dict[str, Any] = {}
     for item in metadata:

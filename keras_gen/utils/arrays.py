@@ -45,21 +45,33 @@ def pixels(name: str, value: Any) -> np.ndarray:
     """`value` as an array of pixels of any shape, uint8 or floating point in [0, 1].
 
     Raises:
-        ValueError: It is of another type, empty, or out of range.
+        ValueError: It has another type, is empty, or is out of range.
     """
     array = as_array(value)
-    if array is None or not (array.dtype == np.uint8 or array.dtype.kind == "f") or not array.size:
-        raise ValueError(
-            f"{name} must be images, uint8 in [0, 255] or floating point in [0, 1]. "
-            f"Received: {described(value, array)}"
-        )
+    if array is None or not array.size:
+        raise ValueError(f"{name} must be images, one or more. Received: {described(value, array)}")
+    check_pixel_type(name, array.dtype)
     if array.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):  # NaN is the minimum of whatever it is among
+        with np.errstate(invalid="ignore"):  # NaN is the minimum of any values that include it
             low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):
-            among = f"from {low:g} to {high:g}" if np.isfinite([low, high]).all() else "NaN or infinity"
-            raise ValueError(f"{name} must be uint8, or floating point in [0, 1]. Received: {among}")
+        if not np.isfinite([low, high]).all():
+            raise ValueError(f"{name} must be finite. Received: NaN or infinity among the pixels")
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} must be uint8, or floating point in [0, 1]. Received: from {low:g} to {high:g}. "
+                "Divide by 255, or pass uint8."
+            )
     return array
+
+
+def check_pixel_type(name: str, dtype: Any) -> None:
+    """Raises a ValueError for a type other than uint8 and floating point, since its range is unknown."""
+    dtype = np.dtype(dtype)
+    if dtype != np.uint8 and dtype.kind != "f" and dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} must be uint8 in [0, 255] or floating point in [0, 1]. Received: {dtype.name}. "
+            "Convert them with images.astype('uint8')."
+        )
 
 
 def images(name: str, value: Any, shape: Sequence[int] | None = None, grey: bool = False) -> np.ndarray:

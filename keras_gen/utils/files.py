@@ -130,8 +130,8 @@ def printable(path: str | os.PathLike) -> str:
 
     Example:
 
-    >>> printable("a\nb")
-    'a\\nb'
+    >>> printable("a\\nb")
+    'a\\\\nb'
     """
     return "".join(letter if letter.isprintable() else escaped(letter) for letter in os.fsdecode(path))
 
@@ -183,7 +183,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     'all of it'
     """
     path = Path(path)
-    draft = draft_of(path)
+    draft = draft_path(path)
     made: list[Path] = []
     try:
         made += [parent for parent in path.parents if not parent.exists()]
@@ -195,7 +195,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     except (OSError, ValueError) as error:  # the latter of a name with a NUL
         remove_empty(made)
         raise UnusablePathError(path, getattr(error, "strerror", None) or str(error)) from None
-    sweep(path.parent, path)
+    remove_stale_drafts(path.parent, path)
     try:
         yield draft
         for written in [draft, *draft.rglob("*")]:
@@ -215,14 +215,14 @@ def remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def draft_of(path: Path) -> Path:
+def draft_path(path: Path) -> Path:
     """The path of a draft, which names the process that writes it."""
     unique = f"{this_machine()}-{os.getpid()}-{started(os.getpid())}-{uuid.uuid4().hex[:8]}"
     # Keras and Pillow read the format from the suffix, so it stays at the end.
     return path.with_name(f".{path.stem[:STEM]}.draft-{unique}{path.suffix[:STEM]}")
 
 
-def sweep(folder: Path, path: Path | None = None) -> None:
+def remove_stale_drafts(folder: Path, path: Path | None = None) -> None:
     """Removes drafts of processes that no longer run.
 
     Processes on other machines cannot be seen: their drafts are removed after a day.

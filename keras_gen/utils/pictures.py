@@ -49,10 +49,7 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
         )
     if array.dtype == np.uint8 or not array.size:
         return array.astype(np.uint8, copy=False)
-    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise ValueError(
-            f"images must be uint8 in [0, 255] or floating point in [0, 1]. Received: {array.dtype.name}"
-        )
+    arrays.check_pixel_type("images", array.dtype)
     least, most = float(array.min()), float(array.max())  # NaN where one of them is
     if not (least >= -ROUNDING and most <= 1 + ROUNDING):
         raise ValueError(f"images in floating point must be in [0, 1]. Received: from {least} to {most}")

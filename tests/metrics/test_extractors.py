@@ -141,13 +141,13 @@ def test_refuses_images_that_an_extractor_cannot_read():
     extractor = FeatureExtractor(flat(4, 4, 3))
     for images, message in (
         (np.zeros((2, 4, 4)), r"images of shape \(n, height, width, channels\). Received: float64"),
-        (np.zeros((0, 4, 4, 3)), "images, uint8 .*. Received: float64 of shape"),
-        (np.zeros((2, 4, 4, 3), int), "images, uint8 .*. Received: int64 of shape"),
+        (np.zeros((0, 4, 4, 3)), "must be images, one or more. Received: float64 of shape"),
+        (np.zeros((2, 4, 4, 3), int), r"must be uint8 in \[0, 255\] or floating point .* Received: int64"),
         (np.full((2, 4, 4, 3), 255.0), r"floating point in \[0, 1\]. Received: from 255 to 255"),
-        (np.full((2, 4, 4, 3), np.nan), r"floating point in \[0, 1\]. Received: NaN or infinity"),
+        (np.full((2, 4, 4, 3), np.nan), "must be finite. Received: NaN or infinity"),
         (np.zeros((2, 4, 4, 2)), r"have 1 or 3 channels.*. Received: \(2, 4, 4, 2\)"),
     ):
-        with pytest.raises(ValueError, match=f"^images must (be |be uint8, or |){message}"):
+        with pytest.raises(ValueError, match=f"^images .*{message}"):
             extractor(images)
 
 

@@ -16,7 +16,6 @@ from keras_gen.metrics import (
     density_coverage,
     frechet_distance,
     gaussian_frechet_distance,
-    importance_weighted_bound,
     kernel_distance,
     precision_recall,
     prediction_entropy,
@@ -218,12 +217,6 @@ def test_entropies_against_scipy():
     p = np.random.default_rng(5).dirichlet(np.ones(10), size=50)
     assert prediction_entropy(p) == pytest.approx(entropy(p, axis=1).mean())
     assert class_entropy(p) == pytest.approx(entropy(p.mean(axis=0)))
-
-
-def test_importance_weighted_bound_against_scipys_logsumexp():
-    log_weights = np.random.default_rng(6).normal(-2000, 30, size=(20, 64))
-    expected = reference("scipy.special").logsumexp(log_weights, axis=1) - np.log(64)
-    np.testing.assert_allclose(importance_weighted_bound(log_weights), expected)
 
 
 def test_bits_per_dim_of_a_known_code():

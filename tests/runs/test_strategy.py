@@ -210,6 +210,6 @@ def test_a_lost_worker_is_named_with_the_remedy():
     message = "{{function_node f}} Collective ops is aborted by: /job:worker/replica:0/task:1 is gone"
     with (
         pytest.raises(ConnectionError, match="worker 1 does not answer.*keras-gen resume runs/a"),
-        strategy.lost_workers_named("runs/a"),
+        strategy.explain_lost_workers("runs/a"),
     ):
         raise tf.errors.UnavailableError(None, None, message)

@@ -277,7 +277,7 @@ MEMORY = (
     ids=lambda value: type(value).__name__,
 )
 def test_a_full_disk_and_too_small_a_memory_are_one_line_with_the_run(error, kind, message):
-    with pytest.raises(kind, match=message) as caught, training.failures_named(Path("runs/a")):
+    with pytest.raises(kind, match=message) as caught, training.explain_failures(Path("runs/a")):
         raise error
     assert "\n" not in str(caught.value)
 

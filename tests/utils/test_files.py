@@ -72,12 +72,12 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
 
 def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(tmp_path, monkeypatch):
     target = tmp_path / "a.txt"
-    living = files.draft_of(target)
+    living = files.draft_path(target)
     living.write_text("")
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     monkeypatch.setattr(os, "getpid", lambda: process.pid)
-    dead, of_another = files.draft_of(target), files.draft_of(tmp_path / "b.txt")
+    dead, of_another = files.draft_path(target), files.draft_path(tmp_path / "b.txt")
     monkeypatch.undo()
     dead.mkdir()
     (dead / "inner").write_text("")
@@ -85,20 +85,20 @@ def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(tmp
     with atomic_write(target) as path:
         path.write_text("all")
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name, of_another.name}
-    files.sweep(tmp_path)
+    files.remove_stale_drafts(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", living.name}
 
 
 def test_drafts_of_elsewhere_are_swept_when_they_are_a_day_old(tmp_path, monkeypatch):
     target = tmp_path / "a.txt"
     monkeypatch.setattr(files, "this_machine", lambda: "another1")
-    old, young = files.draft_of(target), files.draft_of(target)
+    old, young = files.draft_path(target), files.draft_path(target)
     monkeypatch.undo()
     for draft in (old, young):
         draft.touch()
     a_day_ago = time.time() - 90_000
     os.utime(old, (a_day_ago, a_day_ago))
-    files.sweep(tmp_path)
+    files.remove_stale_drafts(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [young.name]
 
 

@@ -12,7 +12,7 @@ class BrokenImageError(ValueError):
 
 
 @contextlib.contextmanager
-def broken_images_named() -> Iterator[None]:
+def explain_broken_images() -> Iterator[None]:
     """Raises a `BrokenImageError` of `tf.data` itself, not as part of TensorFlow's error."""
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.datasets.images.broken_images import broken_images_named
+from keras_gen.datasets.images.broken_images import explain_broken_images
 from keras_gen.utils.arguments import Count, Natural, check, checked
 
 TEST_FRACTION = 0.1  # of the images, where their source has no test part
@@ -75,7 +75,7 @@ class ImageDataset:
         return self.num_train // self.batch_size
 
     @checked
-    @broken_images_named()
+    @explain_broken_images()
     def test_images(self, most: Count | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """The first `most` test images (all by default), and their labels where there are any.
 
@@ -95,7 +95,7 @@ class ImageDataset:
         Raises:
             ValueError: `most` is below 1.
         """
-        with broken_images_named():
+        with explain_broken_images():
             batches = iter(self.train_once())
             while chunk := list(itertools.islice(batches, max(1, most // self.batch_size))):
                 yield self._arrays(chunk)

@@ -144,7 +144,7 @@ class BaseModel(CheckedModel):
         """
         raise NotImplementedError
 
-    def drawn_seed(self) -> int:
+    def next_seed(self) -> int:
         """A new integer from the model's `seed_generator`."""
         return int(tf.random.stateless_uniform((), self.seed_generator.next(), 0, 2**31 - 1, tf.int32))
 

@@ -170,12 +170,16 @@ class CheckedModel(keras.Model):
                 )
         found = {}
         for name, num_updates in updates.items():
-            initial = learning_rates.get(name) or learning_rates["optimizer"]
+            initial: Any = learning_rates.get(name) or learning_rates["optimizer"]
             schedule: Any = initial
             if decay_steps is not None:  # a schedule counts its own optimizer's updates
-                schedule = keras.optimizers.schedules.CosineDecay(initial, decay_steps * num_updates)
+                schedule = self.learning_rate_schedule(initial, decay_steps * num_updates)
             found[name] = self.default_optimizer(schedule)
         return found
+
+    def learning_rate_schedule(self, initial: float, num_updates: int) -> Any:
+        """A decay to 0 over a number of updates; a model that needs warm-up overrides this."""
+        return keras.optimizers.schedules.CosineDecay(initial, num_updates)
 
     def updates_per_step(self) -> dict[str, int]:
         """Number of updates of each optimizer in a training step, by the name of its argument in `compile`.

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen.datasets.images.broken_images import broken_images_named
+from keras_gen.datasets.images.broken_images import explain_broken_images
 from keras_gen.utils import arrays
 from keras_gen.utils.arguments import received
 
@@ -48,7 +48,7 @@ class BatchChecker:
     def raising(self) -> Iterator[None]:
         """Raises the error of the data instead of TensorFlow's, which hides it."""
         try:
-            with data_errors_named():
+            with explain_data_errors():
                 yield
         except Exception:
             if self.error is None:
@@ -120,10 +120,10 @@ class CheckedPyDataset(keras.utils.PyDataset):
 
 
 @contextlib.contextmanager
-def data_errors_named() -> Iterator[None]:
+def explain_data_errors() -> Iterator[None]:
     """Raises a Python error in a `tf.data` pipeline as one line, without its traceback."""
     try:
-        with broken_images_named():
+        with explain_broken_images():
             yield
     except tf.errors.OpError as error:
         cause = python_error(error)
@@ -146,7 +146,7 @@ def python_error(error: tf.errors.OpError) -> str | None:
 
 def first_batch(x: tf.data.Dataset | keras.utils.PyDataset) -> Any:
     """The first batch of some data."""
-    with data_errors_named():
+    with explain_data_errors():
         if isinstance(x, tf.data.Dataset):
             batch = next(iter(x.take(1)), None)
         else:

@@ -180,7 +180,7 @@ class ImageModel(BaseModel):
     def to_images(self, x: Any) -> tf.Tensor:
         """Pixels of any accepted type and shape -> float32 in [0, 1], (n, *image_shape)."""
         x = tf.convert_to_tensor(x)
-        validation.pixel_type(x.dtype)
+        arrays.check_pixel_type("Images", x.dtype.as_numpy_dtype)
         # Keras traces one function for (n, h, w) and (n, h, w, 1), whose rank is then unknown.
         x = tf.reshape(x, (tf.shape(x)[0], *self.image_shape))
         return tf.image.convert_image_dtype(x, tf.float32)

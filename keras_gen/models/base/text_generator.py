@@ -16,7 +16,7 @@ from keras_gen.layers import child_seed
 from keras_gen.models.base import validation
 from keras_gen.models.base.base_model import BaseModel
 from keras_gen.models.base.token_sampler import BLOCK, TokenSampler, cut_at, token_noise
-from keras_gen.models.base.verbs import Keys, Texts, divergence_named, verb
+from keras_gen.models.base.verbs import Keys, Texts, explain_divergence, verb
 from keras_gen.serving.assertions import asserted
 from keras_gen.tokenizers import END, PADDING, Tokenizer
 from keras_gen.tokenizers.tokenizer import encodable
@@ -381,7 +381,7 @@ class TextGenerator(BaseModel):
             ValueError: At once, as `generate` does.
         """
         self.checked_texts("prompt", prompt)
-        seed = self.drawn_seed() if seed is None else seed
+        seed = self.next_seed() if seed is None else seed
         sampler = TokenSampler(
             tf.constant([temperature], tf.float32), tf.constant([top_k]), tf.constant([top_p], tf.float32)
         )
@@ -395,7 +395,7 @@ class TextGenerator(BaseModel):
         for place in range(max_tokens):
             if place % BLOCK == 0:
                 noise = draw_noise(keys, tf.constant([place // BLOCK]))
-            with divergence_named():
+            with explain_divergence():
                 token, states = next_token(
                     token,
                     states,

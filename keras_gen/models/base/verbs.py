@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base import validation
 from keras_gen.serving import assertions
-from keras_gen.utils.arguments import Count, Seed, checked, in_words, without_ranges
+from keras_gen.utils.arguments import Count, Seed, checked, describe_type, without_ranges
 
 STATIC = "static"
 NUMBERS: dict[Any, Any] = {int: np.int32, float: np.float32}
@@ -253,34 +253,39 @@ class Verb:
         return [*found, *keyword_only(self.finish).values()]
 
     def _compute(self, model: Any, arguments: dict[str, Any]) -> Any:
-        count = None
-        if self.draws:
-            labels = arguments.get("labels")
-            count, labels = model.rows_to_draw(arguments["num_samples"], labels)
-            arguments = {**arguments, **({"labels": labels} if "labels" in arguments else {})}
-        rows: dict[str, np.ndarray | None] = {}
-        for name, kind in self.rows.items():
-            value = arguments[name]
-            is_left_to_noise = self.draws and value is None
-            rows[name] = None if is_left_to_noise else kind.check(model, name, value, count)
-            count = len(rows[name]) if count is None else count  # type: ignore[arg-type]
-        assert count is not None
+        rows, count = self._checked_rows(model, arguments)
         numbers = {name: arguments[name] for name in self.numbers}
         statics = {name: arguments[name] for name in self.statics}
         at_once = model.rows_per_call(self.name, rows, {**numbers, **statics})
         if self.keys is not None:
             seed = arguments["seed"]
-            rows[self.keys] = keys_of(model.drawn_seed() if seed is None else seed, count)
+            rows[self.keys] = keys_of(model.next_seed() if seed is None else seed, count)
         for name, value in numbers.items():
             rows[name] = np.full(count, value, NUMBERS[number_of(self.numbers[name].annotation)])
         result = self._in_chunks(model, rows, statics, at_once)
         if self.finish is not None:
             further = {name: arguments[name] for name in keyword_only(self.finish)}
             result = self.finish(result, arguments, **further)
-        is_one = any(isinstance(arguments[name], str) for name in self.rows)
-        if not is_one:
+        texts = [arguments[name] for name, kind in self.rows.items() if isinstance(kind, TextRows)]
+        if not any(isinstance(text, str) for text in texts):
             return result
         return (result.tolist() if isinstance(result, np.ndarray) else result)[0]
+
+    def _checked_rows(
+        self, model: Any, arguments: dict[str, Any]
+    ) -> tuple[dict[str, np.ndarray | None], int]:
+        """What the user passed as rows, as arrays by name; and how many rows there are."""
+        values, count = arguments, None
+        if self.draws:
+            count, labels = model.rows_to_draw(arguments["num_samples"], arguments.get("labels"))
+            values = {**arguments, "labels": labels}
+        rows: dict[str, np.ndarray | None] = {}
+        for name, kind in self.rows.items():
+            is_drawn = self.draws and values[name] is None  # as random labels are
+            rows[name] = None if is_drawn else kind.check(model, name, values[name], count)
+            count = len(rows[name]) if count is None else count  # type: ignore[arg-type]
+        assert count is not None
+        return rows, count
 
     def _in_chunks(
         self, model: Any, rows: dict[str, np.ndarray | None], statics: dict[str, Any], at_once: int
@@ -292,7 +297,7 @@ class Verb:
         result: Any = None
         for start in range(0, count, at_once):
             chunk = slice(start, start + at_once)
-            with divergence_named():
+            with explain_divergence():
                 output = compiled(*[tf.convert_to_tensor(x[chunk]) for x in present.values()]).numpy()
             if output.dtype.kind == "f" and np.isnan(output).any():
                 raise ValueError(f"{DIVERGED}. {REMEDY}. Received: NaN")
@@ -363,7 +368,7 @@ class Verb:
 
 
 @contextlib.contextmanager
-def divergence_named() -> Iterator[None]:
+def explain_divergence() -> Iterator[None]:
     """Raises a ValueError if a graph found that the model computes NaN or infinity."""
     try:
         yield
@@ -406,7 +411,7 @@ def asserted_range(name: str, annotation: Any, values: tf.Tensor) -> tf.Tensor:
         for name_of_bound, is_within in BOUNDS.items():
             bound = getattr(constraint, name_of_bound, None)
             inside &= True if bound is None else is_within(values, bound)
-    return assertions.asserted(f"{name} must be {in_words(annotation)}", tf.reduce_all(inside), values)
+    return assertions.asserted(f"{name} must be {describe_type(annotation)}", tf.reduce_all(inside), values)
 
 
 def verbs_of(model_class: type) -> dict[str, Verb]:

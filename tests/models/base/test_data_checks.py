@@ -54,7 +54,7 @@ def nan(images, labels):
 
 CHANGES = {
     "Images must be finite. Received: NaN": nan,
-    "must be in .0, 1.. Received: from 1.5 to 1.5": lambda images, labels: (3 * images, labels),
+    "floating point in .0, 1.. Received: from 1.5 to 1.5": lambda images, labels: (3 * images, labels),
     "Labels must be integers from 0 to 2. Received: 3": lambda images, labels: (images, labels + 1),
 }
 
