@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_gen.utils.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from keras_gen import callbacks, datasets, layers, losses, metrics, models, optimizers, tokenizers
     from keras_gen.datasets import ImageDataset, TextDataset, load_dataset, load_text
     from keras_gen.models import *
     from keras_gen.runs.loading import from_preset, load_model
     from keras_gen.utils.hardware import hardware_info, hardware_report
-
-__version__ = "0.2.0"
 
 # What is public beside the models, which `keras_gen/models/__init__.py` lists, and where it is.
 _PUBLIC = {

@@ -6,6 +6,7 @@ from keras_gen.commands import evaluate, export, information, run_commands
 from keras_gen.commands import sample as sample_command
 from keras_gen.commands.errors import guarded
 from keras_gen.commands.parsing import Parser
+from keras_gen.utils.version import __version__
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,8 +33,6 @@ def run(argv: list[str]) -> int | None:
 
 def build_parser() -> Parser:
     """Every command; those of `OF_MODELS` parse their own arguments."""
-    from keras_gen import __version__
-
     parser = Parser(
         prog="keras-gen",
         description="Generative models for Keras 3: train, resume, sample, evaluate, export.",

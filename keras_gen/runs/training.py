@@ -29,7 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gen import __version__, callbacks, datasets, models
+from keras_gen import callbacks, datasets, models
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
 from keras_gen.recipes import find_recipe
@@ -56,6 +56,7 @@ from keras_gen.utils.arguments import Count, Positive, Seed, check, checked, rec
 from keras_gen.utils.files import atomic_write, printable
 from keras_gen.utils.hardware import hardware_info
 from keras_gen.utils.records import CheckpointNote, RunConfig, read_record
+from keras_gen.utils.version import __version__
 
 # What a caller shows progress with: it gets the data, the training steps of the whole run, and the epoch
 # and the step in it (both from 0) that the run starts from.

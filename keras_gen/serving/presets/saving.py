@@ -18,6 +18,7 @@ from keras_gen.utils import pictures
 from keras_gen.utils.arguments import checked, received
 from keras_gen.utils.files import atomic_write, printable
 from keras_gen.utils.hardware import hardware_info
+from keras_gen.utils.version import __version__
 
 LARGEST_DIFFERENCE = 1e-2  # of outputs, for weights to be stored in float16
 SAMPLE_TOKENS = 1000
@@ -147,8 +148,6 @@ def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
 
 def facts(model: Any, folder: Path) -> dict[str, Any]:
     """The fields of a card that follow from the model."""
-    from keras_gen import __version__
-
     files = {
         path.name: {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
