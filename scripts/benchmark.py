@@ -21,7 +21,8 @@ import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
 from keras_gen.runs.monitoring import NUM_SHOWN, run_callbacks
-from keras_gen.runs.training import OPTIONS, Run
+from keras_gen.runs.run import Run
+from keras_gen.runs.training import OPTIONS
 from keras_gen.utils.devices import resolve_dtype
 from timing import process_seconds, seconds_of, take_turns
 
@@ -268,7 +269,8 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
     """
     recipe = RECIPES[name]
     epochs = recipe.epochs or round(recipe.images / data.num_train)
-    options = {**OPTIONS, "epochs": epochs, "dtype_policy": "float32", "learning_rate": 1e-3}
+    defaults = {name: parameter.default for name, parameter in OPTIONS.items()}
+    options = {**defaults, "epochs": epochs, "dtype_policy": "float32", "learning_rate": 1e-3}
     spent, inside = 0.0, False
 
     def timed(hook: Callable) -> Callable:

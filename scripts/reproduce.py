@@ -19,6 +19,7 @@ import keras_gen as kg
 from keras_gen.metrics import Report
 from keras_gen.recipes import RECIPES
 from keras_gen.runs import evaluating, training
+from keras_gen.runs.run import StoppedEarly
 from keras_gen.serving.presets.folders import ASSETS
 from keras_gen.utils import pictures
 from keras_gen.utils.files import atomic_write
@@ -86,7 +87,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
                 out=str(run),
                 progress=progress,
             )
-    except training.StoppedEarly as stopped:
+    except StoppedEarly as stopped:
         print(f"{name}: {stopped}", flush=True)
     return run
 

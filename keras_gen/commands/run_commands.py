@@ -75,7 +75,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def ended(run_to_its_end: "Callable[[], Path]") -> int:
     """Prints the results of a run: the file to open, or how to continue; and the directory."""
-    from keras_gen.runs.training import StoppedEarly
+    from keras_gen.runs.run import StoppedEarly
 
     try:
         run = run_to_its_end()

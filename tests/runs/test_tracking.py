@@ -8,7 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from keras_gen.runs.training import StoppedEarly, resume, train
+from keras_gen.runs.run import StoppedEarly
+from keras_gen.runs.training import resume, train
 
 SIZES = {"latent_dim": 3, "widths": [4, 8], "hidden_units": 8}
 

@@ -23,11 +23,12 @@ import tensorflow as tf
 from keras_gen.commands import main
 from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
-from keras_gen.runs import planning, training
+from keras_gen.runs import failures, planning, training
 from keras_gen.runs.checkpoints import newest_checkpoint
 from keras_gen.runs.loading import load_model
 from keras_gen.runs.locks import locked
-from keras_gen.runs.training import StoppedEarly, resume, train
+from keras_gen.runs.run import StoppedEarly
+from keras_gen.runs.training import resume, train
 from keras_gen.tokenizers import CharacterTokenizer
 from keras_gen.utils.hardware import computes_in_bfloat16
 
@@ -121,7 +122,7 @@ def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
     again = str(tmp_path / "again")
     assert main.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
     assert_equal_runs(first, Path(again))
-    read = training.Run.read(first)
+    read = training.Run.read(first, training.OPTIONS)
     read.directory = tmp_path / "read"
     assert_equal_runs(first, read.train(None, None))
 
@@ -130,7 +131,7 @@ def test_config_of_old_is_read(tmp_path):
     """One that holds only what was given, from before there were steps."""
     old = {"data": "fashion_mnist_12k", "epochs": 3, "beta": 2.0, "run": {"recipe": "vae"}}
     (tmp_path / "config.json").write_text(json.dumps(old))
-    run = training.Run.read(tmp_path)
+    run = training.Run.read(tmp_path, training.OPTIONS)
     assert run.hyperparameters == {"beta": 2.0} and run.data_options["test_fraction"] == 0.1
     assert (run.options["epochs"], run.options["steps"], run.options["seed"]) == (3, None, 0)
 
@@ -277,7 +278,7 @@ MEMORY = (
     ids=lambda value: type(value).__name__,
 )
 def test_a_full_disk_and_too_small_a_memory_are_one_line_with_the_run(error, kind, message):
-    with pytest.raises(kind, match=message) as caught, training.explain_failures(Path("runs/a")):
+    with pytest.raises(kind, match=message) as caught, failures.explain_failures(Path("runs/a")):
         raise error
     assert "\n" not in str(caught.value)
 

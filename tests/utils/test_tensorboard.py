@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from keras_gen.runs import monitoring, training
 from keras_gen.runs.checkpoints import newest_checkpoint
-from keras_gen.runs.training import StoppedEarly, resume, train
+from keras_gen.runs.run import StoppedEarly
+from keras_gen.runs.training import resume, train
 from keras_gen.utils import tensorboard
 
 SIZES = {"latent_dim": 3, "widths": (4,), "hidden_units": 8}
