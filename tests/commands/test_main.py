@@ -10,7 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keras_gen.commands import information, main, sampling
+import keras_gen as kg
+from keras_gen.commands import information, main, options, sampling
 
 KERAS_GEN = Path(sys.executable).parent / "keras-gen"
 SMALL = ["--epochs", "1", "--latent-dim", "3", "--widths", "[4]", "--hidden-units", "8"]
@@ -243,3 +244,21 @@ def test_options_follow_the_kind_of_data(capsys):
         assert f"--{name} " in shown["lstm"] and f"--{name} " not in shown["vae"]
     for name in ("data-dir", "image-size", "label", "skip-broken"):
         assert f"--{name} " in shown["vae"] and f"--{name} " not in shown["lstm"]
+
+
+def test_the_options_of_sample_are_those_of_generate(capsys):
+    found = options.verb_options(kg.from_preset("lstm_python_docs").generate)
+    assert set(found.defaults) == {"max_tokens", "temperature", "top_k", "top_p", "stop"}
+    assert all(found.docs[name] for name in found.defaults)
+    with pytest.raises(SystemExit) as left:
+        main.main(["sample", "lstm_python_docs", "--help"])
+    assert left.value.code == 0 and "--top-p TOP_P" in capsys.readouterr().out
+    written = ["--prompt", "The ", "--max-tokens", "40", "--seed", "3", "--stop", "e"]
+    assert main.main(["sample", "lstm_python_docs", *written]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("The ") and "e" not in text[4:]
+
+
+def test_a_general_help_needs_no_source(capsys):
+    assert main.main(["sample", "--help"]) == 0
+    assert "keras-gen sample SOURCE --help lists the options" in " ".join(capsys.readouterr().out.split())
