@@ -191,6 +191,7 @@ def test_keras_file_resumes_bit_for_bit(name, data, tmp_path):
     np.testing.assert_array_equal(answer(straight), answer(resumed))
 
 
+@pytest.mark.slow
 @every_model
 def test_keras_backup_and_restore_resumes_bit_for_bit(name, data, tmp_path):
     class Kill(keras.callbacks.Callback):

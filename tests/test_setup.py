@@ -137,6 +137,7 @@ def test_private_names_that_the_package_uses_exist(owner, name):
     assert hasattr(owner, name)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is x86's")
 @pytest.mark.parametrize("asked", (None, "0"))
 def test_tensorflow_computes_with_onednn_unless_told_not_to(asked):
