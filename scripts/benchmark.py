@@ -20,9 +20,10 @@ import benchmark_text
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
 from keras_gen.recipes import RECIPES
+from keras_gen.runs.config import Config, option_defaults
 from keras_gen.runs.monitoring import NUM_SHOWN, run_callbacks
 from keras_gen.runs.run import Run
-from keras_gen.runs.training import OPTIONS
+from keras_gen.runs.training import train
 from keras_gen.utils.devices import resolve_dtype
 from timing import process_seconds, seconds_of, take_turns
 
@@ -269,8 +270,7 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
     """
     recipe = RECIPES[name]
     epochs = recipe.epochs or round(recipe.images / data.num_train)
-    defaults = {name: parameter.default for name, parameter in OPTIONS.items()}
-    options = {**defaults, "epochs": epochs, "dtype_policy": "float32", "learning_rate": 1e-3}
+    options = {**option_defaults(train), "epochs": epochs, "dtype_policy": "float32", "learning_rate": 1e-3}
     spent, inside = 0.0, False
 
     def timed(hook: Callable) -> Callable:
@@ -286,7 +286,7 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
         return run_hook
 
     with tempfile.TemporaryDirectory() as folder:
-        model = Run(Path(folder), name, options, {}, {}).build(data)
+        model = Run(Path(folder), Config(name, options, {}, {})).build(data)
         model.fit(data.train, verbose=0)
         all_callbacks = [*run_callbacks(Path(folder), model, data, epochs), kg.callbacks.FiniteGuard()]
         for watcher in all_callbacks:

@@ -68,9 +68,14 @@ def resume(arguments: argparse.Namespace) -> int:
     tensorflow_import.import_tensorflow()
     from keras_gen.runs import training
 
-    if (Path(arguments.run) / "model.keras").exists():
-        print("This run is finished.", file=sys.stderr)
-    return ended(lambda: training.resume(arguments.run, arguments.max_minutes, progress))
+    def run_to_its_end() -> Path:
+        was_finished = (Path(arguments.run) / "model.keras").exists()
+        run = training.resume(arguments.run, arguments.max_minutes, progress)
+        if was_finished:
+            print("This run is finished.", file=sys.stderr)
+        return run
+
+    return ended(run_to_its_end)
 
 
 def ended(run_to_its_end: "Callable[[], Path]") -> int:

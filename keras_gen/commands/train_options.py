@@ -49,7 +49,7 @@ def options_of(recipe: str) -> list[Options]:
     model = getattr(models, chosen.model)
     loader = getattr(datasets, model.loader)
     of_training = inspect.signature(training.train).parameters.values()
-    left_out = {"recipe", *training.NOT_RECORDED}
+    left_out = {"recipe", *config.NOT_RECORDED}
     not_options = {*config.not_hyperparameters(recipe), *model.fixed_arguments}
     of_model = {
         name: default for name, default in constructor_defaults(model).items() if name not in not_options

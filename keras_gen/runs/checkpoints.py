@@ -112,9 +112,8 @@ def as_numbers(row: dict[str, Any], line: int) -> dict[str, Any]:
     """A row with its epoch as an integer, if all values are numbers."""
     try:
         for text in row.values():
-            float(
-                text or 0
-            )  # empty in an epoch without that number; a list of more columns than the header
+            # Empty in an epoch without that number; a list if there are more columns than names.
+            float(text or 0)
         return {**row, "epoch": int(row["epoch"])}
     except (ValueError, TypeError):
         text = received(",".join(map(str, row.values())))

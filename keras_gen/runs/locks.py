@@ -49,7 +49,9 @@ def locked(directory: Path) -> Iterator[None]:
             remove_stale_drafts(Path(place))
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows removes it when it is released
+        # Before the release, so that no other process's lock is deleted: filelock does not accept a lock on
+        # a file that is gone. Windows removes it when it is released.
+        with contextlib.suppress(OSError):
             os.unlink(directory / LOCK)
         lock.release()
         for folder in made:

@@ -24,9 +24,7 @@ from keras_gen.utils.arguments import LARGEST
 
 MEASURED = 0.05  # the part of the time that steps are measured for,
 LEAST_MEASURED, MOST_MEASURED = 3.0, 20.0  # but at least and at most so many seconds
-SPARE = (
-    0.03  # the fraction of the time that is kept in reserve, since a run should end early rather than late
-)
+SPARE = 0.03  # the fraction of the time kept in reserve, so that a run ends early rather than late
 VALIDATION_BATCHES = 64  # that are timed
 
 

@@ -1,11 +1,9 @@
-"""Starts and resumes runs."""
+"""`train` and `resume`, as the commands and scripts call them."""
 
 import datetime
-import inspect
 import json
 import os
 import time
-import typing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +13,7 @@ from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import DATASETS, TEXTS
 from keras_gen.recipes import find_recipe
 from keras_gen.runs.config import (
+    Config,
     check_names,
     checked_data_options,
     hyperparameter_names,
@@ -22,9 +21,12 @@ from keras_gen.runs.config import (
     model_class,
     recipe_options,
 )
+from keras_gen.runs.directory import is_finished
 from keras_gen.runs.locks import check_is_new
-from keras_gen.runs.run import Progress, Run
+from keras_gen.runs.run import Progress, Run, StoppedEarly
 from keras_gen.utils.arguments import Count, Positive, Seed, checked
+
+__all__ = ["Progress", "StoppedEarly", "resume", "train"]
 
 
 @checked
@@ -137,7 +139,7 @@ def train(
     for key, value in hyperparameters.items():
         if isinstance(value, np.generic):  # a number of NumPy's, which JSON does not know
             hyperparameters[key] = value.item()
-    run = Run(directory, recipe, options, loading, hyperparameters)
+    run = Run(directory, Config(recipe, options, loading, hyperparameters))
     return run.train(max_minutes, progress, minutes, started, is_new=True)
 
 
@@ -160,17 +162,8 @@ def resume(
             damaged, of another run or gone. Nothing is changed then.
         StoppedEarly: The time was up, or the run was interrupted.
     """
-    run = Run.read(Path(directory), OPTIONS)
-    if run.is_finished():
-        return run.directory
+    directory = Path(directory)
+    run = Run(directory, Config.read(directory, train))
+    if is_finished(directory):
+        return directory
     return run.train(max_minutes, progress)
-
-
-NOT_RECORDED = ("data_options", "hyperparameters", "progress", "started")  # as options of training
-HINTS = typing.get_type_hints(inspect.unwrap(train), include_extras=True)
-# The options of training in `config.json`. An older file may lack some: then the default holds.
-OPTIONS = {
-    name: parameter.replace(annotation=HINTS[name])
-    for name, parameter in inspect.signature(train).parameters.items()
-    if name not in ("recipe", "minutes", "max_minutes", "out", *NOT_RECORDED)
-}

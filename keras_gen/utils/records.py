@@ -42,6 +42,12 @@ class RunConfig(Record):
     run: RunFacts
 
     @property
+    def is_flat(self) -> bool:
+        """Whether an older version wrote it, without groups."""
+        extra = self.model_extra or {}
+        return not any(isinstance(extra.get(group), dict) for group in CONFIG_GROUPS)
+
+    @property
     def options(self) -> dict[str, Any]:
         """All options by name."""
         return options_in(self.model_extra or {})

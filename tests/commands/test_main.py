@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,11 @@ def test_export_and_resume(runs, tmp_path, capsys):
     assert (tmp_path / "serving" / "2" / "saved_model.pb").exists()
     assert main.main(["resume", str(runs["vae"])]) == 0
     assert "finished" in capsys.readouterr().err
+    (tmp_path / "damaged").mkdir()
+    shutil.copy(runs["vae"] / "config.json", tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.keras").write_bytes(b"damaged")
+    assert main.main(["resume", str(tmp_path / "damaged")]) == 1
+    assert "finished" not in capsys.readouterr().err
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, capsys):

@@ -23,12 +23,14 @@ import tensorflow as tf
 from keras_gen.commands import main
 from keras_gen.models import VAE
 from keras_gen.recipes import RECIPES
-from keras_gen.runs import failures, planning, training
+from keras_gen.runs import planning
 from keras_gen.runs.checkpoints import newest_checkpoint
+from keras_gen.runs.config import Config
+from keras_gen.runs.failures import explain_failures
 from keras_gen.runs.loading import load_model
 from keras_gen.runs.locks import locked
-from keras_gen.runs.run import StoppedEarly
-from keras_gen.runs.training import resume, train
+from keras_gen.runs.run import Run
+from keras_gen.runs.training import StoppedEarly, resume, train
 from keras_gen.tokenizers import CharacterTokenizer
 from keras_gen.utils.hardware import computes_in_bfloat16
 
@@ -122,18 +124,24 @@ def test_config_has_what_nobody_gave_and_repeats_the_run(small_data, tmp_path):
     again = str(tmp_path / "again")
     assert main.main(["train", "vae", "--config", str(first / "config.json"), "--out", again]) == 0
     assert_equal_runs(first, Path(again))
-    read = training.Run.read(first, training.OPTIONS)
-    read.directory = tmp_path / "read"
-    assert_equal_runs(first, read.train(None, None))
+    read = Run(tmp_path / "read", Config.read(first, train))
+    assert_equal_runs(first, read.train())
 
 
 def test_config_of_old_is_read(tmp_path):
     """One that holds only what was given, from before there were steps."""
     old = {"data": "fashion_mnist_12k", "epochs": 3, "beta": 2.0, "run": {"recipe": "vae"}}
     (tmp_path / "config.json").write_text(json.dumps(old))
-    run = training.Run.read(tmp_path, training.OPTIONS)
-    assert run.hyperparameters == {"beta": 2.0} and run.data_options["test_fraction"] == 0.1
-    assert (run.options["epochs"], run.options["steps"], run.options["seed"]) == (3, None, 0)
+    config = Config.read(tmp_path, train)
+    assert config.hyperparameters == {"beta": 2.0} and config.data_options["test_fraction"] == 0.1
+    assert (config.options["epochs"], config.options["steps"], config.options["seed"]) == (3, None, 0)
+
+
+def test_a_data_option_without_effect_in_an_old_config_is_dropped(tmp_path):
+    """It was recorded, and `load_dataset` refuses it today."""
+    old = {"data": "fashion_mnist_12k", "background": "black", "epochs": 3, "run": {"recipe": "vae"}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert Config.read(tmp_path, train).data_options["background"] == "white"
 
 
 @pytest.mark.slow
@@ -206,7 +214,7 @@ def test_a_data_sets_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fashion_mnist_12k").mkdir()
     seen = []
-    monkeypatch.setattr(training.Run, "train", lambda run, *_, **__: seen.append(run.options["data"]))
+    monkeypatch.setattr(Run, "train", lambda run, *_, **__: seen.append(run.config.options["data"]))
     train("vae", data="fashion_mnist_12k", out="run")
     assert seen == ["fashion_mnist_12k"]
 
@@ -278,7 +286,7 @@ MEMORY = (
     ids=lambda value: type(value).__name__,
 )
 def test_a_full_disk_and_too_small_a_memory_are_one_line_with_the_run(error, kind, message):
-    with pytest.raises(kind, match=message) as caught, failures.explain_failures(Path("runs/a")):
+    with pytest.raises(kind, match=message) as caught, explain_failures(Path("runs/a")):
         raise error
     assert "\n" not in str(caught.value)
 
@@ -368,9 +376,12 @@ DAMAGES = {
     ),
     "a checkpoint renamed": (
         moved("epoch-00001-step-0000000.keras"),
-        "renamed: it is of epoch 2, step 0",
+        "renamed: it was saved in epoch 2, step 0",
     ),
-    "another run's checkpoint": (of_another, "is not a checkpoint of this run: it is of another run. Move"),
+    "another run's checkpoint": (
+        of_another,
+        "is not a checkpoint of this run: it belongs to another run. Move",
+    ),
     "another model": (
         edited("model", latent_dim=5),
         "expected latent_dim=5, .* Received: latent_dim=3",
@@ -526,14 +537,14 @@ class StopAfter:
 @pytest.fixture
 def one_step_at_a_time(monkeypatch):
     """Callbacks see each step, so that a test can stop a run at any."""
-    real = training.Run.build
+    real = Run.build
 
     def build(self, data):
         model = real(self, data)
         model.compile(model.optimizer, steps_per_execution=1, jit_compile=False)
         return model
 
-    monkeypatch.setattr(training.Run, "build", build)
+    monkeypatch.setattr(Run, "build", build)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.runs import monitoring, training
+from keras_gen.runs import monitoring
 from keras_gen.runs.checkpoints import newest_checkpoint
-from keras_gen.runs.run import StoppedEarly
-from keras_gen.runs.training import resume, train
+from keras_gen.runs.run import Run
+from keras_gen.runs.training import StoppedEarly, resume, train
 from keras_gen.utils import tensorboard
 
 SIZES = {"latent_dim": 3, "widths": (4,), "hidden_units": 8}
@@ -54,14 +54,14 @@ def steps_by_tag(run, logs="logs") -> dict[str, list[int]]:
 def test_an_interrupted_run_shows_what_a_straight_one_shows(tmp_path, garments, monkeypatch):
     """Every other epoch is shown, and the last; this run stops in the midst of the third."""
     monkeypatch.setattr(monitoring, "NUM_SHOWN", 2)
-    build = training.Run.build
+    build = Run.build
 
     def build_in_single_steps(run, data):
         model = build(run, data)
         model.compile(model.optimizer, steps_per_execution=1)
         return model
 
-    monkeypatch.setattr(training.Run, "build", build_in_single_steps)
+    monkeypatch.setattr(Run, "build", build_in_single_steps)
     images = garments[0][:64, 2:26:3, 2:26:3]  # 8 x 8
     np.savez(tmp_path / "tiny.npz", x_train=images, x_test=images)
     options = {"data": str(tmp_path / "tiny.npz"), "epochs": 5, "batch_size": 16}
