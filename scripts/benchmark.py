@@ -202,7 +202,12 @@ def start_up() -> None:
     print(f"start to first step, vae   {process_seconds(FIRST_STEP, 1):8.2f} s")
 
 
-HELP = "from keras_gen.commands.main import build_parser; build_parser().format_help()"
+HELP = """
+import sys
+sys.argv[0] = "keras-gen"
+from keras_gen.commands.main import build_parser
+build_parser().format_help()
+"""
 FIRST_STEP = """
 import keras_gen as kg
 data = kg.load_dataset()
