@@ -279,12 +279,14 @@ class TextGenerator(BaseModel):
         total = tf.cast(n, tf.int64) * (tf.cast(longest, tf.int64) + tf.cast(most, tf.int64))
         most = asserted(FEW_ENOUGH, total <= MOST_TOKENS, most)
         noise = token_noise(keys, tf.range((most - 1) // BLOCK + 1))
+        # One row for each step (t, n): a token's place is counted from the end of its text's prompt.
+        places = tf.clip_by_value(tf.range(1, longest + most) - lengths[:, tf.newaxis], 0, most - 1)
+        noise = tf.transpose(tf.gather(noise, places, batch_dims=1))
 
         def body(t: tf.Tensor, token: tf.Tensor, ended: tf.Tensor, states: Any, tokens: Any) -> tuple:
             logits, states = self.step(token, states)
             place = t + 1 - lengths  # of the next token in what is written, below 0 within the prompt
-            drawn = tf.gather(noise, tf.clip_by_value(place, 0, most - 1)[:, tf.newaxis], batch_dims=1)
-            chosen = sampler.choose(logits, drawn[:, 0])
+            chosen = sampler.choose(logits, noise[t])
             given = prompt[:, tf.minimum(t + 1, tf.shape(prompt)[1] - 1)]
             token = tf.where(place < 0, given, chosen)
             ended |= ((place >= 0) & (chosen == END)) | (place + 1 >= max_tokens)

@@ -81,13 +81,11 @@ def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """Samples token ids, int32 (n,), from logits (n, v) with uniform noise (n,), by inverting the
     distribution.
     """
-    probabilities = tf.nn.softmax(logits)
-    cumulated = tf.cumsum(probabilities, axis=1)
+    cumulated = tf.cumsum(tf.nn.softmax(logits), axis=1)
+    # Noise is at most 1 - 2**-23, so that this is less than the total, which the last token of some
+    # probability reaches: none after it is chosen.
     threshold = noise[:, tf.newaxis] * cumulated[:, -1:]
-    chosen = tf.reduce_sum(tf.cast(cumulated <= threshold, tf.int32), axis=1)
-    # Rounding must not choose a token that has no probability, after the last one that has.
-    last = logits.shape[1] - 1 - tf.argmax(probabilities[:, ::-1] > 0, axis=1, output_type=tf.int32)
-    return tf.minimum(chosen, last)
+    return tf.searchsorted(cumulated, threshold, side="right")[:, 0]
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:
