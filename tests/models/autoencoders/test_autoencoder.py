@@ -55,7 +55,7 @@ def test_verbs_refuse_what_does_not_fit(model, garments):
         ValueError, match=r"z must be numbers of shape \(n, 3\). Received: float64 of shape \(2, 4\)"
     ):
         model.decode(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"floating point in \[0, 1\]"):
         model.encode(garments[0].astype("float32"))
     with pytest.raises(ValueError, match="num_steps must be an integer from 2"):
         model.interpolate(np.zeros((1, 3)), np.zeros((1, 3)), num_steps=1)
