@@ -53,9 +53,13 @@ class TokenSampler:
         # Relative to the largest, so that no temperature overflows float32.
         logits -= tf.reduce_max(logits, axis=1, keepdims=True)
         logits /= tf.maximum(self.temperature, 1e-6)[:, tf.newaxis]
-        logits = tf.cond(tf.reduce_any(self.top_k > 0), lambda: self.keep_top_k(logits), lambda: logits)
-        logits = tf.cond(tf.reduce_any(self.top_p < 1), lambda: self.keep_top_p(logits), lambda: logits)
+        restricted = tf.reduce_any((self.top_k > 0) | (self.top_p < 1))
+        logits = tf.cond(restricted, lambda: self.keep_top(logits), lambda: logits)
         return tf.where(self.temperature > 0, draw(logits, noise), likeliest)
+
+    def keep_top(self, logits: tf.Tensor) -> tf.Tensor:
+        logits = tf.cond(tf.reduce_any(self.top_k > 0), lambda: self.keep_top_k(logits), lambda: logits)
+        return tf.cond(tf.reduce_any(self.top_p < 1), lambda: self.keep_top_p(logits), lambda: logits)
 
     def keep_top_k(self, logits: tf.Tensor) -> tf.Tensor:
         most = tf.minimum(tf.reduce_max(self.top_k), logits.shape[1])
@@ -78,14 +82,17 @@ class TokenSampler:
 
 
 def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Samples token ids, int32 (n,), from logits (n, v) with uniform noise (n,), by inverting the
-    distribution.
+    """Samples token ids, int32 (n,), by inverting the distribution.
+
+    Args:
+        logits: (n, v), the largest of each row 0.
+        noise: Uniform in [0, 1), (n,).
     """
-    cumulated = tf.cumsum(tf.nn.softmax(logits), axis=1)
+    cumulated = tf.cumsum(tf.exp(logits), axis=1)
     # Noise is at most 1 - 2**-23, so that this is less than the total, which the last token of some
     # probability reaches: none after it is chosen.
     threshold = noise[:, tf.newaxis] * cumulated[:, -1:]
-    return tf.searchsorted(cumulated, threshold, side="right")[:, 0]
+    return tf.reduce_sum(tf.cast(cumulated <= threshold, tf.int32), axis=1)
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:
