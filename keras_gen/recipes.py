@@ -1,4 +1,4 @@
-"""THE table of what can be trained by name. Nothing is imported here, so that it lists at once."""
+"""The table of what can be trained by name. It imports nothing heavy, so that listing it is instant."""
 
 import dataclasses
 from typing import Any

@@ -26,7 +26,7 @@ LABEL_NOISE = 0.05
 
 
 class KerasGuideGAN(keras.Model):
-    """The guide's two networks and its training step, with the verb that `evaluate` needs."""
+    """The guide's two networks and its training step, with the verb that `measure` needs."""
 
     image_shape, num_classes, conditional = IMAGE_SHAPE, None, False
 
@@ -133,7 +133,7 @@ def main() -> None:
     print(f"{stop.steps} steps of {BATCH_SIZE} images in {arguments.minutes:g} minutes")
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_png(arguments.out / "samples.png", grid(model.generate(64, seed=0)))
-    print(kg.metrics.evaluate(model, data).table())
+    print(kg.metrics.measure(model, data).table())
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ model.fit(
 
 sneakers = model.generate(64, seed=0, labels=data.class_names.index("sneaker"))
 write_png(folder / "samples.png", grid(sneakers))
-print(kg.metrics.evaluate(model, data).table())
+print(kg.metrics.measure(model, data).table())
 
 model.save(folder / "cgan.keras")  # both networks, both optimizers, the average: training can go on
 model.export(folder / "serving" / "1")  # for TensorFlow Serving, needs no keras_gen

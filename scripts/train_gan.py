@@ -33,7 +33,7 @@ model.fit(
 )
 
 write_png(folder / "samples.png", grid(model.generate(64, seed=0)))
-print(kg.metrics.evaluate(model, data).table())
+print(kg.metrics.measure(model, data).table())
 
 model.save(folder / "gan.keras")  # both networks, both optimizers, the average: training can go on
 model.export(folder / "serving" / "1")  # for TensorFlow Serving, needs no keras_gen

@@ -35,7 +35,7 @@ model.fit(
     ],
 )
 
-print(kg.metrics.evaluate(model, data).table())  # beside models that only count
+print(kg.metrics.measure(model, data).table())  # beside models that only count
 print("The likeliest characters after the prompt:", model.next_token_probabilities(prompt, k=5))
 for piece in model.stream(prompt, max_tokens=300, temperature=0.7, seed=0):
     print(piece, end="", flush=True)

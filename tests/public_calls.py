@@ -679,7 +679,7 @@ def other_calls() -> list[Call]:
         ),
         plain("kg.metrics.FeatureExtractor", {"pixel_range": "numbers"}, network="network(SHAPE, 3)"),
         plain(
-            "kg.metrics.evaluate",
+            "kg.metrics.measure",
             {"model": "model", "extractor": "extractor"},
             model="kg.from_preset('vae_fashion_mnist')",
             data="kg.load_dataset()",

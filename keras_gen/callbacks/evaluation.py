@@ -11,8 +11,8 @@ from annotated_types import MinLen
 from keras_gen.callbacks.sample_callback import require
 from keras_gen.datasets import ImageDataset
 from keras_gen.metrics import SetMetrics, default_extractor, load_extractor
-from keras_gen.metrics.evaluation import check_fit
 from keras_gen.metrics.extractors import check_extractor
+from keras_gen.metrics.measurement import check_fit
 from keras_gen.metrics.set_metrics import SET_METRICS, check_metrics
 from keras_gen.utils.arguments import Count, Seed, checked
 from keras_gen.utils.memory import refuse_beyond_memory
@@ -77,6 +77,14 @@ class Evaluation(keras.callbacks.Callback):
         self.every = every
         self.seed = seed
         self._values: dict[str, float] = {}
+
+    def get_state(self) -> dict[str, float]:
+        """What a checkpoint keeps: the last values."""
+        return self._values
+
+    def set_state(self, state: dict[str, float]) -> None:
+        """Continues from what `get_state` gave."""
+        self._values = dict(state)
 
     @property
     def log_names(self) -> dict[str, str]:

@@ -40,7 +40,8 @@ class FiniteGuard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         # Loss scaling leaves out each update whose gradient is not finite, and halves its scale.
-        for name in ("optimizer", "discriminator_optimizer"):
+        names = getattr(self.model, "updates_per_step", lambda: ("optimizer",))()
+        for name in names:
             scale = getattr(getattr(self.model, name, None), "dynamic_scale", None)
             if scale is not None and float(scale) < LEAST_SCALE:
                 raise FloatingPointError(
@@ -59,7 +60,7 @@ class FiniteGuard(keras.callbacks.Callback):
                 found = ", ".join(name for name, step in steps.items() if step == first)
                 where = f"step {first} (epoch {self._epoch + 1})"
         return (
-            f"{found} was not finite at {where}. Commonest causes: pixels in [0, 255] given as "
+            f"{found} was not finite at {where}. Most common causes: pixels in [0, 255] given as "
             "floating point, a learning rate that is too high, a weight that overflows float16. "
             "Try a tenth of the learning rate."
         )

@@ -22,15 +22,28 @@ HARDLY_EVER = 0.05  # the fraction of generated images that a fooled one recogni
 ALIKE = 0.5  # diversity, below which the generator has settled for a part of the data
 SIGNALS = {"diversity", "real_accuracy", "generated_accuracy", "discriminator_loss"}
 # A critic's score is right nearly always in a good run, too, and has no loss that goes to zero.
-WITHOUT_VERDICT = ("wasserstein",)
+WITHOUT_DIAGNOSIS = ("wasserstein",)
+
+# What a checkpoint keeps: of the run so far, and of an epoch that was interrupted.
+STATE = (
+    "ahead",
+    "_seen",
+    "_windows",
+    "_since",
+    "_window_start",
+    "_window_steps",
+    "_window_epoch",
+    "_window_sums",
+)
+EPOCH_STATE = ("_epoch", "_done", "_sums")
 
 
 class GANHealth(keras.callbacks.Callback):
     """Reads the signs that practitioners read in a GAN's logs, and says what they mean.
 
     - The discriminator has overpowered the generator: it is nearly always right, on real and on generated
-      images, and its loss goes to zero. The generator gets hardly any gradient; its samples vary, but stay
-      poor.
+      images, and its loss goes to zero. The generator gets hardly any gradient; its samples are diverse but
+      of low quality.
     - The generator has overpowered the discriminator: its samples are alike (`diversity` below 0.5: mode
       collapse), or the discriminator classifies nearly all of them as real.
 
@@ -72,6 +85,7 @@ class GANHealth(keras.callbacks.Callback):
         self._windows = 0  # how many in a row
         self._since = (0, 0)  # the step and epoch in which they began
         self._told: list[str] = []  # in this epoch
+        self._restored: dict[str, Any] = {}  # the state of an interrupted run
         self._writer: Any = None
 
     @classmethod
@@ -94,17 +108,29 @@ class GANHealth(keras.callbacks.Callback):
         self._epoch = 0
         self._soft_labels = any(getattr(self.model, name, 0) for name in LABEL_OPTIONS)
         self._start_window(int(self.model.optimizer.iterations.numpy()))
+        for name in STATE:
+            setattr(self, name, self._restored.get(name, getattr(self, name)))
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON can hold it."""
+        return {name: getattr(self, name) for name in (*STATE, *EPOCH_STATE)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues from what `get_state` gave, at the next `fit`."""
+        self._restored = dict(state)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch, self._told = epoch, []
         if not self._window_steps:
             self._window_epoch = epoch
-        self._done = 0  # steps of this epoch
-        self._sums: dict[str, float] = {}  # of the values of those steps
+        resumed = self._restored if self._restored.get("_epoch") == epoch else {}
+        self._skipped = self._done = resumed.get("_done", 0)  # steps of this epoch
+        self._sums: dict[str, float] = resumed.get("_sums", {})  # of the values of those steps
+        self._restored = {}
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         # The last call of an epoch may count steps that the epoch does not have.
-        done = min(batch + 1, (self.params or {}).get("steps") or batch + 1)
+        done = self._skipped + min(batch + 1, (self.params or {}).get("steps") or batch + 1)
         for name, mean in (logs or {}).items():
             total = float(np.mean(mean)) * done
             self._window_sums[name] = self._window_sums.get(name, 0.0) + total - self._sums.get(name, 0.0)
@@ -177,7 +203,7 @@ def diagnose(means: dict[str, float], loss_name: str, soft_labels: bool = False)
     """
     if means["diversity"] < ALIKE:
         return "generator"
-    if loss_name in WITHOUT_VERDICT:
+    if loss_name in WITHOUT_DIAGNOSIS:
         return None
     if means["generated_accuracy"] < HARDLY_EVER:
         return "generator"

@@ -53,11 +53,11 @@ class TrainingCurves(keras.callbacks.Callback):
             rate = self.model.optimizer.learning_rate
             values["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
         tags = tensorboard.scalar_tags(name.removeprefix("val_") for name in values)
-        of_runs: dict[str, dict[str, float]] = {}
+        scalars_by_run: dict[str, dict[str, float]] = {}
         for name, value in values.items():
             run = tensorboard.VALIDATION if name.startswith("val_") else tensorboard.TRAIN
-            of_runs.setdefault(run, {})[tags[name.removeprefix("val_")]] = value
-        for run, scalars in of_runs.items():
+            scalars_by_run.setdefault(run, {})[tags[name.removeprefix("val_")]] = value
+        for run, scalars in scalars_by_run.items():
             if run not in self._writers:
                 self._writers[run] = tensorboard.summary_writer(self.log_dir, run)
             tensorboard.write_scalars(self._writers[run], scalars, epoch + 1)

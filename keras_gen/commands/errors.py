@@ -53,7 +53,7 @@ UNREADABLE = (
 PACKAGE = Path(__file__).parents[1]
 
 # Kinds of TensorFlow's errors that come from the machine; the others are bugs.
-OF_THE_MACHINE = (
+MACHINE_ERRORS = (
     "AbortedError",
     "AlreadyExistsError",
     "CancelledError",
@@ -170,7 +170,7 @@ def tensorflow_message(error: BaseException) -> str | None:
             return f"TensorFlow: {os.strerror(number)}: {remedy}. Received: {first}"
     if type(error).__name__ == "ResourceExhaustedError":
         return f"TensorFlow has too little memory: {LESS_MEMORY}. Received: {first}"
-    if type(error).__name__ not in OF_THE_MACHINE:
+    if type(error).__name__ not in MACHINE_ERRORS:
         return None
     return f"TensorFlow could not go on: check the files, the disk and the devices. Received: {first}"
 
@@ -241,7 +241,7 @@ def raise_signals() -> Iterator[None]:
     before: dict[int, Any] = {}
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one would break off the tidying
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the cleanup
         raise Stopped(number)
 
     if threading.current_thread() is threading.main_thread():

@@ -48,10 +48,10 @@ def add_evaluate(commands: Any) -> None:
         "trained classifier's SOURCE (default: fashion_mnist for garments, else inception_v3)",
     )
     added.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    of_data = added.add_argument_group("the data (default: as in training, where it applies)")
+    data_group = added.add_argument_group("the data (default: as in training, where it applies)")
     for name, (kind, metavar, summary) in DATA_OPTIONS.items():
         option = f"--{name.replace('_', '-')}"
-        of_data.add_argument(option, type=Option(kind), metavar=metavar, help=summary)
+        data_group.add_argument(option, type=Option(kind), metavar=metavar, help=summary)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

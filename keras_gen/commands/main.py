@@ -20,19 +20,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 # These have options that depend on the model.
-OF_MODELS = {"train": run_commands.train, "sample": sample_command.sample}
+MODEL_COMMANDS = {"train": run_commands.train, "sample": sample_command.sample}
 
 
 def run(argv: list[str]) -> int | None:
     """The command that is named first, with its arguments."""
-    if argv[:1] and argv[0] in OF_MODELS:
-        return OF_MODELS[argv[0]](argv[1:])
+    if argv[:1] and argv[0] in MODEL_COMMANDS:
+        return MODEL_COMMANDS[argv[0]](argv[1:])
     arguments = build_parser().parse_args(argv)
     return arguments.command(arguments)
 
 
 def build_parser() -> Parser:
-    """Every command; those of `OF_MODELS` parse their own arguments."""
+    """Every command; those of `MODEL_COMMANDS` parse their own arguments."""
     parser = Parser(
         prog="keras-gen",
         description="Generative models for Keras 3: train, resume, sample, evaluate, export.",

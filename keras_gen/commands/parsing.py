@@ -1,6 +1,7 @@
 """Parses command lines by types, and reports errors in one line."""
 
 import argparse
+import contextlib
 import json
 import re
 import types
@@ -93,11 +94,14 @@ class Option:
 
 
 def readings(text: str) -> Iterator[Any]:
-    """The possible meanings of a text: null, true or false; the text; a number; a list, also without
-    brackets.
+    """The possible meanings of a text: null, true or false; a list in brackets; the text; a number; a list
+    without brackets.
     """
     if text.lower() in WORDS:
         yield WORDS[text.lower()]
+    if text.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield json.loads(text)
     yield text
     for read in (int, float, json.loads, listed):
         try:

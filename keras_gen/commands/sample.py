@@ -12,12 +12,12 @@ from keras_gen.commands.parsing import Option, Parser
 from keras_gen.commands.places import SOURCE, check_place, check_source
 
 if TYPE_CHECKING:
-    from keras_gen.models import LatentGenerator, TextGenerator
+    from keras_gen.models import ImageGenerator, TextGenerator
 
 SUFFIXES = (".png", ".npy", ".gif", ".txt")
 OWN = ("out", "num", "seed", "labels", "prompt")  # the command's options; the others are the model's
 SUMMARY = "generate images or text with a trained model"
-OF_MODEL = "keras-gen sample SOURCE --help lists the options of that model, too."
+MODEL_HELP = "keras-gen sample SOURCE --help lists the options of that model, too."
 
 
 def add_sample(commands: Any) -> None:
@@ -29,7 +29,7 @@ def sample(argv: Sequence[str]) -> None:
 
     What the command alone can refuse is refused before TensorFlow is imported.
     """
-    general = sample_parser("SOURCE", f"{SUMMARY}. SOURCE is a {SOURCE}. {OF_MODEL}")
+    general = sample_parser("SOURCE", f"{SUMMARY}. SOURCE is a {SOURCE}. {MODEL_HELP}")
     if not argv:
         general.error("SOURCE must be given")
     if argv[0] in ("-h", "--help"):
@@ -59,12 +59,12 @@ def sample(argv: Sequence[str]) -> None:
     parser = sample_parser(source, f"{SUMMARY}: {source}, a {type(model).__name__}")
     add_options(parser, verb_options(model.generate))
     given = vars(parser.parse_args(options))
-    of_model = {name: value for name, value in given.items() if name not in OWN}
+    model_options = {name: value for name, value in given.items() if name not in OWN}
     arguments = argparse.Namespace(**{name: given.get(name) for name in OWN})
     if model.learns_from == "text":
-        sample_text(model, arguments, of_model)
+        sample_text(model, arguments, model_options)
     else:
-        sample_images(model, arguments, of_model)
+        sample_images(model, arguments, model_options)
 
 
 def sample_parser(source: str, description: str, add_help: bool = True) -> Parser:
@@ -112,7 +112,7 @@ def place_of_samples(text: str) -> Path:
     return path
 
 
-def sample_images(model: "LatentGenerator", arguments: argparse.Namespace, options: dict[str, Any]) -> None:
+def sample_images(model: "ImageGenerator", arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Draws images into a file, and prints its name."""
     from keras_gen.commands import sampling
 

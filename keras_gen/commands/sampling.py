@@ -1,5 +1,6 @@
 """Generates images into a file, or texts, piece by piece."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ COPIES = 3  # of all images in memory: float32 from the model, whole and in part
 
 
 def write_images(
-    model: models.LatentGenerator,
+    model: models.ImageGenerator,
     out: Path,
     num: int | None,
     seed: int,
@@ -60,6 +61,10 @@ def write_images(
         if not hasattr(model, "interpolate"):
             raise ValueError(
                 f"--out .gif is for models with a latent space. Received: a {type(model).__name__}"
+            )
+        if options:
+            raise ValueError(
+                f"--out .gif takes no further options. Received: --{', --'.join(options).replace('_', '-')}"
             )
         frames = walk(model, num, seed, numbers)
         drawn = [pictures.grid(frame[np.newaxis], smallest_tile=GIF_TILE) for frame in frames]
@@ -154,9 +159,9 @@ def texts(
     for number in range(num):
         if number:
             yield f"\n\n----- {number + 1} -----\n"
-        if "stop" in options:  # which is only known once the text is there
-            yield model.generate(prompt, seed=seed + number, **options)
-        else:
+        if options.keys() <= inspect.signature(model.stream).parameters.keys():
             yield prompt
             yield from model.stream(prompt, seed=seed + number, **options)
+        else:  # `stop`, for one, can be found only once the text is there
+            yield model.generate(prompt, seed=seed + number, **options)
     yield "\n"

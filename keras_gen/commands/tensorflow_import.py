@@ -8,7 +8,7 @@ import keras_gen
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the chatter of its start, and lets GPUs share their memory."""
+    """Imports TensorFlow without its startup messages, and lets GPUs share their memory."""
     # 3, since TensorFlow calls it an error where it leaves out an optimization of a graph.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keras_gen.refuse_other_backends()

@@ -11,7 +11,7 @@ from keras_gen import datasets, models
 from keras_gen.commands.options import Options, add_options, described
 from keras_gen.commands.parsing import Option, Parser, of_text
 from keras_gen.recipes import RECIPES
-from keras_gen.runs import config, training
+from keras_gen.runs import building, config, training
 from keras_gen.utils.arguments import check, received
 from keras_gen.utils.records import Record, options_in, read_record
 from keras_gen.utils.suggestions import did_you_mean
@@ -38,28 +38,29 @@ def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
                 raise ValueError(f"{path}: {name} must not be empty. Received: ''")
         values |= read
     values |= {name: "" if value is OWN_DEFAULT else value for name, value in given.items()}
-    of_training, of_data, of_model = ({name: values[name] for name in group.defaults} for group in groups)
-    return of_training, of_data, of_model
+    training_options, data_options, model_options = (
+        {name: values[name] for name in group.defaults} for group in groups
+    )
+    return training_options, data_options, model_options
 
 
 @functools.cache
 def options_of(recipe: str) -> list[Options]:
     """The options of `train`, of the loader and of the class of a recipe."""
-    chosen = RECIPES[recipe]
-    model = getattr(models, chosen.model)
+    chosen, model = RECIPES[recipe], building.model_class(recipe)
     loader = getattr(datasets, model.loader)
-    of_training = inspect.signature(training.train).parameters.values()
+    parameters = inspect.signature(training.train).parameters.values()
     left_out = {"recipe", *config.NOT_RECORDED}
     not_options = {*config.not_hyperparameters(recipe), *model.fixed_arguments}
-    of_model = {
+    hyperparameters = {
         name: default for name, default in constructor_defaults(model).items() if name not in not_options
     }
     return [
         described(
-            "training", [training.train], {p.name: p.default for p in of_training if p.name not in left_out}
+            "training", [training.train], {p.name: p.default for p in parameters if p.name not in left_out}
         ),
         described("data", [loader], {**datasets.loader_options(model.loader), **chosen.data_options}),
-        described("model", constructors(model), {**of_model, **chosen.hyperparameters}),
+        described("model", constructors(model), {**hyperparameters, **chosen.hyperparameters}),
     ]
 
 

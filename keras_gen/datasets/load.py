@@ -1,7 +1,6 @@
 """`load_dataset`: a name, a folder or a file -> an `ImageDataset`."""
 
 import contextlib
-import difflib
 import inspect
 import os
 import socket
@@ -30,6 +29,7 @@ from keras_gen.datasets.images.image_folder import load_image_folder
 from keras_gen.datasets.names import CLASS_NAMES, DATASETS, USED_BY, keras_home, options_used_by
 from keras_gen.utils.arguments import Count, Seed, checked, received
 from keras_gen.utils.files import printable
+from keras_gen.utils.suggestions import did_you_mean
 
 ASSETS = Path(__file__).parent / "assets"
 CACHED = {  # in Keras' folder of data sets
@@ -146,12 +146,10 @@ def load_dataset(
 
 def unknown_source(name: str) -> ValueError:
     """The error for something that is neither a name nor a path that `load_dataset` accepts."""
-    guesses = difflib.get_close_matches(name.strip().lower(), DATASETS, 1)
-    hint = f" Did you mean {guesses[0]!r}?" if guesses else ""
     what = "is of another kind" if os.path.exists(name) else "does not exist"
     return ValueError(
         f"{received(name)} {what}: expected one of {', '.join(DATASETS)}, a folder of images, or an .npz "
-        f"file. Received: {received(name)}.{hint}"
+        f"file. Received: {received(name)}{did_you_mean(name.strip(), DATASETS)}"
     )
 
 

@@ -12,14 +12,14 @@ DATASETS = {
 }
 
 # Options of `load_dataset`, by what uses them.
-OF_FILES = ("image_size", "channels", "test_fraction", "skip_broken", "background")
+FILE_OPTIONS = ("image_size", "channels", "test_fraction", "skip_broken", "background")
 USED_BY = {
     "fashion_mnist_12k": (),
     "fashion_mnist": ("data_dir",),
     "mnist": ("data_dir",),
     "cifar10": ("data_dir",),
-    "celeba": ("data_dir", "label", *OF_FILES),
-    "a folder of images": OF_FILES,
+    "celeba": ("data_dir", "label", *FILE_OPTIONS),
+    "a folder of images": FILE_OPTIONS,
     "an .npz file": ("test_fraction",),
 }
 

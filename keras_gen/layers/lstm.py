@@ -86,10 +86,10 @@ class LSTM(CheckedInputs, keras.layers.LSTM):
             for weights in (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
         )
         flat = tf.reshape(inputs, (steps * n, inputs.shape[2]))
-        driven = tf.reshape(flat @ kernel + bias, (steps, n, 4 * self.units))
+        projected = tf.reshape(flat @ kernel + bias, (steps, n, 4 * self.units))
         if initial_state is None:
             initial_state = [tf.zeros((n, self.units), inputs.dtype)] * 2
-        outputs, cells = recurrence(driven, recurrent, *initial_state)
+        outputs, cells = recurrence(projected, recurrent, *initial_state)
         last = outputs[-1]
         result = tf.transpose(outputs, (1, 0, 2)) if self.return_sequences else last
         return [result, last, cells[-1]] if self.return_state else result
@@ -102,11 +102,11 @@ class LSTM(CheckedInputs, keras.layers.LSTM):
 
 
 @tf.custom_gradient
-def recurrence(driven: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> Any:
+def recurrence(projected: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> Any:
     """All outputs and cells of an LSTM, from its projected inputs and its initial output and cell.
 
     Args:
-        driven: The inputs' contribution to the gates, (steps, n, 4 d): input, forget, candidate, output.
+        projected: The inputs' contribution to the gates, (steps, n, 4 d): input, forget, candidate, output.
         recurrent: The weights of the last output, (d, 4 d).
         output: (n, d).
         cell: (n, d).
@@ -114,10 +114,10 @@ def recurrence(driven: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell:
     Returns:
         Outputs and cells, (steps, n, d) each.
     """
-    steps = tf.shape(driven)[0]
+    steps = tf.shape(projected)[0]
 
     def forward(step: tf.Tensor, output: tf.Tensor, cell: tf.Tensor, *written: tf.TensorArray) -> tuple:
-        parts = driven_steps.read(step) + output @ recurrent
+        parts = projected_steps.read(step) + output @ recurrent
         input_gate, forget_gate, candidate, output_gate = tf.split(parts, 4, axis=1)
         input_gate, forget_gate = tf.sigmoid(input_gate), tf.sigmoid(forget_gate)
         candidate, output_gate = tf.tanh(candidate), tf.sigmoid(output_gate)
@@ -128,8 +128,8 @@ def recurrence(driven: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell:
         written = tuple(array.write(step, value) for array, value in zip(written, values, strict=True))
         return step + 1, output, cell, *written
 
-    driven_steps = steps_of(driven)
-    start = (0, output, cell, *[tf.TensorArray(driven.dtype, steps) for _ in range(3)])
+    projected_steps = steps_of(projected)
+    start = (0, output, cell, *[tf.TensorArray(projected.dtype, steps) for _ in range(3)])
     _, _, _, *written = tf.while_loop(lambda step, *_: step < steps, forward, start)
     gates, cells, outputs = [array.stack() for array in written]
 
@@ -165,16 +165,16 @@ def recurrence(driven: tf.Tensor, recurrent: tf.Tensor, output: tf.Tensor, cell:
         cells_before = steps_of(tf.concat([cell[tf.newaxis], cells[:-1]], axis=0))
         outputs_gradients, cells_gradients = steps_of(outputs_gradient), steps_of(cells_gradient)
         nothing = tf.zeros_like(output)
-        start = (steps - 1, nothing, nothing, tf.TensorArray(driven.dtype, steps))
+        start = (steps - 1, nothing, nothing, tf.TensorArray(projected.dtype, steps))
         _, first_output, first_cell, written = tf.while_loop(lambda step, *_: step >= 0, backward, start)
-        driven_gradient = written.stack()
+        projected_gradient = written.stack()
         outputs_before = tf.concat([output[tf.newaxis], outputs[:-1]], axis=0)
         recurrent_gradient = tf.matmul(
             tf.reshape(outputs_before, (-1, output.shape[1])),
-            tf.reshape(driven_gradient, (-1, driven.shape[2])),
+            tf.reshape(projected_gradient, (-1, projected.shape[2])),
             transpose_a=True,
         )
-        return driven_gradient, recurrent_gradient, first_output, first_cell
+        return projected_gradient, recurrent_gradient, first_output, first_cell
 
     return (outputs, cells), gradient
 

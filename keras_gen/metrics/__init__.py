@@ -5,7 +5,6 @@ from keras_gen.metrics.classification import (
     label_accuracy,
     prediction_entropy,
 )
-from keras_gen.metrics.evaluation import evaluate
 from keras_gen.metrics.extractors import FeatureExtractor, default_extractor, load_extractor
 from keras_gen.metrics.frechet_distance import (
     frechet_distance,
@@ -13,6 +12,7 @@ from keras_gen.metrics.frechet_distance import (
 )
 from keras_gen.metrics.kernel_distance import kernel_distance
 from keras_gen.metrics.likelihood import bits_per_dim, reconstruction_error
+from keras_gen.metrics.measurement import measure
 from keras_gen.metrics.ngram import NGramModel
 from keras_gen.metrics.originality import NearestNeighbour, Originality, copying
 from keras_gen.metrics.precision_recall import density_coverage, precision_recall
@@ -32,12 +32,12 @@ __all__ = [
     "copying",
     "default_extractor",
     "density_coverage",
-    "evaluate",
     "frechet_distance",
     "gaussian_frechet_distance",
     "kernel_distance",
     "label_accuracy",
     "load_extractor",
+    "measure",
     "precision_recall",
     "prediction_entropy",
     "reconstruction_error",

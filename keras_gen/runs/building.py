@@ -9,6 +9,17 @@ from keras_gen.recipes import find_recipe
 Data = ImageDataset | TextDataset
 
 
+def model_class(recipe: str) -> type[models.BaseModel]:
+    """The class of a recipe's model."""
+    return getattr(models, find_recipe(recipe).model)
+
+
+def arguments_from(recipe: str, data: Data, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """The constructor arguments of a recipe's model that follow from the data."""
+    uses_labels = find_recipe(recipe).uses_labels or hyperparameters.get("num_classes") is not None
+    return model_class(recipe).arguments_from(data, uses_labels, **hyperparameters)
+
+
 def build(
     recipe: str, data: Data, options: dict[str, Any], hyperparameters: dict[str, Any]
 ) -> models.BaseModel:
@@ -24,18 +35,12 @@ def build(
     Raises:
         ValueError: The model does not fit the data, or has no discriminator to train at a rate of its own.
     """
-    chosen = find_recipe(recipe)
-    model_class = getattr(models, chosen.model)
-    uses_labels = chosen.uses_labels or hyperparameters.get("num_classes") is not None
-    from_data = model_class.arguments_from(data, uses_labels, **hyperparameters)
-    model = model_class(
-        seed=options["seed"],
-        dtype=options["dtype_policy"],
-        **{**hyperparameters, **from_data},
-    )
-    rates = {"optimizer": options["learning_rate"]}
-    if options["discriminator_learning_rate"]:
-        rates["discriminator_optimizer"] = options["discriminator_learning_rate"]
+    arguments = {**hyperparameters, **arguments_from(recipe, data, hyperparameters)}
+    model = model_class(recipe)(seed=options["seed"], dtype=options["dtype_policy"], **arguments)
+    rates = {
+        "optimizer": options["learning_rate"],
+        "discriminator_optimizer": options["discriminator_learning_rate"],
+    }
     steps = options["steps"] or options["epochs"] * data.steps_per_epoch
     model.compile(**model.optimizers(rates, steps if options["learning_rate_decay"] else None))
     return model

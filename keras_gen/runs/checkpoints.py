@@ -10,6 +10,7 @@ import signal
 import time
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,7 @@ class CheckpointWriter(keras.callbacks.Callback):
     """
 
     identity: str | None = None  # of the run, for the notes of its checkpoints
+    with_state: Sequence[Any] = ()  # callbacks whose state is in those notes
 
     def __init__(
         self,
@@ -172,7 +174,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         """What stopped the run."""
         if self.signal is not None:
             return f"interrupted by {signal.Signals(self.signal).name}"
-        return f"its {self.max_minutes:g} minutes are over"
+        return f"the time limit of {self.max_minutes:g} minutes was reached"
 
     def stopping_at_signals(self) -> Any:
         """Stops the run on Ctrl-C or SIGTERM (Slurm's notice), after the current step."""
@@ -228,11 +230,11 @@ class CheckpointWriter(keras.callbacks.Callback):
         folder = self.directory / "checkpoints"
         path = folder / f"epoch-{self.epoch:05d}-step-{self.step:07d}.keras"
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
-        save(
-            self.model,
-            path,
-            CheckpointNote(run=self.identity, epoch=self.epoch, step=self.step, columns=columns),
+        states = {type(callback).__name__: callback.get_state() for callback in self.with_state}
+        note = CheckpointNote(
+            run=self.identity, epoch=self.epoch, step=self.step, columns=columns, callbacks=states
         )
+        save(self.model, path, note)
         self._write_seconds()
         for older in folder.glob("epoch-*-step-*.keras"):
             if older != path and re.fullmatch(r"epoch-\d+-step-\d+", older.stem):

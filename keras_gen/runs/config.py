@@ -12,7 +12,6 @@ What depends on the machine, such as `dtype_policy="auto"`, is stored as it was 
 
 import dataclasses
 import datetime
-import difflib
 import inspect
 import json
 import os
@@ -29,12 +28,13 @@ from keras_gen import datasets, models
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import options_used_by
 from keras_gen.recipes import find_recipe
-from keras_gen.runs.building import Data
+from keras_gen.runs.building import Data, arguments_from, model_class
 from keras_gen.runs.failures import blame
 from keras_gen.utils.arguments import check, received
 from keras_gen.utils.files import atomic_write, printable
 from keras_gen.utils.hardware import hardware_info
 from keras_gen.utils.records import RunConfig, read_record
+from keras_gen.utils.suggestions import did_you_mean
 from keras_gen.utils.version import __version__
 
 # The parameters of `train` that `config.json` does not hold as options of training.
@@ -146,9 +146,7 @@ class Config:
 
     def arguments(self, data: Data) -> dict[str, Any]:
         """The constructor arguments that follow from `config.json` and the data, as in JSON."""
-        chosen = find_recipe(self.recipe)
-        uses_labels = chosen.uses_labels or self.hyperparameters.get("num_classes") is not None
-        from_data = model_class(self.recipe).arguments_from(data, uses_labels, **self.hyperparameters)
+        from_data = arguments_from(self.recipe, data, self.hyperparameters)
         arguments = {**self.hyperparameters, **from_data}
         return as_json({name: value for name, value in arguments.items() if value is not None})
 
@@ -167,9 +165,10 @@ def check_names(what: str, given: dict[str, Any], known: Iterable[str]) -> None:
     """Raises a ValueError if a name is not a known one."""
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise ValueError(f"{what} must be among: {', '.join(known)}. Received: {received(name)}.{hint}")
+            raise ValueError(
+                f"{what} must be among: {', '.join(known)}. "
+                f"Received: {received(name)}{did_you_mean(str(name), known)}"
+            )
 
 
 def recipe_options(recipe: str) -> dict[str, Any]:
@@ -193,11 +192,6 @@ def checked_data_options(loader: str, options: dict[str, Any]) -> dict[str, Any]
 def loader_of(recipe: str) -> str:
     """The name of the function in `keras_gen.datasets` that loads the data of a recipe's model."""
     return model_class(recipe).loader
-
-
-def model_class(recipe: str) -> type[models.BaseModel]:
-    """The class of a recipe's model."""
-    return getattr(models, find_recipe(recipe).model)
 
 
 def not_hyperparameters(recipe: str) -> set[str]:

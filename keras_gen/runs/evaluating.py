@@ -15,8 +15,8 @@ from typing import Any
 from keras_gen import datasets, models
 from keras_gen.datasets import loader_options
 from keras_gen.datasets.names import options_used_by
-from keras_gen.metrics import FeatureExtractor, Report, evaluate, load_extractor
-from keras_gen.metrics.evaluation import Progress
+from keras_gen.metrics import FeatureExtractor, Report, load_extractor, measure
+from keras_gen.metrics.measurement import Progress
 from keras_gen.runs.building import Data
 from keras_gen.runs.loading import data_of, load_model
 from keras_gen.serving.presets import find_preset, list_presets
@@ -77,7 +77,7 @@ def evaluate_source(
     if num is not None and hasattr(model, "image_shape"):
         numbers = math.prod(model.image_shape) + MOST_FEATURES
         refuse_beyond_memory(2 * 4 * num * numbers, f"num={num}", "Measure fewer images.")
-    report = evaluate(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
+    report = measure(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
     if run is not None:
         keep(report, *run)
     return report

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_gen.utils.files import printable
 
 # What to do with a damaged file.
-ANEW = "Move {} away, and keras-gen resume goes on from what else is there, if need be from the beginning."
+ANEW = "Move {} away: keras-gen resume then continues from what else is there, or starts again."
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def explain_failures(directory: Path) -> Iterator[None]:
             raise
         if re.search("OOM|out of memory", str(error), re.IGNORECASE):
             raise too_large(directory, error) from error
-        if str(directory) in str(error) or any(words in str(error) for words in OF_FILES):
+        if str(directory) in str(error) or any(words in str(error) for words in FILE_ERRORS):
             raise unwritable(directory, getattr(error, "strerror", None) or error) from error
         raise
 
@@ -66,7 +66,7 @@ UNWRITABLE = (
     errno.ENOTDIR,
     errno.EIO,
 )
-OF_FILES = [
+FILE_ERRORS = [
     *map(os.strerror, UNWRITABLE),
     *(f"errno = {number}," for number in UNWRITABLE),  # as HDF5 says it
     "requested and",  # bytes, as NumPy says it, "and 0 written"

@@ -136,6 +136,9 @@ class Run:
         writer.identity = self.config.identity
         epochs = -(-steps // data.steps_per_epoch)
         run_callbacks = monitoring.run_callbacks(self.directory, model, data, epochs) if chief else []
+        writer.with_state = [each for each in run_callbacks if hasattr(each, "get_state")]
+        for callback in writer.with_state:
+            callback.set_state({} if note is None else note.callbacks.get(type(callback).__name__, {}))
         run_callbacks += [] if shown is None else [shown]
         with contextlib.ExitStack() as stack:
             if chief and mlflow_run is not None:

@@ -18,7 +18,6 @@ from keras_gen.runs.config import (
     checked_data_options,
     hyperparameter_names,
     loader_of,
-    model_class,
     recipe_options,
 )
 from keras_gen.runs.directory import is_finished
@@ -95,8 +94,8 @@ def train(
     given = [f"{name}={value}" for name, value in lengths.items() if value is not None]
     if len(given) > 1:
         raise ValueError(
-            "epochs, steps and minutes each say how long to train: choose one (null for one of a "
-            f"config.json's). Received: {', '.join(given)}"
+            "epochs, steps and minutes each say how long to train: choose one, and set the others to null "
+            f"in a config.json. Received: {', '.join(given)}"
         )
     if minutes is not None and strategy == "multi_worker":
         raise ValueError("minutes is for one machine. With strategy multi_worker choose epochs or steps.")
@@ -106,8 +105,6 @@ def train(
     check_names("hyperparameters", hyperparameters or {}, hyperparameter_names(recipe))
     data_options = checked_data_options(loader_of(recipe), data_options or {})
     learning_rate = learning_rate or recipe_options(recipe)["learning_rate"]
-    if discriminator_learning_rate is None and "discriminator" in model_class(recipe).own_networks:
-        discriminator_learning_rate = learning_rate
     options: dict[str, Any] = {
         "data": chosen.dataset if data is None else os.fspath(data),
         "epochs": epochs if given else chosen.epochs,

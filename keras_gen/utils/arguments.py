@@ -1,7 +1,6 @@
 """Checks arguments against the annotations of a signature, ranges included."""
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import operator
@@ -16,6 +15,8 @@ import numpy as np
 import pydantic
 from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
 from numpy.typing import ArrayLike
+
+from keras_gen.utils.suggestions import did_you_mean
 
 LARGEST = 2**31 - 1  # of TensorFlow's int32, which sizes and seeds become
 
@@ -109,13 +110,13 @@ def call_error(function: Callable, args: tuple, kwargs: dict[str, Any], error: T
     known = named_parameters(function)[of_object:]
     if function.__name__ == "__init__" and args:  # which a subclass may have been given the arguments of
         name, known = type(args[0]).__name__, constructor_parameters(type(args[0]))
-    guesses = [guess for given in kwargs for guess in difflib.get_close_matches(given, known, 1)]
-    hint = f" Did you mean {guesses[0]!r}?" if guesses and guesses[0] not in kwargs else ""
+    left = [name for name in known if name not in kwargs]
+    hint = next((did_you_mean(given, left) for given in kwargs if given not in known), "")
     values = ", ".join(
         [*map(received, args[of_object:]), *(f"{k}={received(v)}" for k, v in kwargs.items())]
     )
     return TypeError(
-        f"{name}: {error}.{hint} Expected: {', '.join(known)}. Received: {values or 'nothing'}"
+        f"{name}: {error}{hint or '.'} Expected: {', '.join(known)}. Received: {values or 'nothing'}"
     )
 
 

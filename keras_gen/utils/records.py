@@ -70,12 +70,14 @@ class CheckpointNote(Record):
         epoch: The epoch it is in, from 0.
         step: Number of completed steps of that epoch.
         columns: The columns of `metrics.csv`; empty before the end of the first epoch.
+        callbacks: The states of callbacks, by the names of their classes.
     """
 
     run: str | None
     epoch: int
     step: int
     columns: list[str]
+    callbacks: dict[str, dict[str, Any]] = {}
 
 
 class TrainingTime(Record):

@@ -1,5 +1,7 @@
 """GANHealth on runs that are made to fail in each way, and on healthy ones."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -77,6 +79,39 @@ def test_collapse_and_recovery_by_the_logs():
     assert len(texts) == 2
     assert "since step 30 (epoch 1): its samples are alike, 0.10 times" in texts[0]
     assert texts[1] == "GANHealth: The generator is no longer ahead, since step 70 (epoch 1)."
+
+
+def test_an_interrupted_run_is_judged_as_a_straight_one():
+    """Stopped amid a window and an epoch; its state goes through JSON, as in a checkpoint."""
+    model = GAN(**SIZES)
+    model.compile()
+    values = {"discriminator_loss": 1.0, "real_accuracy": 0.8, "generated_accuracy": 0.8}
+    values |= {"generator_learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    diversities = np.concatenate([np.full(30, 0.9), np.full(65, 0.1), np.full(25, 0.9)])  # 3 epochs of 40
+
+    def run(health: GANHealth, first: int, last: int) -> None:
+        health.set_model(model)
+        health.on_train_begin()
+        for step in range(first, last):
+            epoch, place = divmod(step, 40)
+            if step == first or place == 0:
+                health.set_params({"steps": 40 - place})
+                health.on_epoch_begin(epoch)
+                skipped = place
+            mean = diversities[40 * epoch : step + 1].mean()  # of the whole epoch, also when resumed
+            health.on_train_batch_end(place - skipped, {**values, "diversity": mean})
+
+    straight: list[str] = []
+    run(GANHealth(None, window=15, patience=2, say=straight.append), 0, 120)
+    assert len(straight) == 2
+    for stop in (53, 80, 97):
+        texts: list[str] = []
+        stopped = GANHealth(None, window=15, patience=2, say=texts.append)
+        run(stopped, 0, stop)
+        resumed = GANHealth(None, window=15, patience=2, say=texts.append)
+        resumed.set_state(json.loads(json.dumps(stopped.get_state())))
+        run(resumed, stop, 120)
+        assert texts == straight
 
 
 def test_diagnose():

@@ -263,6 +263,8 @@ def test_the_options_of_sample_are_those_of_generate(capsys):
     assert main.main(["sample", "lstm_python_docs", *written]) == 0
     text = capsys.readouterr().out
     assert text.startswith("The ") and "e" not in text[4:]
+    assert main.main(["sample", "lstm_python_docs", *written[:-1], '["zzz", "e"]']) == 0
+    assert capsys.readouterr().out == text
 
 
 def test_a_general_help_needs_no_source(capsys):

@@ -223,7 +223,7 @@ def test_refusals_name_what_is_expected(tmp_path):
         ({"name_or_path": ""}, "name_or_path must be a data set's name or a path. Received: ''"),
         ({"name_or_path": None}, "name_or_path must be a string, or a PathLike. Received: None"),
         ({"name_or_path": b"mnist"}, "name_or_path must be a string, or a PathLike. Received: b'mnist'"),
-        ({"name_or_path": "MNIST"}, "'MNIST' does not exist: .* Received: 'MNIST'. Did you mean 'mnist'"),
+        ({"name_or_path": "MNIST"}, "'MNIST' does not exist: .* Received: 'MNIST'. Did you mean mnist"),
         ({"name_or_path": "x" * 5000}, "'xxx.*' does not exist"),
         ({"name_or_path": "a\0b"}, r"'a\\x00b' does not exist"),
         ({"name_or_path": "/dev/zero"}, "'/dev/zero' is of another kind: expected one of"),

@@ -54,7 +54,7 @@ def test_a_run_keeps_its_numbers(runs, capsys):
 def test_a_run_that_cannot_keep_its_numbers_is_seen_before_they_are_measured(runs, tmp_path, monkeypatch):
     run = shutil.copytree(runs / "cnn", tmp_path / "run")
     (run / "metrics.csv").write_text("epoch;loss\n1;2\n")
-    monkeypatch.setattr("keras_gen.runs.evaluating.evaluate", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("keras_gen.runs.evaluating.measure", lambda *_, **__: 1 / 0)
     with pytest.raises(
         ValueError, match="metrics.csv must begin with the column epoch. Received: .*epoch;loss"
     ):
@@ -68,7 +68,7 @@ def test_a_run_that_cannot_keep_its_numbers_is_seen_before_they_are_measured(run
             evaluate_source(run, **arguments)
     shutil.rmtree(run / "logs")
     (run / "logs").touch()
-    monkeypatch.setattr("keras_gen.runs.evaluating.evaluate", lambda *_, **__: "measured")
+    monkeypatch.setattr("keras_gen.runs.evaluating.measure", lambda *_, **__: "measured")
     with pytest.warns(UserWarning, match="logs cannot be written to: the numbers are not kept there"):
         assert evaluate_source(run) == "measured"
 

@@ -144,7 +144,7 @@ def test_an_unknown_argument_is_answered_with_those_of_the_class_and_its_bases()
     with pytest.raises(TypeError) as refusal:
         Model(latent_dims=3)
     assert str(refusal.value) == (
-        "Model: got an unexpected keyword argument 'latent_dims'. Did you mean 'latent_dim'? "
+        "Model: got an unexpected keyword argument 'latent_dims'. Did you mean latent_dim? "
         "Expected: latent_dim, seed. Received: latent_dims=3"
     )
 

@@ -118,7 +118,7 @@ class Autoencoder(BaseAutoencoder):
             scaled_loss = self.scale_loss(loss, count)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        self._follow_codes(tf.cast(z, tf.float32)[:count])
+        self._update_prior(tf.cast(z, tf.float32)[:count])
         self.track({"loss": loss, "reconstruction_loss": reconstruction_loss}, count)
         self.update_metrics(images, lambda: self.to_pixels(decoded), count, sample_weight)
         return self.logs()
@@ -132,7 +132,7 @@ class Autoencoder(BaseAutoencoder):
         self.update_metrics(images, lambda: self.to_pixels(decoded), count, sample_weight)
         return self.logs()
 
-    def _follow_codes(self, z: tf.Tensor, momentum: float = 0.99) -> None:
+    def _update_prior(self, z: tf.Tensor, momentum: float = 0.99) -> None:
         """Moves the codes' running mean and covariance towards this batch's, unless it is empty."""
         mean = mean_over_batch(z)
         centred = z - mean

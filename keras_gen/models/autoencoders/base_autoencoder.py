@@ -22,11 +22,12 @@ from keras_gen.losses import (
     gaussian_log_prob,
     mean_over_batch,
 )
+from keras_gen.models.autoencoders.networks import build_decoder, build_encoder
 from keras_gen.models.base import validation
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.latent_generator import LatentGenerator
 from keras_gen.models.base.verbs import Images, Labels, Latents, verb
-from keras_gen.models.networks import Builder, build_decoder, build_encoder, join, plain_copy, sum_of_losses
+from keras_gen.models.networks import Builder, join, plain_copy, sum_of_losses
 from keras_gen.utils.arguments import Count, ImageShape, Seed, Widths, checked
 
 Likelihood = Literal["bernoulli", "gaussian", "discretized_logistic"]

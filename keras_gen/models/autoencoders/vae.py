@@ -31,7 +31,9 @@ from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import Images, Keys, Labels, Static, verb
 from keras_gen.models.networks import join
 from keras_gen.utils.arguments import Count, ImageShape, Natural, NonNegative, Seed, Widths, checked
+from keras_gen.utils.memory import refuse_beyond_memory
 
+MOST_NOISE = 2**26  # numbers that `log_prob` draws at a time
 LOG_PROB_OF = {
     "bernoulli": "cross-entropy",
     "gaussian": "density",
@@ -278,7 +280,8 @@ class VAE(BaseAutoencoder):
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
             labels: One for each, as for `generate`, where the model is conditional.
             num_samples: K, 1 or more.
-            seed: Integer that determines the samples: those of an image by its place among the images.
+            seed: Integer that determines the samples: those of an image by its place among the images. A
+                SavedModel gives each image those of the first place, whatever it is batched with.
 
         Returns:
             (n,), float32.
@@ -313,6 +316,16 @@ class VAE(BaseAutoencoder):
             (n,), float32.
         """
         return self.log_prob(images, labels, num_samples=1, seed=seed)
+
+    def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
+        most = super().rows_per_call(verb, rows, options)
+        if verb != "log_prob":
+            return most
+        noise = options["num_samples"] * self.latent_dim  # numbers, for one image
+        refuse_beyond_memory(
+            4 * noise, f"num_samples={options['num_samples']:,}", "Draw fewer, with several seeds."
+        )
+        return max(1, min(most, MOST_NOISE // noise))
 
     @property
     def log_prob_of(self) -> str:

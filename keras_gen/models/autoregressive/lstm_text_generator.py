@@ -158,7 +158,7 @@ class LSTMTextGenerator(TextGenerator, keras.Sequential):
         loss = self.mean_nats(nats, targets, sample_weight) + sum_of_losses(self)
         return self.report(loss, nats, targets, logits, sample_weight)
 
-    # === Writing ===
+    # === Generation ===
 
     def step(self, token_ids: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """One token of each text, (n,) -> the next one's logits, float32 (n, v), and the states then."""

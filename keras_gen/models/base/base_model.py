@@ -35,6 +35,7 @@ class BaseModel(CheckedModel):
         tuple[str, ...]
     ] = ()  # of its bases' constructors, which the class sets itself
     own_networks: ClassVar[tuple[str, ...]] = ()  # constructor arguments that take a user's own networks
+    logged_in_training: ClassVar[tuple[str, ...]] = ()  # names that validation does not log
     default_verb: ClassVar[str] = "generate"  # which a SavedModel calls serving_default
 
     evaluation_batch_size: ClassVar[int] = 16  # small: data sets with fewer training images are refused
@@ -270,10 +271,9 @@ class BaseModel(CheckedModel):
 
         Args:
             filepath: The directory to make (a file for `"onnx"` and `"litert"`). It must not exist.
-            format: `"tf_saved_model"` with all of the model's signatures: `serving_default` (which
-                generates, or classifies) and, as the model has them, `decode`, `encode`,
-                `reconstruct`, `features`; or `"onnx"`, `"litert"`, `"openvino"` for the network
-                that decodes, or classifies.
+            format: `"tf_saved_model"` with a signature for each of the model's verbs, of which
+                `serving_default` generates, or classifies; or `"onnx"`, `"litert"`, `"openvino"` for the
+                network that decodes, or classifies.
             verbose: Print the signatures.
 
         Raises:

@@ -131,8 +131,8 @@ class CheckedModel(keras.Model):
     @property
     def metrics(self) -> list:
         """The trackers of the model's own values, then the metrics passed to `compile`."""
-        of_user = (getattr(self, name, ()) for name in ("_user_metrics", "_weighted_metrics"))
-        return [*self.trackers, *(metric for some in of_user for metric in some)]
+        given = (getattr(self, name, ()) for name in ("_user_metrics", "_weighted_metrics"))
+        return [*self.trackers, *(metric for some in given for metric in some)]
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
@@ -153,8 +153,8 @@ class CheckedModel(keras.Model):
         """The default optimizers, by the names of their arguments in `compile`.
 
         Args:
-            learning_rates: Initial learning rates by the same names; that of `optimizer` if one is missing
-                or None.
+            learning_rates: Initial learning rates by the same names. One that is missing or None is that of
+                `optimizer`, and if that is, too, `default_learning_rate`.
             decay_steps: Training steps over which the learning rates decay to 0 along half a cosine; None
                 to keep them constant.
 
@@ -170,7 +170,8 @@ class CheckedModel(keras.Model):
                 )
         found = {}
         for name, num_updates in updates.items():
-            initial: Any = learning_rates.get(name) or learning_rates["optimizer"]
+            given = (learning_rates.get(name), learning_rates.get("optimizer"), self.default_learning_rate)
+            initial = next(rate for rate in given if rate is not None)
             schedule: Any = initial
             if decay_steps is not None:  # a schedule counts its own optimizer's updates
                 schedule = self.learning_rate_schedule(initial, decay_steps * num_updates)
@@ -281,7 +282,7 @@ class CheckedModel(keras.Model):
         x, y, sample_weight = with_targets(x, y, sample_weight)
         names = [metric.name for metric in self.metrics]
         if validation_data is not None or validation_split:
-            names += [f"val_{name}" for name in names]
+            names += [f"val_{name}" for name in names if name not in self.logged_in_training]
         validation.monitors(callbacks, names)
         callbacks.insert(0, EpochSetter(x, validation_data))
         self._use_steps_per_execution(callbacks)
@@ -416,7 +417,8 @@ class CheckedModel(keras.Model):
         steps = self._resolve_steps_per_execution(callbacks, self.run_eagerly)
         if steps != self.steps_per_execution:
             self.steps_per_execution: Any = steps
-            self.train_function = self.test_function = None  # they are compiled for so many steps
+            # They are compiled for so many steps.
+            self.train_function = self.test_function = self.predict_function = None
 
     # === Checks of data ===
 

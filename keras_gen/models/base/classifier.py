@@ -110,7 +110,7 @@ class Classifier(ImageModel):
 
     @property
     def conditional(self) -> bool:
-        return False  # labels are what it answers with
+        return False  # labels are its output
 
     def get_config(self) -> dict:
         return {
@@ -160,7 +160,7 @@ class Classifier(ImageModel):
         n, height, width = tf.shape(images)[0], *self.image_shape[:2]
         seeds = tf.random.experimental.stateless_split(replica_seed(self.augmentation_seed), 2)
         shifts = tf.random.stateless_uniform((n, 2), seeds[0], -self.shift, self.shift + 1, tf.int32)
-        # Beyond an edge comes the edge again.
+        # Edges are replicated.
         rows = tf.clip_by_value(tf.range(height) + shifts[:, :1], 0, height - 1)
         columns = tf.clip_by_value(tf.range(width) + shifts[:, 1:], 0, width - 1)
         if self.flip:

@@ -236,7 +236,7 @@ class TextGenerator(BaseModel):
         for metric in self._weighted_metrics:
             metric.update_state(targets, probabilities, sample_weight=known)
 
-    # === Writing ===
+    # === Generation ===
 
     def step(self, token_ids: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
         """One token of each text, (n,) -> the next one's logits, float32 (n, v), and the states then."""
@@ -348,9 +348,10 @@ class TextGenerator(BaseModel):
         return tf.strings.join([prompts, self.tokenizer.decode(token_ids)])
 
     def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
-        if verb == "score":
-            return self._scored_per_call(rows["texts"])
-        texts, max_tokens = rows["prompts"], options["max_tokens"]
+        texts = next(iter(rows.values()))
+        if "max_tokens" not in options:
+            return self._read_per_call(texts)
+        max_tokens = options["max_tokens"]
         longest = max(map(len, texts)) + max_tokens
         what = f"max_tokens={max_tokens} for {len(texts)} texts"
         # A step takes some bytes, and each token in it.
@@ -361,7 +362,7 @@ class TextGenerator(BaseModel):
             raise ValueError(f"{FEW_ENOUGH}. Received: {what}")
         return len(texts)
 
-    def _scored_per_call(self, texts: Sequence[str]) -> int:
+    def _read_per_call(self, texts: Sequence[str]) -> int:
         longest = int(tf.reduce_max(self.tokenizer.encode(list(texts)).row_lengths())) + 2
         logits = longest * self.tokenizer.vocabulary_size  # of one text
         refuse_beyond_memory(16 * logits, f"a text of {longest - 2} tokens", "Score it in parts.")
@@ -456,7 +457,7 @@ class TextGenerator(BaseModel):
             warn_caller(f"Not in the vocabulary, treated as unknown: {pieces}{more}.")
         return found
 
-    # === Reading ===
+    # === Scoring ===
 
     @verb("log_probs")
     def score(self, texts: Texts) -> tf.Tensor:
@@ -500,7 +501,7 @@ class TextGenerator(BaseModel):
     def next_token_probabilities(self, prompt: str, k: Count = 10) -> list[tuple[str, float]]:
         """The most likely next tokens and their probabilities, in descending order.
 
-        Padding and the unknown token, which are never written, are left out.
+        Padding and the unknown token, which are never generated, are left out.
 
         Args:
             prompt: What comes before.

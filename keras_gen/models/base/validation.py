@@ -211,7 +211,8 @@ def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
 
 def direction(name: str) -> str:
     """Whether lower or higher values of a logged number are better, in Keras' terms."""
-    return "min" if name.endswith("loss") else "max" if name.endswith("accuracy") else "auto"
+    lower_is_better = ("loss", "perplexity", "bits_per_character", "bits_per_dim")
+    return "min" if name.endswith(lower_is_better) else "max" if name.endswith("accuracy") else "auto"
 
 
 def callbacks(given: Any) -> list[Any]:

@@ -26,7 +26,6 @@ import contextlib
 import functools
 import inspect
 import operator
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -40,13 +39,7 @@ from keras_gen.utils.arguments import Count, Seed, checked, describe_type, witho
 
 STATIC = "static"
 NUMBERS: dict[Any, Any] = {int: np.int32, float: np.float32}
-# Of a graph, where what exceeds a bound in a request may no longer do so in float32.
-BOUNDS = {
-    "ge": operator.ge,
-    "gt": operator.ge,
-    "le": operator.le,
-    "lt": operator.le,
-}
+BOUNDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
 DIVERGED = (
     "The model computes NaN or infinity: its weights, or the statistics of batch normalization, are "
     "damaged or have diverged"
@@ -175,7 +168,8 @@ class Verb:
     def __init__(self, function: Callable, output: str, finish: Callable | None = None):
         self.function, self.output, self.finish = function, output, finish
         self.name = function.__name__
-        hints = typing.get_type_hints(function, include_extras=True)
+        # typing.get_type_hints makes an Optional of `labels: Labels = None` in Python 3.10.
+        hints = inspect.get_annotations(function, eval_str=True)
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self.parameters = {p.name: p.replace(annotation=hints[p.name]) for p in parameters}
         kinds = {name: rows_of(p.annotation) for name, p in self.parameters.items()}
@@ -183,10 +177,10 @@ class Verb:
         self.rows = {name: kind for name, kind in kinds.items() if kind and name != self.keys}
         # Only labels, or nothing, say how many examples: then num_samples does.
         self.draws = all(isinstance(kind, LabelRows) for kind in self.rows.values())
-        of_rows = {name: p for name, p in self.parameters.items() if not kinds[name]}
-        self.statics = {name: p for name, p in of_rows.items() if number_of(p.annotation) is None}
-        self.numbers = {name: p for name, p in of_rows.items() if name not in self.statics}
-        self.options = {**of_rows, **keyword_only(finish)}
+        options = {name: p for name, p in self.parameters.items() if not kinds[name]}
+        self.statics = {name: p for name, p in options.items() if number_of(p.annotation) is None}
+        self.numbers = {name: p for name, p in options.items() if name not in self.statics}
+        self.options = {**options, **keyword_only(finish)}
         self.method = self._numpy_method()
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -394,7 +388,7 @@ def keyword_only(function: Callable | None) -> dict[str, inspect.Parameter]:
     """The parameters of a function that must be given by name."""
     if function is None:
         return {}
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = inspect.get_annotations(function, eval_str=True)
     return {
         p.name: p.replace(annotation=hints[p.name])
         for p in inspect.signature(function).parameters.values()

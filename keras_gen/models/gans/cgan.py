@@ -20,7 +20,7 @@ import keras
 from keras_gen.models.base import validation
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.gans.gan import GAN
-from keras_gen.models.gans.wgan_gp import WassersteinObjective
+from keras_gen.models.gans.wgan_gp import GRADIENT_PENALTY_WEIGHT, PENALTY_SHARE, WassersteinObjective
 from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checked
 
 
@@ -63,12 +63,13 @@ class CGAN(GAN):
         base: Literal["gan", "wgan_gp"] = "gan",
         loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] | None = None,
         discriminator_normalization: Literal["batch", "spectral", "none"] | None = None,
-        gradient_penalty_weight: Positive = 10.0,
+        gradient_penalty_weight: Positive = GRADIENT_PENALTY_WEIGHT,
         penalty_share: Share | None = None,
         **kwargs: Any,
     ):
         wasserstein = base == "wgan_gp"
-        not_used = {"gradient_penalty_weight": gradient_penalty_weight != 10.0}
+        default_share = PENALTY_SHARE if wasserstein else 1.0
+        not_used = {"gradient_penalty_weight": gradient_penalty_weight != GRADIENT_PENALTY_WEIGHT}
         if wasserstein:
             not_used = {"loss": loss is not None, "r1_weight": kwargs.get("r1_weight", 0.0) != 0.0}
         for name, is_given in not_used.items():
@@ -80,7 +81,7 @@ class CGAN(GAN):
             num_classes,
             loss=loss or "non_saturating",
             discriminator_normalization=discriminator_normalization or ("none" if wasserstein else "batch"),
-            penalty_share=(0.25 if wasserstein else 1.0) if penalty_share is None else penalty_share,
+            penalty_share=default_share if penalty_share is None else penalty_share,
             **kwargs,
         )
         self.base = base
@@ -102,7 +103,9 @@ class CGAN(GAN):
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "CGAN":
         # An older file may hold a weight that its base did not use.
-        unused = {"r1_weight": 0.0} if config["base"] == "wgan_gp" else {"gradient_penalty_weight": 10.0}
+        unused = {"gradient_penalty_weight": GRADIENT_PENALTY_WEIGHT}
+        if config["base"] == "wgan_gp":
+            unused = {"r1_weight": 0.0}
         model = super().from_config({**config, **unused}, custom_objects)
         assert isinstance(model, cls)
         return model

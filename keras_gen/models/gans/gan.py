@@ -56,13 +56,9 @@ from keras_gen.utils.arguments import (
 )
 
 NETWORKS = ("generator", "discriminator")
-LOGGED = (
-    "generator_loss",
-    "discriminator_loss",
+LOGGED = ("generator_loss", "discriminator_loss", "real_accuracy", "generated_accuracy", "diversity")
+LOGGED_IN_TRAINING = (
     "penalty",
-    "real_accuracy",
-    "generated_accuracy",
-    "diversity",
     *[f"{network}_gradient_norm" for network in NETWORKS],
     *[f"{network}_learning_rate" for network in NETWORKS],
 )
@@ -137,7 +133,8 @@ class GAN(LatentGenerator):
     """
 
     uses_sample_weight = False
-    own_networks = ("generator", "discriminator")
+    own_networks = NETWORKS
+    logged_in_training = LOGGED_IN_TRAINING
     default_learning_rate = 1.5e-3
 
     @checked
@@ -197,7 +194,7 @@ class GAN(LatentGenerator):
         self.noise_seed = keras.random.SeedGenerator(child_seed(seed, "noise"))  # all that training draws
         self._own_networks = {"generator": generator, "discriminator": discriminator}
         self._make_networks(generator, discriminator)
-        self._trackers = [keras.metrics.Mean(name=name) for name in LOGGED]
+        self._trackers = [keras.metrics.Mean(name=name) for name in (*LOGGED, *LOGGED_IN_TRAINING)]
         self.built = True
 
     def _make_networks(self, generator: keras.Model | None, discriminator: keras.Model | None) -> None:
@@ -228,7 +225,7 @@ class GAN(LatentGenerator):
             validation.network("discriminator", discriminator, [self.image_shape, *labels], [(1,)])
             validation.gives_logits("discriminator", discriminator)
         self.generator, self.discriminator = generator, discriminator
-        # What draws images: the moving average of the generator's weights, whatever it trains in.
+        # Draws the images: the moving average of the generator's weights, always in float32.
         self.ema_generator = generator
         if self.ema:
             self.ema_generator = float32_copy(generator)
@@ -388,14 +385,15 @@ class GAN(LatentGenerator):
         count: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Updates the discriminator once; returns its logged values for images in [-1, 1]."""
-        real_shown, generated_shown = self.augment(real_images), self.augment(generated_images)
+        augmented_real, augmented_generated = self.augment(real_images), self.augment(generated_images)
         targets = self.targets(tf.shape(real_images)[0])
         with tf.GradientTape() as tape:
             values, loss = self.discriminator_loss(
-                real_shown, generated_shown, labels, targets, training=True
+                augmented_real, augmented_generated, labels, targets, training=True
             )
             if self.objective.penalty_weight:
-                values["penalty"] = self.penalty(*self.penalized(real_shown, generated_shown, labels))
+                penalized = self.penalized(augmented_real, augmented_generated, labels)
+                values["penalty"] = self.penalty(*penalized)
                 loss += self.objective.penalty_weight * values["penalty"]
             scaled_loss = self.scale_loss(loss, count, self.discriminator_optimizer)
         optimizer = self.discriminator_optimizer
@@ -447,8 +445,8 @@ class GAN(LatentGenerator):
         logits = self.logits(generated_images, labels, training=False)
         values["generator_loss"] = mean_over_batch(self.objective.losses(logits).generator) + own_losses
         self._report(values, images, generated_images, count)
-        known = {*values, *(metric.name for metric in self.metrics[len(self.trackers) :])}
-        return {name: value for name, value in self.logs().items() if name in known}
+        logs = self.logs()
+        return {name: logs[name] for name in logs if name not in LOGGED_IN_TRAINING}
 
     def _report(
         self,
@@ -474,7 +472,7 @@ class GAN(LatentGenerator):
         optimizer.apply(gradients, network.trainable_variables)
         return norm
 
-    # === What the discriminator sees, and is to say ===
+    # === The discriminator's inputs and targets ===
 
     def logits(self, images: tf.Tensor, labels: tf.Tensor | None, training: bool = False) -> tf.Tensor:
         """The discriminator's logits, float32 (n,), for images in [-1, 1]."""

@@ -30,6 +30,9 @@ from keras_gen.models.gans.objective import Objective
 from keras_gen.optimizers import Adam
 from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checked, received
 
+GRADIENT_PENALTY_WEIGHT = 10.0
+PENALTY_SHARE = 0.25
+
 
 class WassersteinObjective(Objective):
     """The Wasserstein distance, and the gradient penalty [2].
@@ -111,9 +114,9 @@ class WGANGP(GAN):
         image_shape: ImageShape = (28, 28, 1),
         latent_dim: Count = 64,
         num_classes: NumClasses | None = None,
-        gradient_penalty_weight: Positive = 10.0,
+        gradient_penalty_weight: Positive = GRADIENT_PENALTY_WEIGHT,
         discriminator_normalization: Literal["none", "spectral"] = "none",
-        penalty_share: Share = 0.25,
+        penalty_share: Share = PENALTY_SHARE,
         **kwargs: Any,
     ):
         for name in self.fixed_arguments:

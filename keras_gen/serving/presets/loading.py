@@ -58,8 +58,8 @@ def load_keras_file(path: Path) -> Any:
             model = keras.saving.load_model(path)
     except Exception as error:
         places = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-        of_model = f"the model that its {CONFIG} describes cannot be built"
-        what = of_model if "_model_from_config" in places else "its weights are damaged or do not fit"
+        model_error = f"the model that its {CONFIG} describes cannot be built"
+        what = model_error if "_model_from_config" in places else "its weights are damaged or do not fit"
         reason = " ".join(str(error).split())[:REASON]
         raise ValueError(
             f"{printable(path)} could not be loaded: {what} ({type(error).__name__}: {reason})"

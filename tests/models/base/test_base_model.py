@@ -560,3 +560,42 @@ def test_a_sequential_is_a_decoder_too():
     assert VAE(**sizes, decoder=keras.Sequential(layers)).generate(1, seed=0).shape == (1, 8, 8, 1)
     with pytest.raises(ValueError, match="applies a sigmoid. Remove it"):
         VAE(**sizes, decoder=keras.Sequential([*layers, keras.layers.Activation("sigmoid")]))
+
+
+def test_predict_after_other_steps_per_execution(garments):
+    """A callback of one's own has `fit` run one step a call, and the next `fit` 16: predict follows."""
+    images, labels = garments[0][:200], garments[1][:200]
+    model = MLPClassifier(image_shape=(28, 28, 1), num_classes=10, widths=(2,), seed=0)
+    model.compile()
+
+    class Own(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    model.fit(images, labels, callbacks=[Own()], verbose=0)
+    assert model.predict(images, batch_size=10, verbose=0).shape == (200, 10)
+    model.fit(images, labels, verbose=0)
+    assert model.predict(images, batch_size=10, verbose=0).shape == (200, 10)
+
+
+def test_learning_rates_of_optimizers():
+    model = GAN(**TINY_GAN)
+
+    def rates(given: dict) -> list[float]:
+        return [float(optimizer.learning_rate) for optimizer in model.optimizers(given, None).values()]
+
+    default = model.default_learning_rate
+    assert rates({}) == pytest.approx([default, default])
+    assert rates({"optimizer": None}) == pytest.approx([default, default])
+    assert rates({"optimizer": 1e-3}) == pytest.approx([1e-3, 1e-3])
+    assert rates({"optimizer": 1e-3, "discriminator_optimizer": 0.0}) == pytest.approx([1e-3, 0.0])
+
+
+def test_a_monitor_of_what_validation_does_not_log_is_refused(small):
+    model = GAN(**TINY_GAN, r1_weight=0.1)
+    model.compile()
+    images, _ = small
+    for name in ("val_generator_gradient_norm", "val_penalty", "val_discriminator_learning_rate"):
+        stopping = keras.callbacks.EarlyStopping(name, mode="min")
+        with pytest.raises(ValueError, match=f"monitors '{name}', which fit does not log"):
+            model.fit(images, validation_data=(images, None), callbacks=[stopping], verbose=0)

@@ -152,7 +152,7 @@ def test_a_sequential_backbone_will_do(garments):
             "class_names must be a list or tuple, each a string",
         ),
         ({"class_names": "abcdefghij"}, "class_names must be a list or tuple, each a string"),
-        ({"width": 3}, "CNNClassifier: got an unexpected keyword argument 'width'. Did you mean 'widths'?"),
+        ({"width": 3}, "CNNClassifier: got an unexpected keyword argument 'width'. Did you mean widths?"),
         ({"backbone": "resnet"}, "backbone must be a keras.Model, or None. Received: 'resnet'"),
         (
             {"backbone": keras.Sequential([keras.layers.Flatten()])},

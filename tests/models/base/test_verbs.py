@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_gen.layers.keyed_noise import keyed_normal
 from keras_gen.models import GAN, VAE, ImageGenerator
 from keras_gen.models.base.verbs import Images, Keys, Labels, Static, keys_of, verb
-from keras_gen.utils.arguments import Count, NonNegative
+from keras_gen.utils.arguments import Count, NonNegative, Share
 
 
 class Toy(ImageGenerator):
@@ -25,6 +25,7 @@ class Toy(ImageGenerator):
         keys: Keys,
         labels: Labels = None,
         strength: NonNegative = 1.0,
+        share: Share = 1.0,
         num_steps: Static[Count] = 2,
         shape: str = "flat",
     ) -> tf.Tensor:
@@ -36,7 +37,7 @@ class Toy(ImageGenerator):
         self.traced += 1
         labels = self.labels_or_random(labels, keys)
         numbers = 0.0 if labels is None else tf.argmax(labels, axis=1, output_type=tf.int32)
-        x = strength[:, None, None, None] * keyed_normal(keys, self.image_shape)
+        x = (share * strength)[:, None, None, None] * keyed_normal(keys, self.image_shape)
         for _ in range(num_steps):
             x += tf.reshape(tf.cast(numbers, tf.float32), (-1, 1, 1, 1))
         return tf.clip_by_value(tf.abs(x) / 100.0, 0.0, 1.0) + (0.5 if shape == "raised" else 0.0)
@@ -55,9 +56,9 @@ def toy():
 
 def test_the_numpy_method_has_the_parameters_of_the_verb(toy):
     names = list(inspect.signature(toy.generate).parameters)
-    assert names == ["num_samples", "labels", "strength", "num_steps", "shape", "seed"]
+    assert names == ["num_samples", "labels", "strength", "share", "num_steps", "shape", "seed"]
     assert list(inspect.signature(Toy.generate).parameters) == ["self", *names]
-    assert list(toy.generate.options) == ["strength", "num_steps", "shape"]
+    assert list(toy.generate.options) == ["strength", "share", "num_steps", "shape"]
     assert toy.generate.options["strength"].default == 1.0
     assert toy.generate.__doc__.startswith("Draws noise.")
     assert list(inspect.signature(toy.add_up).parameters) == ["images", "seed"]
@@ -96,7 +97,7 @@ def test_a_number_is_an_input_and_a_static_value_has_a_graph_of_its_own(toy):
 def test_arguments_are_checked_by_their_annotations(toy, arguments, message):
     with pytest.raises(ValueError, match=message):
         toy.generate(**arguments)
-    with pytest.raises(TypeError, match="Did you mean 'strength'"):
+    with pytest.raises(TypeError, match="Did you mean strength"):
         toy.generate(strenght=1.0)
 
 
@@ -123,11 +124,13 @@ def test_the_signature_has_one_row_for_each_example_in_every_input(toy, tmp_path
         "seeds": (1, tf.int32),
         "labels": (1, tf.int32),
         "strength": (1, tf.float32),
+        "share": (1, tf.float32),
     }
     right = {
         "seeds": tf.constant([8, 9]),
         "labels": tf.constant([0, 2]),
         "strength": tf.constant([1.0, 4.0]),
+        "share": tf.constant([1.0, 1.0]),
     }
     images = served["serving_default"](**right)["images"]
     for i, label in enumerate((0, 2)):
@@ -136,6 +139,7 @@ def test_the_signature_has_one_row_for_each_example_in_every_input(toy, tmp_path
     for change, message in (
         ({"strength": tf.constant([1.0, -1.0])}, "strength must be a finite number, 0 or more"),
         ({"strength": tf.constant([1.0, np.nan])}, "strength must be a finite number, 0 or more"),
+        ({"share": tf.constant([1.0, 0.0])}, "share must be a finite number, more than 0, 1 or less"),
         ({"strength": tf.constant([1.0])}, "must have as many rows as"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):

@@ -1,4 +1,4 @@
-"""`evaluate` on models whose numbers are known: one that copies, one that is real, one that is trained."""
+"""`measure` on models whose numbers are known: one that copies, one that is real, one that is trained."""
 
 import json
 
@@ -7,8 +7,8 @@ import pytest
 
 from keras_gen import metrics
 from keras_gen.datasets import load_dataset
-from keras_gen.metrics.evaluation import evaluate
 from keras_gen.metrics.likelihood import dequantized
+from keras_gen.metrics.measurement import measure
 from keras_gen.models import VAE, Autoencoder, CNNClassifier
 
 
@@ -38,7 +38,7 @@ def training_images(data) -> np.ndarray:
 
 def test_a_model_that_copies_training_images_is_found_out(data):
     copies = training_images(data)[3000:3600]
-    report = evaluate(Stub(copies), data, num=600)
+    report = measure(Stub(copies), data, num=600)
     assert report["nearest_pixels"] == report["copying_pixels"] - 1 == 0
     assert report["copying_features"] > 0.95
     # To the other metrics they are as good as real: near what real images score.
@@ -52,14 +52,14 @@ def test_a_model_that_copies_training_images_is_found_out(data):
 
 
 def test_the_first_training_images_score_their_own_floor(data):
-    report = evaluate(Stub(training_images(data)[:300]), data, num=300)
+    report = measure(Stub(training_images(data)[:300]), data, num=300)
     for name in ("fd", "kid", "precision", "recall", "density", "coverage", "prediction_entropy"):
         result = report.results[name]
         assert result.value == pytest.approx(result.floor, abs=1e-4), name
 
 
 def test_each_result_carries_what_it_depends_on(data):
-    report = evaluate(VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0), data, num=200)
+    report = measure(VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0), data, num=200)
     extractor = metrics.load_extractor("fashion_mnist")
     for name in ("fd", "kid", "precision", "recall", "density", "coverage", "nearest_features"):
         result = report.results[name]
@@ -76,8 +76,8 @@ def test_each_result_carries_what_it_depends_on(data):
 
 def test_numbers_are_those_of_the_functions(data):
     model = VAE(latent_dim=2, widths=(4,), hidden_units=8, num_classes=10, seed=0)
-    report = evaluate(model, data, num=300, seed=4)
-    again = evaluate(model, data, num=300, seed=4)
+    report = measure(model, data, num=300, seed=4)
+    again = measure(model, data, num=300, seed=4)
     assert {name: r.value for name, r in report.results.items()} == {
         name: r.value for name, r in again.results.items()
     }
@@ -107,7 +107,7 @@ def test_elbo_is_what_test_step_logs(data, garments):
 
 def test_bits_of_densities_are_those_of_dequantized_pixels(data):
     model = VAE(latent_dim=2, widths=(4,), hidden_units=8, likelihood="gaussian", seed=0)
-    report = evaluate(model, data, num=200)
+    report = measure(model, data, num=200)
     x = dequantized(data.test_images(200)[0])
     assert report["log_prob"] == pytest.approx(model.log_prob(x).mean(), rel=1e-5)
     assert report["bits_per_dim"] == pytest.approx(-report["log_prob"] / 784 / np.log(2) + 8)
@@ -115,7 +115,7 @@ def test_bits_of_densities_are_those_of_dequantized_pixels(data):
 
 def test_bits_of_a_discretized_likelihood_are_its_own(data):
     model = VAE(latent_dim=2, widths=(4,), hidden_units=8, likelihood="discretized_logistic", seed=0)
-    report = evaluate(model, data, num=200)
+    report = measure(model, data, num=200)
     x = data.test_images(200)[0]
     assert report["log_prob"] == pytest.approx(model.log_prob(x).mean(), rel=1e-5)
     assert report["bits_per_dim"] == pytest.approx(-report["log_prob"] / 784 / np.log(2))
@@ -123,14 +123,12 @@ def test_bits_of_a_discretized_likelihood_are_its_own(data):
 
 
 def test_an_autoencoder_has_no_likelihood_and_a_classifier_no_images(data):
-    results = evaluate(
-        Autoencoder(latent_dim=2, widths=(4,), hidden_units=8, seed=0), data, num=150
-    ).results
+    results = measure(Autoencoder(latent_dim=2, widths=(4,), hidden_units=8, seed=0), data, num=150).results
     assert "reconstruction_error" in results and not {"log_prob", "cross_entropy_bound", "accuracy"} & set(
         results
     )
     model = CNNClassifier(widths=(4,), hidden_units=8, seed=0)
-    report = evaluate(model, data, num=500)
+    report = measure(model, data, num=500)
     x, y = data.test_images(500)
     assert report["accuracy"] == np.mean(model.classify(x).argmax(axis=1) == y)
     model.compile()
@@ -146,7 +144,7 @@ def test_an_autoencoder_has_no_likelihood_and_a_classifier_no_images(data):
 def test_says_how_far_it_is(data):
     seen = {}
     model = VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0)
-    evaluate(model, data, num=600, progress=lambda stage, done, total: seen.update({stage: (done, total)}))
+    measure(model, data, num=600, progress=lambda stage, done, total: seen.update({stage: (done, total)}))
     assert seen == {
         "generating": (600, 600),
         "nearest training images": (10_000, 10_000),
@@ -165,31 +163,31 @@ def test_says_how_far_it_is(data):
 )
 def test_refuses_too_few_images_and_names_the_number_needed(data, num, message):
     with pytest.raises(ValueError, match=message):
-        evaluate(VAE(latent_dim=2, widths=(4,), hidden_units=8), data, num=num)
+        measure(VAE(latent_dim=2, widths=(4,), hidden_units=8), data, num=num)
 
 
 def test_refuses_another_image_shape(data):
     message = r"must be those of fashion_mnist_12k, \(28, 28, 1\). Received: \(8, 8, 1\)"
     with pytest.raises(ValueError, match=message):
-        evaluate(VAE(image_shape=(8, 8, 1), latent_dim=2, widths=(4,), hidden_units=8), data)
+        measure(VAE(image_shape=(8, 8, 1), latent_dim=2, widths=(4,), hidden_units=8), data)
 
 
 def test_refuses_other_classes(data):
     classifier = CNNClassifier(widths=(4,), hidden_units=8, num_classes=7)
     with pytest.raises(ValueError, match="must have the classes of fashion_mnist_12k, 10. Received: 7"):
-        evaluate(classifier, data)
+        measure(classifier, data)
 
 
 def test_refuses_what_no_model_or_data_is(data):
     with pytest.raises(ValueError, match=r"have one of generate, .*. Received: None$"):
-        evaluate(None, data)
+        measure(None, data)
     with pytest.raises(ValueError, match="data must be an ImageDataset, or a TextDataset. Received: 'a'"):
-        evaluate(Stub([]), "a")
+        measure(Stub([]), "a")
 
 
 def test_an_unknown_extractor_is_refused_before_anything_is_computed(data):
     with pytest.raises(ValueError, match="^extractor must be .*. Received: 'inception_v4'$"):
-        evaluate(Stub(None), data, extractor="inception_v4")
+        measure(Stub(None), data, extractor="inception_v4")
 
 
 def test_a_model_that_computes_nan_is_said_to(data):
@@ -197,19 +195,17 @@ def test_a_model_that_computes_nan_is_said_to(data):
     broken.images[10:] = 0
     message = "What the model generates must be finite. Received: NaN or infinity for 10 of 200 images"
     with pytest.raises(ValueError, match=message):
-        evaluate(broken, data, num=200)
+        measure(broken, data, num=200)
     vae = VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0)
     vae.encoder.layers[-1].bias.assign([np.nan] * 2)
     with pytest.raises(ValueError, match="The model computes NaN or infinity"):
-        evaluate(vae, data, num=200)
+        measure(vae, data, num=200)
 
 
 def test_too_few_training_images_give_no_floor(data, garments, tmp_path):
     np.savez(tmp_path / "few.npz", x_train=garments[0][:100], x_test=garments[0][100:300])
     few = load_dataset(tmp_path / "few.npz", batch_size=50)
-    report = evaluate(
-        VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0), few, extractor="fashion_mnist"
-    )
+    report = measure(VAE(latent_dim=2, widths=(4,), hidden_units=8, seed=0), few, extractor="fashion_mnist")
     assert report["fd"] > 0 and report.results["fd"].floor is None
     assert "label_accuracy" not in report.results  # there are no labels
 
@@ -218,7 +214,7 @@ def test_training_images_that_fill_no_batch_are_compared_too(garments, tmp_path)
     x = garments[0][:140]
     np.savez(tmp_path / "remainder.npz", x_train=x, x_test=garments[0][140:280])
     remainder = load_dataset(tmp_path / "remainder.npz", batch_size=100)
-    report = evaluate(Stub(x[..., np.newaxis]), remainder, extractor="fashion_mnist")
+    report = measure(Stub(x[..., np.newaxis]), remainder, extractor="fashion_mnist")
     assert report["nearest_pixels"] == 0 and report["fd"] == pytest.approx(report.results["fd"].floor)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_gen as kg
-from keras_gen.metrics import NGramModel, evaluate
+from keras_gen.metrics import NGramModel, measure
 from keras_gen.tokenizers import END
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody minds.\n"
@@ -29,7 +29,7 @@ def test_every_token_is_foretold_once_after_all_that_it_needs(per_document, leng
     texts = [SENTENCE[: 7 + i % 50] for i in range(80)]
     data = kg.load_text(texts, sequence_length=length, batch_size=4, per_document=per_document)
     reader = Reader(data.tokenizer.vocabulary_size)
-    report = evaluate(reader, data)
+    report = measure(reader, data)
     total, count = 0.0, 0
     token_ids = data.test_ids.tolist()
     for i in range(1, len(token_ids)):
@@ -47,7 +47,7 @@ def test_every_token_is_foretold_once_after_all_that_it_needs(per_document, leng
 def test_counting_models_stand_beside():
     data = kg.load_text([SENTENCE * 60], tokenizer="word", sequence_length=8, batch_size=4)
     size = data.tokenizer.vocabulary_size
-    report = evaluate(Reader(size), data)
+    report = measure(Reader(size), data)
     baselines = report.results["perplexity"].baselines
     for name, order in (("unigram", 1), ("trigram", 3)):
         log_probs = NGramModel(order, size).fit(data.train_ids).log_probs(data.test_ids)[1:]
@@ -61,7 +61,7 @@ def test_counting_models_stand_beside():
 
 def test_unknown_tokens_are_told():
     data = kg.load_text(["a b c d " * 50 + "e f " * 3], tokenizer="word", sequence_length=4, batch_size=4)
-    report = evaluate(Reader(data.tokenizer.vocabulary_size), data)
+    report = measure(Reader(data.tokenizer.vocabulary_size), data)
     assert report["unknown_tokens"] == pytest.approx(np.mean(data.test_ids[1:] == 1))
     assert report["unknown_tokens"] > 0
 
@@ -69,7 +69,7 @@ def test_unknown_tokens_are_told():
 def test_options_of_images_are_refused():
     data = kg.load_text([SENTENCE * 10], sequence_length=8, batch_size=4)
     with pytest.raises(ValueError, match="num and extractor are for images"):
-        evaluate(Reader(data.tokenizer.vocabulary_size), data, num=10)
+        measure(Reader(data.tokenizer.vocabulary_size), data, num=10)
 
 
 def test_a_model_and_data_of_different_kinds_are_refused():
@@ -82,4 +82,4 @@ def test_a_model_and_data_of_different_kinds_are_refused():
         with pytest.raises(
             ValueError, match="measured by data of load_text.*. Received: a .* and a (Text|Image)D"
         ):
-            evaluate(model, data)
+            measure(model, data)

@@ -1,4 +1,4 @@
-"""`evaluate`: all metrics that apply to a model.
+"""`measure`: all metrics that apply to a model.
 
 Generated images are compared with test images. For comparison, each metric is also computed for as many
 training images in place of the generated ones.
@@ -18,7 +18,7 @@ from keras_gen.metrics.likelihood import bits_per_dim, dequantized, reconstructi
 from keras_gen.metrics.originality import Originality
 from keras_gen.metrics.report import Better, Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
-from keras_gen.metrics.text_evaluation import evaluate_text
+from keras_gen.metrics.text_measurement import measure_text
 from keras_gen.utils.arguments import Count, Seed, checked, received
 from keras_gen.utils.memory import refuse_beyond_memory
 
@@ -34,7 +34,7 @@ VERBS = ("generate", "log_prob", "reconstruct", "classify")
 
 
 @checked
-def evaluate(
+def measure(
     model: Any,
     data: ImageDataset | TextDataset,
     *,
@@ -68,7 +68,7 @@ def evaluate(
 
     >>> import keras_gen as kg
     >>> data = kg.load_dataset("fashion_mnist_12k")
-    >>> report = evaluate(kg.from_preset("vae_fashion_mnist"), data, num=500)
+    >>> report = measure(kg.from_preset("vae_fashion_mnist"), data, num=500)
     >>> report["fd"] > report.results["fd"].floor > 0
     True
     """
@@ -80,7 +80,7 @@ def evaluate(
                 "num and extractor are for images, and a text is read whole. "
                 f"Received: num={num}, extractor={received(extractor)}"
             )
-        return evaluate_text(model, data, seed, progress)
+        return measure_text(model, data, seed, progress)
     if extractor is not None:
         check_extractor(extractor)
     start = time.monotonic()
@@ -223,7 +223,7 @@ def generate(
     for number, start in enumerate(range(0, num, GENERATED_AT_ONCE)):
         rows = slice(start, min(start + GENERATED_AT_ONCE, num))
         some = None if labels is None else labels[rows]
-        # Each part has noise of its own, which no other seed has.
+        # Each part is drawn with a seed of its own.
         part_seed = (seed * 100_003 + number) % (2**31 - 1)
         images = model.generate(rows.stop - rows.start, seed=part_seed, labels=some)
         parts.append(finite_values("What the model generates", images))

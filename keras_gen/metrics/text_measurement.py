@@ -20,8 +20,8 @@ ROWS_AT_ONCE = 32
 ORDERS = {"unigram": 1, "trigram": 3}
 
 
-def evaluate_text(model: Any, data: TextDataset, seed: int, progress: Callable) -> Report:
-    """Perplexity and bits per character of held-out text: see `evaluate`."""
+def measure_text(model: Any, data: TextDataset, seed: int, progress: Callable) -> Report:
+    """Perplexity and bits per character of held-out text: see `measure`."""
     start = time.monotonic()
     token_ids, train_ids = np.asarray(data.test_ids), np.asarray(data.train_ids)
     nats = {"model": -held_out_log_probs(model, data, progress)}
