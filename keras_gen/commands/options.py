@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -52,7 +53,13 @@ def verb_options(verb: Any) -> Options:
 def documented(owner: Any) -> dict[str, str]:
     """What a docstring says of each parameter."""
     parameters = docstring_parser.parse(inspect.getdoc(owner) or "").params
-    return {each.arg_name: " ".join((each.description or "").split()) for each in parameters}
+    return {each.arg_name: in_plain_text(each.description or "") for each in parameters}
+
+
+def in_plain_text(description: str) -> str:
+    """A description without the marks and the numbered references of a docstring."""
+    without_references = re.sub(r" \[\d+(, section [\d.]+)?\]", "", " ".join(description.split()))
+    return re.sub(r'`"(\w+)"`', r"\1", without_references).replace("`", "")
 
 
 def add_options(parser: Parser, options: Options, **more_of: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ GIF_TILE = 224  # pixels
 NUM_IMAGES = 64  # by default
 NAMES_SHOWN = 20  # of classes, in an error
 AT_ONCE = 1000  # images that are written together
+BETWEEN_TEXTS = "\n\n"
 COPIES = 3  # of all images in memory: float32 from the model, whole and in parts, and as pixels of 8 bits
 
 
@@ -157,8 +158,8 @@ def texts(
             f"Received: --seed {seed} --num {num}"
         )
     for number in range(num):
-        if number:
-            yield f"\n\n----- {number + 1} -----\n"
+        if num > 1:
+            yield f"{BETWEEN_TEXTS if number else ''}----- {number + 1} -----\n"
         if options.keys() <= inspect.signature(model.stream).parameters.keys():
             yield prompt
             yield from model.stream(prompt, seed=seed + number, **options)

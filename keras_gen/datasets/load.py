@@ -26,7 +26,7 @@ from keras_gen.datasets.images.image_dataset import (
     refuse_test_fraction,
 )
 from keras_gen.datasets.images.image_folder import load_image_folder
-from keras_gen.datasets.names import CLASS_NAMES, DATASETS, USED_BY, keras_home, options_used_by
+from keras_gen.datasets.names import CLASS_NAMES, DATASETS, TEXTS, USED_BY, keras_home, options_used_by
 from keras_gen.utils.arguments import Count, Seed, checked, received
 from keras_gen.utils.files import printable
 from keras_gen.utils.suggestions import did_you_mean
@@ -146,11 +146,11 @@ def load_dataset(
 
 def unknown_source(name: str) -> ValueError:
     """The error for something that is neither a name nor a path that `load_dataset` accepts."""
-    what = "is of another kind" if os.path.exists(name) else "does not exist"
-    return ValueError(
-        f"{received(name)} {what}: expected one of {', '.join(DATASETS)}, a folder of images, or an .npz "
-        f"file. Received: {received(name)}{did_you_mean(name.strip(), DATASETS)}"
-    )
+    known = f"Expected one of {', '.join(DATASETS)}, a folder of images, or an .npz file"
+    if name in TEXTS:
+        return ValueError(f"{known}. Received: {received(name)}, which is text")
+    what = "which is neither" if os.path.exists(name) else "which does not exist"
+    return ValueError(f"{known}. Received: {received(name)}, {what}{did_you_mean(name.strip(), DATASETS)}")
 
 
 def check_colour(background: str) -> None:

@@ -7,6 +7,10 @@ import numpy as np
 
 from keras_gen.utils.arguments import received
 
+DIVIDE = "Divide by 255, or pass uint8."
+AS_FLOAT = "Convert them with images.astype('float32')."
+AS_UINT8 = "If they are in [0, 255], convert them with images.astype('uint8')."
+
 
 def numbers(name: str, value: Any, *shape: int | str, finite: bool = True) -> np.ndarray:
     """`value` as an array of numbers.
@@ -58,8 +62,9 @@ def pixels(name: str, value: Any) -> np.ndarray:
             raise ValueError(f"{name} must be finite. Received: NaN or infinity among the pixels")
         if low < 0 or high > 1:
             raise ValueError(
-                f"{name} must be uint8, or floating point in [0, 1]. Received: from {low:g} to {high:g}. "
-                "Divide by 255, or pass uint8."
+                f"{name} must be uint8, or floating point in [0, 1]. "
+                f"Received: from {low + 0.0:g} to {high + 0.0:g}. "
+                + ("Rescale them with (images + 1) / 2." if -1 <= low < 0 and high <= 1 else DIVIDE)
             )
     return array
 
@@ -70,7 +75,7 @@ def check_pixel_type(name: str, dtype: Any) -> None:
     if dtype != np.uint8 and dtype.kind != "f" and dtype.name != "bfloat16":
         raise ValueError(
             f"{name} must be uint8 in [0, 255] or floating point in [0, 1]. Received: {dtype.name}. "
-            "Convert them with images.astype('uint8')."
+            + (AS_FLOAT if dtype.kind == "b" else AS_UINT8)
         )
 
 

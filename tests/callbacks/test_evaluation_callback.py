@@ -56,7 +56,7 @@ def test_model_checkpoint_keeps_the_best(data, garments, tmp_path):
     ("build", "message"),
     (
         (lambda d: [keras.callbacks.ModelCheckpoint("x.keras", monitor="val_fd", save_best_only=True)],
-         "ModelCheckpoint monitors 'val_fd', which fit does not log before it"),
+         "ModelCheckpoint monitors 'val_fd', which is not logged before it acts"),
         (lambda d: [keras.callbacks.EarlyStopping("val_loss")], "'val_loss'.*validation_data"),
         (lambda d: [keras.callbacks.ReduceLROnPlateau("lose")], "ReduceLROnPlateau monitors 'lose'"),
         (lambda d: [keras.callbacks.EarlyStopping("val_fd"), callbacks.Evaluation(d, num=150)],

@@ -235,7 +235,7 @@ def test_text_streams_to_the_terminal_or_goes_into_a_file(writer, tmp_path, caps
     assert main.main(["sample", str(writer), *options, "--num", "2", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     another = model.generate("The", max_tokens=30, temperature=0.5, seed=5)
-    assert out.read_text() == f"{expected}\n\n----- 2 -----\n{another}\n"
+    assert out.read_text() == f"----- 1 -----\n{expected}\n\n----- 2 -----\n{another}\n"
     assert main.main(["sample", str(writer), "--prompt", "The €", "--max-tokens", "2"]) == 0
     assert capsys.readouterr().err == "keras-gen: Not in the vocabulary, treated as unknown: '€'.\n"
 

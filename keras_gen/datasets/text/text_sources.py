@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_gen.datasets.names import DATASETS
 from keras_gen.tokenizers.tokenizer import each_encodable, encodable
 from keras_gen.utils.arguments import received
 from keras_gen.utils.files import open_file, printable
@@ -56,9 +57,8 @@ def find_text(source: Any, encoding: str) -> tuple[str, Text, int]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
-        raise ValueError(
-            f"Expected {expected}. Received: {printable(path)}, which does not exist"
-        ) from None
+        what = "which is a data set of images" if source in DATASETS else "which does not exist"
+        raise ValueError(f"Expected {expected}. Received: {printable(path)}, {what}") from None
     except (OSError, ValueError) as error:  # the latter of names that no file can have
         raise unreadable(path, error) from None
     if is_folder:

@@ -70,7 +70,8 @@ class VAE(BaseAutoencoder):
     `active_units`. For `compile(metrics=...)`, `y_true` are the images and `y_pred` their reconstructions,
     both in [0, 1].
 
-    A variant with another objective, such as beta-TCVAE, overrides `latent_loss` alone.
+    A variant with another objective, such as beta-TCVAE, overrides `latent_loss` alone. Decorate it with
+    `keras.saving.register_keras_serializable`, so that its files load.
 
     Args:
         image_shape: (height, width, channels); any size.

@@ -82,16 +82,33 @@ def network(
 
 def gives_logits(name: str, value: keras.Model) -> None:
     """Raises a ValueError if a user's network ends in a sigmoid, but the loss expects logits."""
+    last = sigmoid_at_the_end(value)
+    if last is not None:
+        raise ValueError(
+            f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
+            f"network whose last layer, {last}, applies a sigmoid. Remove it."
+        )
+
+
+def gives_tanh(name: str, value: keras.Model) -> None:
+    """Raises a ValueError if a user's network ends in a sigmoid, but pixels are in [-1, 1]."""
+    last = sigmoid_at_the_end(value)
+    if last is not None:
+        raise ValueError(
+            f"{name} must return images in [-1, 1], as a tanh does: a sigmoid never draws dark pixels. "
+            f"Received: a network whose last layer, {last}, applies a sigmoid. Use a tanh."
+        )
+
+
+def sigmoid_at_the_end(value: keras.Model) -> str | None:
+    """The name of a network's last layer, if that applies a sigmoid."""
     last: Any = value
     while isinstance(last, keras.Model):
         layers = getattr(last, "operations", last.layers)  # a Sequential has only the latter
         last = next(layer for layer in reversed(layers) if not isinstance(layer, SHAPING))
     sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid
-    if sigmoid or type(last).__name__ == "Sigmoid":  # as keras.ops.sigmoid is in a Functional
-        raise ValueError(
-            f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
-            f"network whose last layer, {last.name}, applies a sigmoid. Remove it."
-        )
+    # As keras.ops.sigmoid is in a Functional.
+    return last.name if sigmoid or type(last).__name__ == "Sigmoid" else None
 
 
 def no_batch_normalization(critic: keras.Model) -> None:
@@ -200,7 +217,7 @@ def monitors(callbacks: Sequence[Any], names: Sequence[str]) -> None:
         if isinstance(monitor, str) and acts:
             if monitor not in known:
                 raise ValueError(
-                    f"{type(callback).__name__} monitors {monitor!r}, which fit does not log before it: "
+                    f"{type(callback).__name__} monitors {monitor!r}, which is not logged before it acts: "
                     f"expected one of {', '.join(known)}. Names with val_ need validation_data, or an "
                     "Evaluation callback earlier in the list."
                 )

@@ -211,6 +211,7 @@ class GAN(LatentGenerator):
             )
         else:
             validation.network("generator", generator, [(self.latent_dim,), *labels], [self.image_shape])
+            validation.gives_tanh("generator", generator)
         if discriminator is None:
             discriminator = build_discriminator(
                 self.image_shape,

@@ -597,5 +597,5 @@ def test_a_monitor_of_what_validation_does_not_log_is_refused(small):
     images, _ = small
     for name in ("val_generator_gradient_norm", "val_penalty", "val_discriminator_learning_rate"):
         stopping = keras.callbacks.EarlyStopping(name, mode="min")
-        with pytest.raises(ValueError, match=f"monitors '{name}', which fit does not log"):
+        with pytest.raises(ValueError, match=f"monitors '{name}', which is not logged before it acts"):
             model.fit(images, validation_data=(images, None), callbacks=[stopping], verbose=0)

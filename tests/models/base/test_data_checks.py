@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.models import VAE
+from keras_gen.utils import arrays
 
 BATCHES = 4
 WRONG = 2  # the number of the batch
@@ -196,3 +197,18 @@ def test_weights_of_a_later_batch_are_checked(model):
     data = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(8)
     with pytest.raises(ValueError, match="sample_weight must be finite and 0 or more"):
         model.fit(data, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "advice"),
+    (
+        (np.ones((2, 3, 3, 1), bool), "astype('float32')"),
+        (np.ones((2, 3, 3, 1), "int64"), "If they are in [0, 255], convert them"),
+        (np.full((2, 3, 3, 1), -1.0), "(images + 1) / 2"),
+        (np.full((2, 3, 3, 1), 255.0), "Divide by 255"),
+    ),
+)
+def test_the_advice_for_pixels_suits_what_was_passed(images, advice):
+    with pytest.raises(ValueError) as caught:
+        arrays.images("images", images)
+    assert advice in str(caught.value)

@@ -447,3 +447,14 @@ def test_a_weight_that_its_base_does_not_use_is_refused_but_loads_from_an_older_
     used = {name: value for name, value in unused.items() if name == "base"}
     config = {**CGAN(**sizes, **used).get_config(), **unused}
     assert CGAN.from_config(config).num_classes == 10
+
+
+def test_a_generator_that_ends_in_a_sigmoid_is_refused():
+    """Its pixels would be in [0.5, 1] for ever."""
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(64, activation="sigmoid"),
+        keras.layers.Reshape((8, 8, 1)),
+    ]
+    with pytest.raises(ValueError, match=r"images in \[-1, 1\], as a tanh does.* Use a tanh"):
+        GAN(image_shape=(8, 8, 1), latent_dim=4, generator=keras.Sequential(layers))
