@@ -322,7 +322,10 @@ def test_export_and_reload(name, tmp_path):
     if model.num_classes is not None:
         labels = [[3], [1]]
         inputs["labels"] = tf.constant([3, 1])
-    images = served(**inputs)["images"]
+    numbers = {name: o.default for name, o in model.generate.options.items() if type(o.default) is not str}
+    images = served(**inputs, **{name: tf.constant([value] * 2) for name, value in numbers.items()})[
+        "images"
+    ]
     for i in range(2):
         alone = model.generate(1, seed=4 + i, labels=labels[i])
         np.testing.assert_allclose(images[i], alone[0], atol=1e-5)

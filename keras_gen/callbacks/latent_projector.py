@@ -64,8 +64,8 @@ class LatentProjector(keras.callbacks.Callback):
 
     @classmethod
     def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "LatentProjector | None":
-        """The callback of a run directory; None if the model does not encode images."""
-        if not hasattr(model, "encode"):
+        """The callback of a run directory; None if the model encodes no images as vectors."""
+        if not (hasattr(model, "encode") and getattr(model, "latent_dim", None)):
             return None
         x, labels = data.test_images(NUM_PROJECTED)
         return cls(logs, x, labels, data.class_names)

@@ -112,7 +112,9 @@ def crop(x: Any, size: tuple[int, int], build: Builder) -> Any:
 def float32_copy(network: keras.Model) -> keras.Model:
     """A copy of a network, with its weights, that computes in float32."""
 
-    def float32_layer(layer: keras.Layer) -> keras.Layer:
+    def float32_layer(layer: Any) -> Any:
+        if not isinstance(layer, keras.Layer):  # an operation, such as x + y
+            return type(layer).from_config(layer.get_config())
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(network, clone_function=float32_layer)
@@ -127,8 +129,10 @@ def plain_copy(network: keras.Model) -> keras.Model:
     return copy
 
 
-def plain_layer(layer: keras.Layer) -> keras.Layer:
-    """A float32 copy of a layer, as the Keras layer that it extends."""
+def plain_layer(layer: Any) -> Any:
+    """A float32 copy of a layer, as the Keras layer that it extends; or of an operation, such as x + y."""
+    if not isinstance(layer, keras.Layer):
+        return type(layer).from_config(layer.get_config())
     plain: Any = next(cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras_gen."))
     config = {**layer.get_config(), "dtype": "float32"}
     if "kernel_initializer" in config:

@@ -128,6 +128,11 @@ class BaseModel(CheckedModel):
     # === Verbs on arrays: see keras_gen.models.base.verbs ===
 
     @property
+    def unused_options(self) -> tuple[str, ...]:
+        """Options of the class's verbs that have no effect on this model, and are refused."""
+        return ()
+
+    @property
     def compiled_verbs(self) -> dict[tuple, Callable]:
         """The graphs of verbs, one for each combination of input shapes."""
         return self.__dict__.setdefault("_compiled_verbs", {})  # where Keras does not track it

@@ -1,5 +1,6 @@
-"""What all models that decode images from latent vectors have in common."""
+"""What all models that decode images from latent variables have in common."""
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,14 +18,15 @@ from keras_gen.utils.arguments import LARGEST, Count, ImageShape, Seed, checked
 
 
 class LatentGenerator(ImageGenerator):
-    """Base of the models that decode images from latent vectors.
+    """Base of the models that decode images from latent variables: a vector, or noise of the image's shape.
 
     A subclass writes the verb `decode` beside what an `ImageModel` needs, and `latents` where its prior is
     not a standard normal distribution.
 
     Args:
         image_shape: (height, width, channels).
-        latent_dim: Length of the latent vector.
+        latent_dim: Length of the latent vector; None where a latent variable is noise of the image's shape,
+            as in diffusion models.
         num_classes: Number of classes for a conditional model; None for an unconditional one,
             which ignores labels.
         seed: Integer that determines the initial weights and all noise; random by default.
@@ -38,20 +40,26 @@ class LatentGenerator(ImageGenerator):
     def __init__(
         self,
         image_shape: ImageShape,
-        latent_dim: Count,
+        latent_dim: Count | None,
         num_classes: NumClasses | None = None,
         seed: Seed | None = None,
         **kwargs: Any,
     ):
         super().__init__(image_shape, num_classes, seed, **kwargs)
-        self.latent_dim = latent_dim
+        self.latent_dim: Any = latent_dim
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one latent variable."""
+        return self.image_shape if self.latent_dim is None else (self.latent_dim,)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "latent_dim": self.latent_dim}
+        config = super().get_config()
+        return config if self.latent_dim is None else {**config, "latent_dim": self.latent_dim}
 
     def latents(self, keys: tf.Tensor) -> tf.Tensor:
-        """Latent vectors (n, latent_dim) of the prior, one for each key: integers (n, 2)."""
-        return keyed_normal(keys, (self.latent_dim,))
+        """Latent variables (n, *latent_shape) of the prior, one for each key: integers (n, 2)."""
+        return keyed_normal(keys, self.latent_shape)
 
     @verb("images")
     def generate(self, keys: Keys, labels: Labels = None) -> tf.Tensor:
@@ -59,14 +67,14 @@ class LatentGenerator(ImageGenerator):
 
     @verb("images")
     def decode(self, z: Latents, labels: Labels = None) -> tf.Tensor:
-        """Latent vectors (n, latent_dim) -> images (n, height, width, channels), float32 in [0, 1].
+        """Latent variables -> images (n, height, width, channels), float32 in [0, 1].
 
         Args:
-            z: (n, latent_dim).
+            z: (n, latent_dim), or (n, height, width, channels) where `latent_dim` is None.
             labels: One for each, as for `generate`, where the model is conditional.
 
         Raises:
-            ValueError: The shape is not (n, latent_dim), or the labels do not fit.
+            ValueError: `z` is of another shape, or the labels do not fit.
         """
         raise NotImplementedError
 
@@ -78,11 +86,11 @@ class LatentGenerator(ImageGenerator):
         labels: ArrayLike | None = None,
         num_steps: Annotated[int, Interval(ge=2, le=LARGEST)] = 10,
     ) -> np.ndarray:
-        """Images along the great arcs between pairs of latent vectors.
+        """Images along the great arcs between pairs of latent variables.
 
         Args:
-            z_start: (n, latent_dim); where a model has `encode`, for example `encode(images)`.
-            z_end: (n, latent_dim).
+            z_start: As for `decode`; where a model has `encode`, for example `encode(images)`.
+            z_end: The same.
             labels: One for each pair, as for `generate`, where the model is conditional.
             num_steps: Images along each arc, both ends included; 2 or more.
 
@@ -90,11 +98,10 @@ class LatentGenerator(ImageGenerator):
             (n, num_steps, height, width, channels), float32 in [0, 1].
 
         Raises:
-            ValueError: The shape is not (n, latent_dim), the numbers of vectors differ, or the labels do
-                not fit.
+            ValueError: The shapes are others, or differ from each other, or the labels do not fit.
         """
         z_start, z_end = (
-            validation.latents(name, z, self.latent_dim)
+            validation.latents(name, z, self.latent_shape)
             for name, z in (("z_start", z_start), ("z_end", z_end))
         )
         if len(z_start) != len(z_end):
@@ -104,8 +111,9 @@ class LatentGenerator(ImageGenerator):
             )
         one_hot = self.checked_labels(labels, len(z_start))
         num_images = len(z_start) * num_steps
-        self.refuse_beyond_memory(num_images, f"num_steps={num_steps}", self.latent_dim)
-        z = spherical_interpolation(z_start, z_end, tf.linspace(0.0, 1.0, num_steps))
+        self.refuse_beyond_memory(num_images, f"num_steps={num_steps}", math.prod(self.latent_shape))
+        flat = [z.reshape(len(z), -1) for z in (z_start, z_end)]
+        z = spherical_interpolation(flat[0], flat[1], tf.linspace(0.0, 1.0, num_steps))
         labels = None if one_hot is None else np.repeat(one_hot, num_steps, axis=0)
-        images = self.decode(tf.reshape(z, (num_images, self.latent_dim)), labels)
+        images = self.decode(tf.reshape(z, (num_images, *self.latent_shape)), labels)
         return images.reshape(len(z_start), num_steps, *self.image_shape)

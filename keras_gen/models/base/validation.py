@@ -167,11 +167,12 @@ def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -
     return y
 
 
-def latents(name: str, z: Any, latent_dim: int) -> np.ndarray:
-    """Latent vectors (n, latent_dim) as float32, or a ValueError."""
+def latents(name: str, z: Any, shape: Sequence[int]) -> np.ndarray:
+    """Latent variables (n, *shape) as float32, or a ValueError."""
     z = arrays.array(name, z)
-    if z.dtype.kind not in "iuf" or z.ndim != 2 or z.shape[1] != latent_dim or not len(z):
-        raise ValueError(f"{name} must be numbers of shape (n, {latent_dim}). Received: {received(z)}")
+    if z.dtype.kind not in "iuf" or z.shape[1:] != tuple(shape) or not z.ndim or not len(z):
+        axes = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must be numbers of shape (n, {axes}). Received: {received(z)}")
     with np.errstate(over="ignore"):  # what is infinite then is refused
         z = z.astype(np.float32)
     if not np.isfinite(z).all():

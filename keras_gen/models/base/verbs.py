@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base import validation
 from keras_gen.serving import assertions
-from keras_gen.utils.arguments import Count, Seed, checked, describe_type, without_ranges
+from keras_gen.utils.arguments import Count, Seed, checked, describe_type, received, without_ranges
 
 STATIC = "static"
 NUMBERS: dict[Any, Any] = {int: np.int32, float: np.float32}
@@ -101,13 +101,13 @@ class LabelRows(Rows):
 
 
 class LatentRows(Rows):
-    """Latent vectors."""
+    """Latent vectors, or noise of the shape of images."""
 
     def check(self, model: Any, name: str, value: Any, count: int | None) -> np.ndarray:
-        return validation.latents(name, value, model.latent_dim)
+        return validation.latents(name, value, model.latent_shape)
 
     def spec(self, model: Any, name: str) -> tf.TensorSpec:
-        return tf.TensorSpec((None, model.latent_dim), tf.float32, name)
+        return tf.TensorSpec((None, *model.latent_shape), tf.float32, name)
 
     def served(self, model: Any, name: str, rows: tf.Tensor) -> tf.Tensor:
         return assertions.finite(name, rows)
@@ -202,6 +202,9 @@ class Verb:
             parameters=list(signature.parameters.values())[1:]
         )
         bound.on_tensors = functools.partial(self.function, model)  # type: ignore[attr-defined]
+        bound.options = {  # type: ignore[attr-defined]
+            name: option for name, option in self.options.items() if name not in model.unused_options
+        }
         return bound
 
     # === The NumPy method ===
@@ -247,6 +250,12 @@ class Verb:
         return [*found, *keyword_only(self.finish).values()]
 
     def _compute(self, model: Any, arguments: dict[str, Any]) -> Any:
+        for name in model.unused_options:
+            if name in self.options and arguments[name] != self.options[name].default:
+                raise ValueError(
+                    f"{name} has no effect on this {type(model).__name__}: leave it out. "
+                    f"Received: {name}={received(arguments[name])}"
+                )
         rows, count = self._checked_rows(model, arguments)
         numbers = {name: arguments[name] for name in self.numbers}
         statics = {name: arguments[name] for name in self.statics}
@@ -331,6 +340,8 @@ class Verb:
         if self.keys is not None and not isinstance(self.parameters[self.keys].default, int):
             specs["seeds"] = KeyRows().spec(model, "seeds")
         for name, parameter in self.numbers.items():
+            if name in model.unused_options:
+                continue
             specs[name] = tf.TensorSpec((None,), NUMBERS[number_of(parameter.annotation)], name)
         specs = {name: spec for name, spec in specs.items() if spec is not None}
 
@@ -357,7 +368,13 @@ class Verb:
             seeds = tf.fill((tf.shape(next(iter(sent.values())))[0],), self.parameters[self.keys].default)
             found[self.keys] = KeyRows().served(model, "seeds", seeds)
         for name, parameter in self.numbers.items():
-            found[name] = asserted_range(name, parameter.annotation, sent[name])
+            if name in sent:
+                found[name] = asserted_range(name, parameter.annotation, sent[name])
+            else:
+                count = tf.shape(next(iter(sent.values())))[0]
+                found[name] = tf.fill(
+                    (count,), tf.constant(parameter.default, NUMBERS[number_of(parameter.annotation)])
+                )
         return found
 
 

@@ -530,7 +530,7 @@ class GAN(LatentGenerator):
 
     def check_inputs(self, x: Any) -> None:
         z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
-        z = validation.latents("Latent vectors", z, self.latent_dim)
+        z = validation.latents("Latent vectors", z, self.latent_shape)
         if self.conditional:
             validation.labels(labels, self.num_classes, len(z), "as predict([z, labels])")
 

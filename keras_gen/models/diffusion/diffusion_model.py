@@ -1,0 +1,449 @@
+"""Diffusion model: a network learns to tell image and noise apart, and so turns noise into images in steps.
+
+    x_t = signal_rate(t) * image + noise_rate(t) * noise,  noise ~ N(0, 1),  t from 0 to 1
+    loss = E || network(x_t, t) - velocity ||^2,  for a linear schedule velocity = noise - image
+
+which is flow matching [1] with the straight paths of rectified flow [2], and with other schedules and
+predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]: those in the middle are
+hardest, and are drawn most often. Differences from the papers: a U-Net that is small enough for a CPU;
+images are drawn by an exponential moving average of the weights.
+
+References:
+    1. Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv 2210.02747.
+    2. Liu et al. 2023, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow,
+       arXiv 2209.03003.
+    3. Ho et al. 2020, Denoising Diffusion Probabilistic Models, arXiv 2006.11239.
+    4. Salimans & Ho 2022, Progressive Distillation for Fast Sampling of Diffusion Models, arXiv 2202.00512.
+    5. Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative Models,
+       arXiv 2206.00364.
+    6. Esser et al. 2024, Scaling Rectified Flow Transformers for High-Resolution Image Synthesis,
+       arXiv 2403.03206.
+    7. Ho & Salimans 2022, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
+    8. Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv 2511.13720.
+    9. Song et al. 2021, Denoising Diffusion Implicit Models, arXiv 2010.02502.
+"""
+
+from typing import Annotated, Any, Literal
+
+import keras
+import tensorflow as tf
+from annotated_types import Interval
+
+from keras_gen.layers import child_seed, replica_id, replica_seed
+from keras_gen.layers.keyed_noise import keyed_normal
+from keras_gen.losses import mean_over_batch
+from keras_gen.models.base import validation
+from keras_gen.models.base.ema import update_ema
+from keras_gen.models.base.image_model import NumClasses
+from keras_gen.models.base.latent_generator import LatentGenerator
+from keras_gen.models.base.verbs import Images, Keys, Labels, Latents, verb
+from keras_gen.models.diffusion.networks import build_unet
+from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
+from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
+from keras_gen.models.networks import Builder, float32_copy, plain_copy, sum_of_losses
+from keras_gen.utils.arguments import (
+    Count,
+    Fraction,
+    ImageShape,
+    NonNegative,
+    Probability,
+    Seed,
+    Widths,
+    checked,
+)
+
+SMALLEST_RATE = 0.05  # that is divided by
+# Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
+LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
+ODE_STEPS = 50  # of `encode` and `decode`
+TIME_STREAM = 1  # of the noise that times are made of, in a test step
+LOGGED = ("loss", "relative_loss")
+LOGGED_IN_TRAINING = ("gradient_norm",)
+NumSteps = Annotated[int, Interval(ge=1, le=1000)]
+Sampler = Literal["euler", "heun", "dpm_solver_2m", "sde"]
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class DiffusionModel(LatentGenerator):
+    """Diffusion model, conditional with `num_classes`.
+
+    It logs `loss`, the mean squared error of the prediction; `relative_loss`, the same divided by that of
+    always predicting 0, so that 1 means nothing learned; and in training `gradient_norm`. For
+    `compile(metrics=...)`, `y_true` are the images and `y_pred` what the network makes of their noisy
+    versions, both in [0, 1].
+
+    Args:
+        image_shape: (height, width, channels); any size.
+        num_classes: Number of classes to condition the network on; None to ignore labels.
+        schedule: `"linear"` [1, 2], `"cosine"` [4] or `"edm"` [5]: see
+            `keras_gen.models.diffusion.schedules`.
+        prediction: What the network predicts: `"velocity"` [4]; `"noise"` [3]; or `"image"`, whose error is
+            measured as that of the velocity [8].
+        times: Distribution of the times in training: `"logit_normal"`, where the logarithm of noise_rate /
+            signal_rate is normal [5, 6], or `"uniform"`.
+        widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size.
+        num_blocks: Residual blocks at each size, down and up.
+        class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
+            works [7]. Only with `num_classes`.
+        ema: Momentum of the moving average of the weights, from 0 to less than 1.
+        network: Your own network in place of the U-Net: images (height, width, channels), times (1,) and
+            with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction (height,
+            width, channels).
+        seed: Integer that determines the initial weights and all noise; random by default.
+
+    Raises:
+        ValueError: A number is out of range, or the shapes of your own network do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = DiffusionModel(image_shape=(8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    >>> model.compile()
+    >>> history = model.fit(np.zeros((256, 8, 8), "uint8"), epochs=1, verbose=0)
+    >>> sorted(history.history)
+    ['gradient_norm', 'loss', 'relative_loss']
+    >>> model.generate(2, num_steps=3, seed=0).shape
+    (2, 8, 8, 1)
+    """
+
+    own_networks = ("network",)
+    logged_in_training = LOGGED_IN_TRAINING
+    default_learning_rate = 2e-3
+
+    @checked
+    def __init__(
+        self,
+        image_shape: ImageShape = (28, 28, 1),
+        num_classes: NumClasses | None = None,
+        schedule: Literal["linear", "cosine", "edm"] = "linear",
+        prediction: Literal["velocity", "noise", "image"] = "velocity",
+        times: Literal["logit_normal", "uniform"] = "logit_normal",
+        widths: Widths = (64, 128),
+        num_blocks: Count = 2,
+        class_dropout: Probability = 0.1,
+        ema: Fraction = 0.999,
+        network: keras.Model | None = None,
+        seed: Seed | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(image_shape, None, num_classes, seed, **kwargs)
+        self.schedule_name, self.schedule = schedule, SCHEDULES[schedule]
+        self.prediction = prediction
+        self.times = times
+        self.widths = tuple(widths)
+        self.num_blocks = num_blocks
+        self.class_dropout = class_dropout
+        self.ema = ema
+        self.noise_seed = keras.random.SeedGenerator(child_seed(seed, "noise"))  # all that training draws
+        self._own_networks = {"network": network}
+        self._make_networks(network)
+        self.trackers = [keras.metrics.Mean(name=name) for name in (*LOGGED, *LOGGED_IN_TRAINING)]
+        self.built = True
+
+    def _make_networks(self, network: keras.Model | None) -> None:
+        if network is None:
+            build = Builder(self.seed, self.dtype_policy)
+            network = build_unet(self.image_shape, self.num_classes, self.widths, self.num_blocks, build)
+        else:
+            labels = [] if self.num_classes is None else [(self.num_classes,)]
+            validation.network("network", network, [self.image_shape, (1,), *labels], [self.image_shape])
+        self.network = network
+        # Draws the images: the moving average of the weights, always in float32.
+        self.ema_network = network
+        if self.ema:
+            self.ema_network = float32_copy(network)
+            self.ema_network.trainable = False
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "schedule": self.schedule_name,
+            "prediction": self.prediction,
+            "times": self.times,
+            "widths": self.widths,
+            "num_blocks": self.num_blocks,
+            "class_dropout": self.class_dropout,
+            "ema": self.ema,
+        }
+
+    def count_params(self) -> int:
+        """Number of weights of the network, without the moving average."""
+        return self.network.count_params()
+
+    # === Training ===
+
+    def train_step(self, data: Any) -> dict:
+        images, labels, sample_weight, count = self.prepare(data)
+        n = tf.shape(images)[0]
+        images = 2.0 * images - 1.0
+        noise = tf.random.stateless_normal(tf.shape(images), replica_seed(self.noise_seed))
+        t = self.times_of(tf.random.stateless_normal((n, 1, 1, 1), replica_seed(self.noise_seed)))
+        labels = self.hide_labels(labels)
+        with tf.GradientTape() as tape:
+            x = add_noise(self.schedule, images, noise, t)
+            output = self.network(self.network_inputs(x, t, labels), training=True)
+            losses, relative_losses = self.losses_of(output, images, noise, t)
+            loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
+            scaled_loss = self.scale_loss(loss, count)
+        gradients = tape.gradient(scaled_loss, self.network.trainable_variables)
+        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
+        self.optimizer.apply(gradients, self.network.trainable_variables)
+        if self.ema:
+            update_ema(self.ema_network, self.network, self.ema, self.optimizer.iterations)
+        values = {"loss": loss, "relative_loss": relative_losses, "gradient_norm": norm}
+        return self._report(values, images, output, x, t, sample_weight, count)
+
+    def test_step(self, data: Any) -> dict:
+        images, labels, sample_weight, count = self.prepare(data)
+        images = 2.0 * images - 1.0
+        # Noise that only the place in the test set determines: evaluating twice gives one result.
+        places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(images)[0])
+        keys = tf.stack([tf.fill(tf.shape(places), replica_id()), places], axis=1)
+        noise = keyed_normal(keys, self.image_shape)
+        t = self.times_of(keyed_normal(keys, (1, 1, 1), TIME_STREAM))
+        x = add_noise(self.schedule, images, noise, t)
+        output = self.network(self.network_inputs(x, t, labels), training=False)
+        losses, relative_losses = self.losses_of(output, images, noise, t)
+        loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
+        values = {"loss": loss, "relative_loss": relative_losses}
+        return self._report(values, images, output, x, t, sample_weight, count)
+
+    def _report(
+        self,
+        values: dict[str, tf.Tensor],
+        images: tf.Tensor,
+        output: tf.Tensor,
+        x: tf.Tensor,
+        t: tf.Tensor,
+        sample_weight: tf.Tensor | None,
+        count: tf.Tensor,
+    ) -> dict:
+        values["relative_loss"] = mean_over_batch(values["relative_loss"])
+        self.track(values, count)
+
+        def predicted() -> tf.Tensor:
+            velocity = self.velocity_from(tf.cast(output, tf.float32), x, t)
+            return self.to_pixels(image_and_noise(self.schedule, x, velocity, t)[0])
+
+        self.update_metrics(0.5 * images + 0.5, predicted, count, sample_weight)
+        logs = self.logs()
+        return {name: logs[name] for name in logs if name in values or name not in LOGGED_IN_TRAINING}
+
+    def times_of(self, normal: tf.Tensor) -> tf.Tensor:
+        """Standard normal numbers -> times of the distribution to train with."""
+        if self.times == "uniform":
+            return 0.5 + 0.5 * tf.math.erf(normal * 2**-0.5)
+        mean, std = LOG_RATIOS[self.schedule_name]
+        return self.schedule.time_of(tf.exp(mean + std * normal))
+
+    def hide_labels(self, labels: tf.Tensor | None) -> tf.Tensor | None:
+        """One-hot labels, a fraction `class_dropout` of which are zeros."""
+        if labels is None or not self.class_dropout:
+            return labels
+        uniform = tf.random.stateless_uniform((tf.shape(labels)[0], 1), replica_seed(self.noise_seed))
+        return tf.where(uniform < self.class_dropout, 0.0, labels)
+
+    def network_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
+        """x_t (n, h, w, c), times (n, 1, 1, 1) and labels (n, num_classes) as the network takes them."""
+        return [x, t[:, :, 0, 0], *([] if labels is None else [labels])]
+
+    def losses_of(
+        self, output: tf.Tensor, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The squared error of a prediction, (n,), and the same relative to that of predicting 0."""
+        target = {"velocity": velocity_of(self.schedule, images, noise, t), "noise": noise, "image": images}
+        wanted = target[self.prediction]
+
+        def mean_square(values: tf.Tensor) -> tf.Tensor:
+            if self.prediction == "image":  # as an error of the velocity
+                values /= tf.maximum(self.schedule.rates(t)[1], SMALLEST_RATE)
+            return tf.reduce_mean(tf.square(values), axis=(1, 2, 3))
+
+        losses = mean_square(tf.cast(output, tf.float32) - wanted)
+        return losses, losses / mean_square(wanted)
+
+    def velocity_from(self, output: tf.Tensor, x: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+        """The velocity of x_t, by the network's prediction."""
+        signal_rate, noise_rate = self.schedule.rates(t)
+        if self.prediction == "velocity":
+            return output
+        if self.prediction == "noise":
+            images = (x - noise_rate * output) / tf.maximum(signal_rate, SMALLEST_RATE)
+            return velocity_of(self.schedule, images, output, t)
+        noise = (x - signal_rate * output) / tf.maximum(noise_rate, SMALLEST_RATE)
+        return velocity_of(self.schedule, output, noise, t)
+
+    # === Verbs ===
+
+    def velocity(
+        self,
+        x: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        guidance: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
+        """The direction in which x_t moves with time, (n, h, w, c), float32, in [-1, 1] coordinates.
+
+        Args:
+            x: (n, h, w, c).
+            t: Times (n, 1, 1, 1).
+            labels: One-hot (n, num_classes), where the model is conditional.
+            guidance: See `generate`; (n,), or a number.
+        """
+
+        def predicted(labels: tf.Tensor | None) -> tf.Tensor:
+            output = self.ema_network(self.network_inputs(x, t, labels), training=False)
+            return self.velocity_from(tf.cast(output, tf.float32), x, t)
+
+        conditional = predicted(labels)
+        if labels is None:
+            return conditional
+        guidance = tf.reshape(tf.cast(guidance, tf.float32), (-1, 1, 1, 1))
+
+        def guided() -> tf.Tensor:
+            unconditional = predicted(tf.zeros_like(labels))
+            return unconditional + guidance * (conditional - unconditional)
+
+        return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: conditional)
+
+    @verb("images")
+    def generate(
+        self,
+        keys: Keys,
+        labels: Labels = None,
+        num_steps: NumSteps = 10,
+        sampler: Sampler = "heun",
+        guidance: NonNegative = 1.0,
+    ) -> tf.Tensor:
+        """Draws new images, from noise at time 1 to time 0.
+
+        Args:
+            num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
+            labels: For a conditional model: integers from 0 to num_classes - 1, class names, or one-hot
+                rows. `num_samples` must be a multiple of their number: they are repeated in order. Random
+                labels where none are given.
+            num_steps: Steps from noise to image, from 1 to 1,000. `"heun"` calls the network twice in each
+                but the last, the others once.
+            sampler: `"euler"`, `"heun"`, `"dpm_solver_2m"`, or `"sde"`, which adds new noise in each step:
+                see `keras_gen.models.diffusion.samplers`.
+            guidance: How strongly images follow their label [7]: 1 is the conditional model as it has
+                learned, 0 ignores labels, more than 1 gives more typical and less varied images, at twice
+                the time. Only for conditional models.
+            seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
+                gives different images.
+
+        Returns:
+            float32 in [0, 1], (num_samples, height, width, channels).
+
+        Raises:
+            ValueError: A number is out of range or beyond memory, `num_samples` is not a multiple of the
+                number of labels; labels are out of range, or labels or `guidance` are given to an
+                unconditional model.
+        """
+        labels = self.labels_or_random(labels, keys)
+        path = self.path(labels, num_steps, guidance, 1.0, 0.0, keys)
+        return self.to_pixels(SAMPLERS[sampler](path, self.latents(keys)))
+
+    def path(
+        self,
+        labels: tf.Tensor | None,
+        num_steps: tf.Tensor,
+        guidance: tf.Tensor,
+        start: tf.Tensor | float,
+        end: tf.Tensor | float,
+        keys: tf.Tensor | None = None,
+    ) -> Path:
+        """What a sampler steps through from one time to another.
+
+        Args:
+            labels: One-hot (n, num_classes), where the model is conditional.
+            num_steps: (n,), or a number.
+            guidance: (n,), or a number.
+            start: The first time, (n, 1, 1, 1) or a number.
+            end: The last time.
+            keys: (n, 2), for a sampler that draws noise.
+        """
+        steps = tf.cast(tf.reshape(num_steps, (-1, 1, 1, 1)), tf.float32)
+
+        def denoise(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            t = tf.broadcast_to(t, (tf.shape(x)[0], 1, 1, 1))
+            return image_and_noise(self.schedule, x, self.velocity(x, t, labels, guidance), t)
+
+        return Path(
+            self.schedule,
+            denoise,
+            lambda i: start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0),
+            tf.reduce_max(num_steps),
+            lambda i: keyed_normal(keys, self.image_shape, 1 + i),
+        )
+
+    @verb("images")
+    def decode(
+        self,
+        z: Latents,
+        labels: Labels = None,
+        num_steps: NumSteps = ODE_STEPS,
+        guidance: NonNegative = 1.0,
+    ) -> tf.Tensor:
+        """Noise -> the images that it becomes, float32 in [0, 1], by the sampler `"heun"`.
+
+        Args:
+            z: Noise (n, height, width, channels), as `encode` returns it.
+            labels: One for each, as for `generate`, where the model is conditional.
+            num_steps: As for `generate`.
+            guidance: As for `generate`.
+
+        Raises:
+            ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
+        """
+        return self.to_pixels(heun(self.path(labels, num_steps, guidance, 1.0, 0.0), z))
+
+    @verb("z")
+    def encode(
+        self,
+        images: Images,
+        labels: Labels = None,
+        num_steps: NumSteps = ODE_STEPS,
+        guidance: NonNegative = 1.0,
+    ) -> tf.Tensor:
+        """Images -> the noise that becomes them, (n, height, width, channels), float32 [9].
+
+        It follows the same path as `decode`, from time 0 to time 1: with many steps,
+        `decode(encode(images))` is `images`.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: One for each, as for `generate`, where the model is conditional.
+            num_steps: As for `generate`.
+            guidance: As for `generate`.
+
+        Raises:
+            ValueError: Images or labels do not fit, or a number is out of range.
+        """
+        return heun(self.path(labels, num_steps, guidance, 0.0, 1.0), 2.0 * images - 1.0)
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Decodes noise (n, height, width, channels), or (noise, labels) where conditional."""
+        z, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        return self.decode.on_tensors(tf.cast(z, tf.float32), self.to_one_hot(labels))
+
+    def check_inputs(self, x: Any) -> None:
+        z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
+        z = validation.latents("Noise", z, self.latent_shape)
+        if self.conditional:
+            validation.labels(labels, self.num_classes, len(z), "as predict([noise, labels])")
+
+    def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_all(tf.math.is_finite(tf.cast(x, tf.float32)))
+
+    def portable_network(self) -> keras.Model:
+        """Noisy images, times (and one-hot labels) -> the prediction, as one plain Keras network."""
+        return plain_copy(self.ema_network)
+
+    def to_pixels(self, images: tf.Tensor) -> tf.Tensor:
+        """Images in [-1, 1] -> float32 in [0, 1]."""
+        return tf.clip_by_value(0.5 * tf.cast(images, tf.float32) + 0.5, 0.0, 1.0)
+
+    @property
+    def unused_options(self) -> tuple[str, ...]:
+        return () if self.conditional else ("guidance",)

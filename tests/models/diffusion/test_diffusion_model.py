@@ -1,0 +1,148 @@
+"""The diffusion model's own invariants."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from keras_gen.models import DiffusionModel
+
+SHAPE = (4, 4, 1)
+MEAN, STD = -0.2, 0.3  # of every pixel, in [-1, 1]
+SMALL = {"image_shape": (8, 8, 1), "widths": (4, 8), "num_blocks": 1, "seed": 0}
+
+
+def perfect(schedule: str, prediction: str, num_classes: int | None = None) -> DiffusionModel:
+    """A model whose network is that of pixels from N(MEAN, STD**2); class k has a mean of MEAN + 0.2 k."""
+    model = DiffusionModel(
+        SHAPE, num_classes, schedule, prediction, widths=(2,), num_blocks=1, ema=0.0, seed=0
+    )
+    x, t = keras.Input(SHAPE), keras.Input((1,))
+    labels = [] if num_classes is None else [keras.Input((num_classes,))]
+    mean = MEAN
+    if labels:
+        mean += ops.reshape(0.2 * ops.sum(labels[0] * np.arange(num_classes), axis=1), (-1, 1, 1, 1))
+    signal_rate, noise_rate = (ops.reshape(rate, (-1, 1, 1, 1)) for rate in rates_layer(model, t))
+    gain = signal_rate * STD**2 / (signal_rate**2 * STD**2 + noise_rate**2)
+    image = mean + gain * (x - signal_rate * mean)
+    noise = noise_rate * (x - signal_rate * mean) / (signal_rate**2 * STD**2 + noise_rate**2)
+    image_rate, other_rate = (ops.reshape(rate, (-1, 1, 1, 1)) for rate in velocity_layer(model, t))
+    outputs = {"image": image, "noise": noise, "velocity": image_rate * image + other_rate * noise}
+    network = keras.Model([x, t, *labels], outputs[prediction])
+    return DiffusionModel(SHAPE, num_classes, schedule, prediction, ema=0.0, network=network, seed=0)
+
+
+def rates_layer(model, t):
+    return keras.layers.Lambda(lambda t: model.schedule.rates(t), output_shape=[(1,), (1,)])(t)
+
+
+def velocity_layer(model, t):
+    return keras.layers.Lambda(lambda t: model.schedule.velocity_rates(t), output_shape=[(1,), (1,)])(t)
+
+
+every_kind = pytest.mark.parametrize(
+    ("schedule", "prediction"),
+    (
+        ("linear", "velocity"),
+        ("linear", "image"),
+        ("cosine", "noise"),
+        ("cosine", "velocity"),
+        ("edm", "velocity"),
+    ),
+)
+
+
+@every_kind
+def test_a_perfect_network_draws_the_distribution(schedule, prediction):
+    model = perfect(schedule, prediction)
+    pixels = 2 * model.generate(800, num_steps=60, seed=0) - 1
+    assert pixels.mean() == pytest.approx(MEAN, abs=0.01)
+    assert pixels.std() == pytest.approx(STD, rel=0.03)
+
+
+@every_kind
+def test_encoding_is_undone_by_decoding(schedule, prediction):
+    model = perfect(schedule, prediction)
+    images = np.clip(0.5 * np.random.default_rng(0).normal(MEAN, STD, (200, *SHAPE)) + 0.5, 0, 1)
+    z = model.encode(images, num_steps=100)
+    assert z.mean() == pytest.approx(0, abs=0.05) and z.std() == pytest.approx(1, rel=0.03)
+    np.testing.assert_allclose(model.decode(z, num_steps=100), images, atol=0.01)
+
+
+def test_guidance_of_one_is_the_conditional_model():
+    model = perfect("linear", "velocity", num_classes=3)
+    means = [
+        2 * model.generate(300, labels=[2], guidance=guidance, num_steps=30, seed=0).mean() - 1
+        for guidance in (0.0, 1.0, 2.0)
+    ]
+    # A straight line: hidden labels are those of class 0.
+    np.testing.assert_allclose(means, [MEAN, MEAN + 0.4, MEAN + 0.8], atol=0.02)
+    mixed = model.velocity(*velocity_inputs(), guidance=tf.constant([1.0, 2.0]))
+    alone = model.velocity(*velocity_inputs(), guidance=1.0)
+    np.testing.assert_array_equal(mixed[0], alone[0])
+    assert np.abs(mixed[1] - alone[1]).max() > 0.1
+
+
+def velocity_inputs():
+    x = tf.random.stateless_normal((2, *SHAPE), (0, 0))
+    return x, tf.fill((2, 1, 1, 1), 0.5), tf.one_hot([2, 2], 3)
+
+
+def test_guidance_is_refused_without_classes():
+    model = DiffusionModel(**SMALL)
+    with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
+        model.generate(1, guidance=2.0)
+    assert "guidance" not in model.generate.options
+    assert set(model.signatures()["serving_default"][1]) == {"seeds", "num_steps"}
+
+
+def test_the_number_of_steps_is_an_input(tmp_path):
+    """One graph for all, and in a SavedModel each example has its own."""
+    model = DiffusionModel(**SMALL)
+    model.export(tmp_path / "1")
+    served = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
+    images = served(seeds=tf.constant([3, 4]), num_steps=tf.constant([2, 7]))["images"]
+    for i, num_steps in enumerate((2, 7)):
+        alone = model.generate(1, num_steps=num_steps, seed=3 + i)
+        np.testing.assert_allclose(images[i], alone[0], atol=1e-5)
+    assert len(model.compiled_verbs) == 1
+
+
+def test_a_network_that_predicts_nothing_is_told_from_one_that_learns(garments):
+    images = garments[0][:256, 2:26:3, 2:26:3]
+    model = DiffusionModel(**SMALL)
+    model.compile(keras.optimizers.Adam(0.01))
+    untrained = model.evaluate(images, verbose=0, return_dict=True)
+    assert untrained["relative_loss"] == pytest.approx(1.0, abs=1e-6)  # its last layer begins with zeros
+    model.fit(images, epochs=30, verbose=0)
+    assert model.evaluate(images, verbose=0, return_dict=True)["relative_loss"] < 0.6
+
+
+def test_times_have_the_distribution_that_was_asked_for():
+    normal = tf.random.stateless_normal((20_000, 1, 1, 1), (0, 1))
+    t = DiffusionModel(**SMALL).times_of(normal).numpy()
+    np.testing.assert_allclose(np.log(t / (1 - t)), normal, atol=1e-3)
+    uniform = np.sort(DiffusionModel(**SMALL, times="uniform").times_of(normal).numpy().ravel())
+    np.testing.assert_allclose(uniform, np.linspace(0, 1, 20_000), atol=0.015)
+
+
+def test_hidden_labels_are_a_fraction():
+    model = DiffusionModel(**SMALL, num_classes=3, class_dropout=0.25)
+    hidden = model.hide_labels(tf.one_hot(tf.zeros(4000, tf.int32), 3))
+    assert 1 - hidden.numpy().sum() / 4000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_network_of_ones_own(garments):
+    x, t = keras.Input((8, 8, 1)), keras.Input((1,))
+    network = keras.Model(
+        [x, t], keras.layers.Conv2D(1, 3, padding="same")(x) * ops.reshape(t, (-1, 1, 1, 1))
+    )
+    model = DiffusionModel((8, 8, 1), network=network, seed=0)
+    model.compile()
+    model.fit(garments[0][:64, 2:26:3, 2:26:3], verbose=0)
+    assert model.generate(2, seed=0).shape == (2, 8, 8, 1)
+    with pytest.raises(
+        ValueError, match=r"network must have inputs of shapes \[\(8, 8, 1\), \(1,\), \(3,\)\]"
+    ):
+        DiffusionModel((8, 8, 1), num_classes=3, network=network)
