@@ -1,5 +1,6 @@
-"""Adam, the default optimizer, and copies of optimizers."""
+"""Adam and Muon, the default optimizers, and copies of optimizers."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from keras_gen.utils.arguments import (
     Probability,
     checked,
 )
+from keras_gen.utils.devices import resolve_dtype
 
 
 @keras.saving.register_keras_serializable("keras_gen")
@@ -111,6 +113,84 @@ class Adam(keras.optimizers.Adam):
             epsilon=tf.cast(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
         )
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class Muon(Adam):
+    """Momentum that is orthogonalized by Newton and Schulz' iteration [1], for matrices; Adam for the rest.
+
+    Convolution kernels are matrices of all their inputs by their outputs, which `keras.optimizers.Muon`
+    leaves to Adam. So are biases here, and matrices with fewer than 16 inputs or outputs, such as those of
+    a network's last layer.
+
+    Args:
+        learning_rate: Of the matrices: the root mean square that an update has over the matrix's singular
+            values; 0 or more, a schedule, or a function that gives a number.
+        adam_ratio: What the learning rate is multiplied by for all other weights.
+        momentum: Of the matrices' gradients, from 0 to less than 1.
+        global_clipnorm: The norm that all gradients together are clipped to, more than 0; None for none.
+        **kwargs: As for `Adam`.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    References:
+        1. Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks.
+
+    Example:
+
+    >>> weight = keras.Variable(tf.zeros((32, 16)))
+    >>> Muon(0.02).apply([tf.random.stateless_normal((32, 16), (0, 0))], [weight])
+    >>> singular_values = tf.linalg.svd(weight.value, compute_uv=False)
+    >>> bool(tf.reduce_all(tf.abs(singular_values / 0.02 - 1) < 0.4))  # the iteration is not exact
+    True
+    """
+
+    smallest_matrix = 16  # inputs, and outputs
+    coefficients = (3.4445, -4.7750, 2.0315)  # of the iteration [1]
+    num_iterations = 5
+
+    @checked
+    def __init__(
+        self,
+        learning_rate: NonNegative | Callable = 0.02,
+        adam_ratio: Positive = 0.075,
+        momentum: Fraction = 0.95,
+        global_clipnorm: Positive | None = None,
+        name: Name | None = "muon",
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
+        self.adam_ratio = adam_ratio
+        self.momentum = momentum
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "adam_ratio": self.adam_ratio, "momentum": self.momentum}
+
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        *inputs, outputs = tuple(variable.shape) or (1,)
+        if isinstance(gradient, tf.IndexedSlices) or min(math.prod(inputs), outputs) < self.smallest_matrix:
+            super().update_step(gradient, variable, self.adam_ratio * learning_rate)
+            return
+        mean = self._momentums[self._get_variable_index(variable)].value
+        mean.assign(self.momentum * mean + gradient)
+        ahead = tf.reshape(gradient + self.momentum * mean, (-1, outputs))
+        scale = max(1.0, outputs / math.prod(inputs)) ** 0.5
+        update = scale * tf.cast(self.orthogonalized(ahead), variable.dtype)
+        variable.assign_sub(tf.cast(learning_rate, variable.dtype) * tf.reshape(update, variable.shape))
+
+    def orthogonalized(self, matrix: tf.Tensor) -> tf.Tensor:
+        """The matrix with all singular values near 1."""
+        x = matrix / (tf.norm(matrix) + 1e-7)
+        if resolve_dtype("auto") == "mixed_bfloat16":  # of which the iteration needs no more
+            x = tf.cast(x, tf.bfloat16)
+        is_tall = matrix.shape[0] > matrix.shape[1]
+        x = tf.transpose(x) if is_tall else x
+        a, b, c = self.coefficients
+        for _ in range(self.num_iterations):
+            square = tf.matmul(x, x, transpose_b=True)
+            x = a * x + tf.matmul(b * square + c * tf.matmul(square, square), x)
+        return tf.transpose(x) if is_tall else x
 
 
 @checked

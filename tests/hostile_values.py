@@ -418,7 +418,7 @@ def are_labels_to_generate(value: Any, model: Any) -> bool:
 
 def are_latents(value: Any, model: Any) -> bool:
     array = as_array(value)
-    if array is None or array.ndim != 2 or not len(array) or array.shape[1] != model.latent_dim:
+    if array is None or not array.ndim or not len(array) or array.shape[1:] != model.latent_shape:
         return False
     if array.dtype.kind not in "iuf":
         return False

@@ -117,10 +117,9 @@ class Call:
         }
         if self.recipe is not None:
             names["x"], names["y"] = training_data(self.model)
-            if hasattr(self.model, "latent_dim"):
-                names["z"] = (
-                    np.random.default_rng(0).normal(size=(N, self.model.latent_dim)).astype("float32")
-                )
+            if hasattr(self.model, "latent_shape"):
+                size = (N, *self.model.latent_shape)
+                names["z"] = np.random.default_rng(0).normal(size=size).astype("float32")
         return names
 
     def given(self, changed: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.optimizers import Adam
+from keras_gen.optimizers import Adam, Muon, copy_of
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 20)
 
@@ -99,3 +99,52 @@ def test_refuses_arguments_in_one_line(arguments, message):
 @pytest.mark.parametrize("rate", (0, 0.1, np.float32(0.1), tf.constant(0.1), SCHEDULE, lambda: 0.1))
 def test_takes_any_kind_of_learning_rate(rate):
     assert float(Adam(rate).learning_rate) == pytest.approx(0.1 * bool(rate))
+
+
+@pytest.mark.parametrize("shape", ((3, 3, 16, 24), (24, 64), (64, 24)))
+def test_muon_moves_along_the_orthogonal_factor(shape):
+    """The update is U V^T of the momentum's singular value decomposition, up to the iteration's error."""
+    weight = keras.Variable(tf.zeros(shape))
+    optimizer = Muon(0.1, momentum=0.9)
+    gradients = [tf.random.stateless_normal(shape, (0, seed)) for seed in range(2)]
+    for gradient in gradients:
+        before = weight.numpy()
+        optimizer.apply([gradient], [weight])
+    mean = 0.9 * gradients[0] + gradients[1]
+    ahead = (gradients[1] + 0.9 * mean).numpy().reshape(-1, shape[-1])
+    left, _, right = np.linalg.svd(ahead, full_matrices=False)
+    wanted = -0.1 * max(1.0, ahead.shape[1] / ahead.shape[0]) ** 0.5 * left @ right
+    found = (weight.numpy() - before).reshape(-1, shape[-1])
+    cosine = np.sum(found * wanted) / np.linalg.norm(found) / np.linalg.norm(wanted)
+    assert cosine > 0.97 and np.linalg.norm(found) == pytest.approx(np.linalg.norm(wanted), rel=0.25)
+
+
+@pytest.mark.parametrize("shape", ((7,), (3, 3, 1, 64), (64, 10), ()))
+def test_muon_leaves_small_weights_to_adam(shape):
+    first, second = keras.Variable(tf.ones(shape)), keras.Variable(tf.ones(shape))
+    muon, adam = Muon(0.1, adam_ratio=0.5), Adam(0.05)
+    for seed in range(3):
+        gradient = tf.random.stateless_normal(shape, (0, seed))
+        muon.apply([gradient], [first])
+        adam.apply([gradient], [second])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_replicas_orthogonalize_the_same_momentum(two_replicas):
+    gradient = tf.random.stateless_normal((32, 16), (0, 0))
+    with two_replicas.scope():
+        weight = keras.Variable(tf.zeros((32, 16)))
+        optimizer = Muon(0.1)
+        optimizer.build([weight])
+    tf.function(lambda: two_replicas.run(lambda: optimizer.apply([0.5 * gradient], [weight])))()
+    alone = keras.Variable(tf.zeros((32, 16)))
+    Muon(0.1).apply([gradient], [alone])
+    for replica in two_replicas.experimental_local_results(weight.value):
+        np.testing.assert_allclose(replica, alone, atol=1e-3)
+
+
+def test_muon_is_restored_from_its_config():
+    muon = Muon(keras.optimizers.schedules.CosineDecay(0.1, 9), adam_ratio=0.5, momentum=0.8)
+    again = copy_of(muon)
+    assert (again.adam_ratio, again.momentum) == (0.5, 0.8)
+    assert again.get_config() == muon.get_config()

@@ -269,7 +269,8 @@ def likelihoods(model: Any, x: np.ndarray, labels: np.ndarray | None, progress: 
     A density is evaluated at dequantized pixels, which makes its bits per dimension comparable with those
     of a probability.
     """
-    few, few_labels = x[:NUM_BOUND], None if labels is None else labels[:NUM_BOUND]
+    count = getattr(model, "num_likelihoods", NUM_BOUND)
+    few, few_labels = x[:count], None if labels is None else labels[:count]
     of = getattr(model, "log_prob_of", "probability")
     if of == "density":
         x, few = dequantized(x), dequantized(few)

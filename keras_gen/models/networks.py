@@ -122,6 +122,13 @@ def float32_copy(network: keras.Model) -> keras.Model:
     return copy
 
 
+def frozen_copy(network: keras.Model) -> keras.Model:
+    """A float32 copy that is not trained."""
+    copy = float32_copy(network)
+    copy.trainable = False
+    return copy
+
+
 def plain_copy(network: keras.Model) -> keras.Model:
     """A copy of a network for other runtimes: Keras' own layers only, all in float32."""
     copy = keras.models.clone_model(network, clone_function=plain_layer)

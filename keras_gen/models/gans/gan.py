@@ -40,7 +40,7 @@ from keras_gen.models.gans.networks import (
     default_generator_widths,
 )
 from keras_gen.models.gans.objective import Objective
-from keras_gen.models.networks import Builder, float32_copy, join, plain_copy, sum_of_losses
+from keras_gen.models.networks import Builder, frozen_copy, join, plain_copy, sum_of_losses
 from keras_gen.optimizers import copy_of, has_schedule
 from keras_gen.utils.arguments import (
     Count,
@@ -229,8 +229,7 @@ class GAN(LatentGenerator):
         # Draws the images: the moving average of the generator's weights, always in float32.
         self.ema_generator = generator
         if self.ema:
-            self.ema_generator = float32_copy(generator)
-            self.ema_generator.trainable = False
+            self.ema_generator = frozen_copy(generator)
 
     def get_config(self) -> dict:
         return {
