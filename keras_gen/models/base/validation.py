@@ -180,6 +180,22 @@ def latents(name: str, z: Any, shape: Sequence[int]) -> np.ndarray:
     return z
 
 
+def masks(name: str, value: Any, image_shape: Sequence[int], count: int | None) -> np.ndarray:
+    """Masks (n, height, width) as booleans, or a ValueError; one mask (height, width) is repeated."""
+    array = arrays.array(name, value)
+    size = tuple(image_shape[:2])
+    fits = array.shape == size or (array.shape[1:] == size and count in (None, len(array)) and len(array))
+    if not fits or array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        num = "n" if count is None else count
+        raise ValueError(
+            f"{name} must be True or 1 where pixels are to be filled in, else False or 0, of shape "
+            f"({num}, {size[0]}, {size[1]}) or {size}. Received: {received(array)}"
+        )
+    return np.broadcast_to(
+        array.astype(bool), (count or len(array), *size) if array.ndim == 2 else array.shape
+    )
+
+
 def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:
     """A Keras metric from a name, a function or a metric; its name is added to `taken`."""
     if value in ("accuracy", "acc"):

@@ -10,16 +10,17 @@
 - `model.decode.signature(model)` is what a SavedModel offers, with the checks in the graph.
 - `model.decode.options` are the parameters that a command can offer as options.
 
-A parameter's annotation says what it is. `Images`, `Labels`, `Latents`, `Texts` and `Keys` have one row for
-each example. A number, such as `temperature: NonNegative = 1.0`, is an option: the function gets a vector
-with one number for each row, so that a server can batch requests. `Static[Count]`, strings and booleans are
-Python values: each value has its own graph, and a SavedModel keeps the default.
+A parameter's annotation says what it is. `Images`, `Masks`, `Labels`, `Latents`, `Texts` and `Keys` have
+one row for each example. A number, such as `temperature: NonNegative = 1.0`, is an option: the function
+gets a vector with one number for each row, so that a server can batch requests. `Static[Count]`, strings
+and booleans are Python values: each value has its own graph, and a SavedModel keeps the default.
 
 `Keys` stand for all randomness. Image i of `generate(n, seed=s)` has the key (s, i), so that it depends on
 nothing else; a server is sent seeds, and the image of seed s is that of `generate(1, seed=s)`.
 
 The docstring is that of the NumPy method. The function gets float32 images (n, height, width, channels),
-one-hot labels (n, num_classes) or None, float32 latent vectors, strings, and keys, int32 (n, 2).
+one-hot labels (n, num_classes) or None, bool masks (n, height, width), float32 latent variables, strings,
+and keys, int32 (n, 2).
 """
 
 import contextlib
@@ -113,6 +114,16 @@ class LatentRows(Rows):
         return assertions.finite(name, rows)
 
 
+class MaskRows(Rows):
+    """Which pixels of each image; one mask serves for all images, too."""
+
+    def check(self, model: Any, name: str, value: Any, count: int | None) -> np.ndarray:
+        return validation.masks(name, value, model.image_shape, count)
+
+    def spec(self, model: Any, name: str) -> tf.TensorSpec:
+        return tf.TensorSpec((None, *model.image_shape[:2]), tf.bool, name)
+
+
 class TextRows(Rows):
     """Strings: one, or several."""
 
@@ -141,6 +152,7 @@ Static = Annotated[Value, STATIC]
 Images = Annotated[Any, ImageRows()]
 Labels = Annotated[Any, LabelRows()]
 Latents = Annotated[Any, LatentRows()]
+Masks = Annotated[Any, MaskRows()]
 Texts = Annotated[Any, TextRows()]
 Keys = Annotated[Any, KeyRows()]
 

@@ -24,8 +24,11 @@ References:
     10. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
     11. Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval Improves Sample and Distribution
         Quality in Diffusion Models, arXiv 2404.07724.
+    12. Lugmayr et al. 2022, RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
+       arXiv 2201.09865.
 """
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 import keras
@@ -39,7 +42,7 @@ from keras_gen.models.base import validation
 from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.latent_generator import LatentGenerator
-from keras_gen.models.base.verbs import Images, Keys, Labels, Latents, Static, verb
+from keras_gen.models.base.verbs import Images, Keys, Labels, Latents, Masks, Static, verb
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.networks import build_unet
 from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
@@ -66,6 +69,7 @@ ODE_STEPS = 50  # of `encode` and `decode`
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
+NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
 LikelihoodSteps = Annotated[int, Interval(ge=32, le=1000)]
 Sampler = Literal["euler", "heun", "dpm_solver_2m", "sde"]
@@ -463,6 +467,66 @@ class DiffusionModel(LatentGenerator):
             ValueError: Images or labels do not fit, or a number is out of range.
         """
         return heun(self.path(labels, num_steps, guidance, 0.0, 1.0), 2.0 * images - 1.0)
+
+    @verb("images")
+    def inpaint(
+        self,
+        images: Images,
+        mask: Masks,
+        keys: Keys,
+        labels: Labels = None,
+        num_steps: NumSteps = 20,
+        sampler: Sampler = "dpm_solver_2m",
+        guidance: NonNegative = 2.0,
+    ) -> tf.Tensor:
+        """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [12].
+
+        At each step, what is known of an image is set to its noisy version.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1]; what is under the mask
+                does not matter.
+            mask: True or 1 where pixels are to be filled in, (n, height, width); or (height, width) for
+                all.
+            labels: One for each, as for `generate`; random where none are given.
+            num_steps: As for `generate`.
+            sampler: As for `generate`.
+            guidance: As for `generate`.
+            seed: Integer that determines what is filled in; without a seed, each call is different.
+
+        Raises:
+            ValueError: Images, mask or labels do not fit, or a number is out of range.
+        """
+        labels = self.labels_or_random(labels, keys)
+        path = self.path(labels, num_steps, guidance, 1.0, 0.0, keys)
+        known_images, known_noise = 2.0 * images - 1.0, self.latents(keys)
+        unknown, denoise = mask[..., tf.newaxis], path.denoise
+
+        def denoise_unknown(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x = tf.where(unknown, x, add_noise(self.schedule, known_images, known_noise, t))
+            image, noise = denoise(x, t)
+            return tf.where(unknown, image, known_images), tf.where(unknown, noise, known_noise)
+
+        path = dataclasses.replace(path, denoise=denoise_unknown)
+        filled = self.to_pixels(SAMPLERS[sampler](path, known_noise))
+        return tf.where(unknown, filled, images)
+
+    @verb("images")
+    def denoise(self, images: Latents, noise_rate: NoiseRate, labels: Labels = None) -> tf.Tensor:
+        """Noisy images -> the mean of the images that they may come from, float32 in [0, 1].
+
+        Args:
+            images: Images with normal noise added, (n, height, width, channels); as pixels in [0, 1], which
+                the noise may exceed.
+            noise_rate: Standard deviation of the noise, for pixels in [0, 1]; more than 0.
+            labels: One for each, as for `generate`, where the model is conditional.
+
+        Raises:
+            ValueError: Images or labels do not fit, or `noise_rate` is out of range.
+        """
+        t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
+        x = self.schedule.rates(t)[0] * (2.0 * images - 1.0)
+        return self.to_pixels(image_and_noise(self.schedule, x, self.velocity(x, t, labels), t)[0])
 
     @verb("log_prob")
     def log_prob(

@@ -101,6 +101,32 @@ def test_the_likelihood_is_that_of_the_distribution(schedule, prediction):
     )
 
 
+@every_kind
+def test_a_known_noise_is_removed_as_well_as_it_can_be(schedule, prediction):
+    """The mean of a normal distribution's posterior, in closed form."""
+    model = perfect(schedule, prediction)
+    noisy = np.random.default_rng(0).normal(0.4, 0.3, (50, *SHAPE)).astype("float32")
+    mean, variance = 0.5 * MEAN + 0.5, (0.5 * STD) ** 2  # of pixels in [0, 1]
+    wanted = mean + variance / (variance + 0.2**2) * (noisy - mean)
+    np.testing.assert_allclose(model.denoise(noisy, noise_rate=0.2), np.clip(wanted, 0, 1), atol=1e-4)
+
+
+def test_inpainting_keeps_what_is_known_and_draws_the_rest():
+    model = perfect("linear", "velocity")
+    images = np.random.default_rng(0).integers(0, 256, (300, *SHAPE)).astype("uint8")
+    mask = np.zeros(SHAPE[:2], bool)
+    mask[1:3, 1:] = True
+    filled = model.inpaint(images, mask, num_steps=40, seed=0)
+    np.testing.assert_allclose(filled[:, ~mask], images[:, ~mask] / 255, atol=1e-6)
+    drawn = 2 * filled[:, mask] - 1
+    assert drawn.mean() == pytest.approx(MEAN, abs=0.02) and drawn.std() == pytest.approx(STD, rel=0.05)
+    masks = np.repeat(mask[np.newaxis], 300, axis=0)
+    np.testing.assert_array_equal(model.inpaint(images, masks, num_steps=40, seed=0), filled)
+    for bad in (mask[1:], masks[1:], 0.5 * mask, "mask"):
+        with pytest.raises(ValueError, match="mask must be"):
+            model.inpaint(images, bad)
+
+
 def test_too_few_steps_make_no_likelihood():
     with pytest.raises(ValueError, match="num_steps must be an integer from 32 to 1000"):
         DiffusionModel(**SMALL).log_prob(np.zeros((1, 8, 8)), num_steps=8)
@@ -150,7 +176,7 @@ def test_guidance_moves_away_from_the_weights_of_an_early_step(garments):
 def test_guidance_is_refused_without_classes():
     model = DiffusionModel(**SMALL, guide_steps=0)
     with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
-        model.generate(1, guidance=2.0)
+        model.generate(1, guidance=3.0)
     assert "guidance" not in model.generate.options
     assert set(model.signatures()["serving_default"][1]) == {"seeds", "num_steps"}
 
