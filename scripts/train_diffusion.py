@@ -2,7 +2,8 @@
 
     python scripts/train_diffusion.py [FOLDER]
 
-The folder (runs/train_diffusion by default) gets TensorBoard logs, pictures, diffusion.keras and a SavedModel.
+The folder (runs/train_diffusion by default) gets TensorBoard logs, pictures, diffusion.keras and a
+SavedModel.
 """
 
 import sys
