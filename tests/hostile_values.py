@@ -426,6 +426,19 @@ def are_latents(value: Any, model: Any) -> bool:
         return bool(np.isfinite(array.astype(np.float32)).all())
 
 
+def are_flags(value: Any, shape: tuple[int, ...]) -> bool:
+    array = as_array(value)
+    return array is not None and array.dtype == bool and array.shape == shape
+
+
+def is_mask(value: Any, model: Any = None) -> bool:
+    """0 and 1 for each pixel, of one mask or of N."""
+    array = as_array(value)
+    if array is None or array.dtype.kind not in "biuf" or array.shape not in (SHAPE[:2], (N, *SHAPE[:2])):
+        return False
+    return bool(np.isin(array, (0, 1)).all())
+
+
 def are_token_rows(value: Any, model: Any = None) -> bool:
     array = as_array(value)
     if array is None or array.ndim != 2 or not array.size or array.dtype.kind not in "iu":
@@ -714,6 +727,25 @@ KINDS = {
         Kind("labels", are_labels_of_images, LABELS, drawn_arrays((N,), (N, NUM_CLASSES))),
         Kind("labels to generate", are_labels_to_generate, LABELS, drawn_arrays((N,), (N, NUM_CLASSES))),
         Kind(
+            "mask",
+            is_mask,
+            (
+                "np.eye(*SHAPE[:2], dtype=bool)",
+                "np.eye(*SHAPE[:2])[:-1]",
+                "np.eye(*SHAPE[:2])[None]",
+                "np.ones(images.shape[:3])",
+                "np.ones(images.shape)",
+                "0.5 * np.eye(*SHAPE[:2])",
+                "255 * np.eye(*SHAPE[:2])",
+                "np.full(SHAPE[:2], nan)",
+                "np.full(SHAPE[:2], 'x')",
+                "True",
+                "None",
+                "[]",
+            ),
+            drawn_arrays(SHAPE[:2], (N, *SHAPE[:2])),
+        ),
+        Kind(
             "latents",
             are_latents,
             (
@@ -802,7 +834,10 @@ KINDS = {
         ),
         Kind(
             "sample weight",
-            lambda value, model: any(numbers_of_shape(*shape, least=0)(value) for shape in ((N,), (N, 1))),
+            lambda value, model: any(
+                numbers_of_shape(*shape, least=0)(value) or are_flags(value, shape)
+                for shape in ((N,), (N, 1))
+            ),
             (
                 "np.ones(4)",
                 "[1.0] * 4",

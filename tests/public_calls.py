@@ -149,6 +149,7 @@ KIND_BY_NAME = {
     "reconstructions": "images",
     "labels": "labels",
     "z": "latents",
+    "mask": "mask",
     "z_start": "latents",
     "z_end": "latents",
     "prompts": "prompts",
@@ -196,6 +197,8 @@ MAY_BE_NONE = (
     "validation_data",
     "callbacks",
     "sample_weight",
+    "metrics",
+    "weighted_metrics",
     "class_weight",
     "dtype",
     "extractor",
@@ -352,6 +355,7 @@ def verb(recipe: str, name: str) -> Call:
     else:
         by_name = {"labels": "labels to generate"} if name == "generate" else {}
         by_name |= {"loss": "nothing"} if name == "compile" else {}
+        by_name |= {"images": "latents"} if name == "denoise" else {}  # whose noise leaves [0, 1]
         valid = {each: VALID[each] for each in annotations if each in VALID}
         if not is_conditional(recipe):
             valid.pop("labels", None)
@@ -386,6 +390,8 @@ def kinds_of_data(recipe: str, name: str) -> tuple[dict[str, str], dict[str, str
 # Arguments of methods, as far as they are needed, or make it faster.
 VALID = {
     "images": "images",
+    "mask": "np.eye(*SHAPE[:2])",
+    "noise_rate": "0.2",
     "labels": "labels",
     "z": "z",
     "z_start": "z",
@@ -513,6 +519,8 @@ RIGHT = {
     "generate": right_generated,
     "decode": right_images,
     "interpolate": right_interpolation,
+    "inpaint": right_images,
+    "denoise": right_images,
     "reconstruct": right_images,
     "encode": right_rows,
     "log_prob": right_rows,

@@ -15,7 +15,15 @@ from bad_input import (
 from hostile_values import value_of
 from public_calls import UNKNOWN, Command, distinct_recipes
 
+from keras_gen import models
+from keras_gen.recipes import RECIPES
+
 OUTCOMES: list[Outcome] = []
+
+
+def family(recipe: str) -> str:
+    """The folder of a recipe's model."""
+    return getattr(models, RECIPES[recipe].model).__module__.split(".")[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +55,19 @@ NAMES = [name for name, call in all_calls().items() if call.recipe in (None, *di
 COMMANDS = [name for name, call in all_calls().items() if isinstance(call, Command)]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in COMMANDS])
+# One model of each family is in the fast suite: the last of the table.
+LAST = {family(recipe): recipe for recipe in RECIPES if recipe in distinct_recipes()}
+FAST = (None, *LAST.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if all_calls()[name].recipe in FAST else pytest.mark.slow)
+        for name in NAMES
+        if name not in COMMANDS
+    ],
+)
 def test_what_does_not_fit_is_refused(name):
     check(try_drawn(all_calls()[name], FEW, only_wrong=True))
 

@@ -175,7 +175,7 @@ def test_a_preset(capsys):
     ("arguments", "message"),
     (
         (["--num", "100"], "needs 129 or more images of each kind (num). Received: 100"),
-        (["--data", "nowhere"], "'nowhere' does not exist"),
+        (["--data", "nowhere"], "'nowhere', which does not exist"),
     ),
 )
 def test_mistakes_get_one_line(runs, arguments, message, capsys):

@@ -427,7 +427,7 @@ DAMAGES = {
     ),
     "data": (
         edited("data", data="gone.npz"),
-        "config.json: .gone.npz. does not exist.* Correct",
+        "config.json: .*gone.npz', which does not exist.* Correct",
     ),
     "less data": (
         edited("run", num_train=9),
@@ -484,8 +484,8 @@ def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp
         ({"data_options": {"data_dir": 3}}, "data_dir must be .* Received: 3"),
         ({"progress": 3}, "progress must be a function, or None. Received: 3"),
         ({"progress": lambda *_: None}, "progress must make a keras.callbacks.Callback. Received: None"),
-        ({"steps": 5}, "each say how long to train: choose one .*Received: epochs=3, steps=5"),
-        ({"minutes": 2}, "each say how long to train: choose one .*Received: epochs=3, minutes=2"),
+        ({"steps": 5}, "each say how long to train: choose one, .*Received: epochs=3, steps=5"),
+        ({"minutes": 2}, "each say how long to train: choose one, .*Received: epochs=3, minutes=2"),
         ({"epochs": None, "minutes": 2, "strategy": "multi_worker"}, "minutes is for one machine"),
         pytest.param(
             {"epochs": None, "minutes": 1e-6},
@@ -493,7 +493,7 @@ def test_what_spreadsheets_add_and_what_is_deleted_does_no_harm(stopped_run, tmp
             marks=pytest.mark.slow,
         ),
         ({"max_minutes": -1}, "max_minutes must be a finite number, more than 0, or None. Received: -1"),
-        ({"data": "nowhere"}, "'nowhere' does not exist"),
+        ({"data": "nowhere"}, "'nowhere', which does not exist"),
         ({"hyperparameters": {"latent_dim": 0}}, "latent_dim must be"),
         ({"hyperparameters": {"num_classes": 3}}, "num_classes must be 10"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),

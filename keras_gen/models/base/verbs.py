@@ -40,7 +40,8 @@ from keras_gen.utils.arguments import Count, Seed, checked, describe_type, recei
 
 STATIC = "static"
 NUMBERS: dict[Any, Any] = {int: np.int32, float: np.float32}
-BOUNDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
+# Checks in graphs include the bounds: float32 may round a value just inside of one to the bound itself.
+BOUNDS = {"ge": operator.ge, "gt": operator.ge, "le": operator.le, "lt": operator.le}
 DIVERGED = (
     "The model computes NaN or infinity: its weights, or the statistics of batch normalization, are "
     "damaged or have diverged"

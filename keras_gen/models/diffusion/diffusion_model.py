@@ -20,32 +20,24 @@ References:
        arXiv 2403.03206.
     7. Ho & Salimans 2022, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
     8. Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv 2511.13720.
-    9. Song et al. 2021, Denoising Diffusion Implicit Models, arXiv 2010.02502.
-    10. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
-    11. Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval Improves Sample and Distribution
+    9. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
+    10. Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval Improves Sample and Distribution
         Quality in Diffusion Models, arXiv 2404.07724.
-    12. Lugmayr et al. 2022, RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
-       arXiv 2201.09865.
 """
 
-import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
-from annotated_types import Interval
 
 from keras_gen.layers import child_seed, replica_id, replica_seed
-from keras_gen.layers.keyed_noise import keyed_normal, keyed_uniform
+from keras_gen.layers.keyed_noise import keyed_normal
 from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
-from keras_gen.models.base.latent_generator import LatentGenerator
-from keras_gen.models.base.verbs import Images, Keys, Labels, Latents, Masks, Static, verb
-from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.networks import build_unet
-from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
+from keras_gen.models.diffusion.probability_flow import ProbabilityFlow
 from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
 from keras_gen.models.networks import Builder, frozen_copy, plain_copy, sum_of_losses
 from keras_gen.optimizers import Muon
@@ -54,7 +46,6 @@ from keras_gen.utils.arguments import (
     Fraction,
     ImageShape,
     Natural,
-    NonNegative,
     Probability,
     Seed,
     Widths,
@@ -65,18 +56,13 @@ SMALLEST_RATE = 0.05  # that is divided by
 # Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 GUIDED_BEFORE = 0.85  # the time
-ODE_STEPS = 50  # of `encode` and `decode`
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
-NoiseRate = Annotated[float, Interval(gt=0, le=100)]
-NumSteps = Annotated[int, Interval(ge=1, le=1000)]
-LikelihoodSteps = Annotated[int, Interval(ge=32, le=1000)]
-Sampler = Literal["euler", "heun", "dpm_solver_2m", "sde"]
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class DiffusionModel(LatentGenerator):
+class DiffusionModel(ProbabilityFlow):
     """Diffusion model, conditional with `num_classes`.
 
     It logs `loss`, the mean squared error of the prediction; `relative_loss`, the same divided by that of
@@ -98,7 +84,7 @@ class DiffusionModel(LatentGenerator):
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
             works [7]. Only with `num_classes`.
         guide_steps: Training steps after which the weights are kept as a bad version of the model, which
-            `guidance` moves away from [10]; 0 for none.
+            `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
         network: Your own network in place of the U-Net: images (height, width, channels), times (1,) and
             with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction (height,
@@ -124,8 +110,6 @@ class DiffusionModel(LatentGenerator):
     fixed_arguments = ("latent_dim",)
     logged_in_training = LOGGED_IN_TRAINING
     default_learning_rate = 0.02
-    log_prob_of = "probability"
-    num_likelihoods = 500
 
     @checked
     def __init__(
@@ -317,7 +301,7 @@ class DiffusionModel(LatentGenerator):
         noise = (x - signal_rate * output) / tf.maximum(noise_rate, SMALLEST_RATE)
         return velocity_of(self.schedule, output, noise, t)
 
-    # === Verbs ===
+    # === What the samplers follow ===
 
     def velocity(
         self,
@@ -326,15 +310,6 @@ class DiffusionModel(LatentGenerator):
         labels: tf.Tensor | None = None,
         guidance: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
-        """The direction in which x_t moves with time, (n, h, w, c), float32, in [-1, 1] coordinates.
-
-        Args:
-            x: (n, h, w, c).
-            t: Times (n, 1, 1, 1).
-            labels: One-hot (n, num_classes), where the model is conditional.
-            guidance: See `generate`; (n,), or a number.
-        """
-
         def predicted(network: keras.Model, labels: tf.Tensor | None) -> tf.Tensor:
             output = network(self.network_inputs(x, t, labels), training=False)
             return self.velocity_from(tf.cast(output, tf.float32), x, t)
@@ -343,7 +318,7 @@ class DiffusionModel(LatentGenerator):
         if "guidance" in self.unused_options:
             return velocity
         guidance = tf.reshape(tf.cast(guidance, tf.float32), (-1, 1, 1, 1))
-        # Amid the way: at first, it makes images less varied, and at the end it does nothing [11].
+        # Amid the way: at first, it makes images less varied, and at the end it does nothing [10].
         guidance = tf.where(t < GUIDED_BEFORE, guidance, 1.0)
 
         def guided() -> tf.Tensor:
@@ -352,241 +327,9 @@ class DiffusionModel(LatentGenerator):
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
 
-    @verb("images")
-    def generate(
-        self,
-        keys: Keys,
-        labels: Labels = None,
-        num_steps: NumSteps = 10,
-        sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = 2.0,
-    ) -> tf.Tensor:
-        """Draws new images, from noise at time 1 to time 0.
-
-        Args:
-            num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
-            labels: For a conditional model: integers from 0 to num_classes - 1, class names, or one-hot
-                rows. `num_samples` must be a multiple of their number: they are repeated in order. Random
-                labels where none are given.
-            num_steps: Steps from noise to image, from 1 to 1,000. `"heun"` calls the network twice in each
-                but the last, the others once.
-            sampler: `"euler"`, `"heun"`, `"dpm_solver_2m"`, or `"sde"`, which adds new noise in each step:
-                see `keras_gen.models.diffusion.samplers`.
-            guidance: How far each step moves away from what the model predicts without the label [7], and
-                as it did early in training [10]: 1 is the model as it has learned; more gives images of
-                better quality and then of less variety, at twice the time.
-            seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
-                gives different images.
-
-        Returns:
-            float32 in [0, 1], (num_samples, height, width, channels).
-
-        Raises:
-            ValueError: A number is out of range or beyond memory, `num_samples` is not a multiple of the
-                number of labels; labels are out of range, or given to an unconditional model; or `guidance`
-                is given to a model without classes and without `guide_steps`.
-        """
-        labels = self.labels_or_random(labels, keys)
-        path = self.path(labels, num_steps, guidance, 1.0, 0.0, keys)
-        return self.to_pixels(SAMPLERS[sampler](path, self.latents(keys)))
-
-    def path(
-        self,
-        labels: tf.Tensor | None,
-        num_steps: tf.Tensor,
-        guidance: tf.Tensor,
-        start: tf.Tensor | float,
-        end: tf.Tensor | float,
-        keys: tf.Tensor | None = None,
-    ) -> Path:
-        """What a sampler steps through from one time to another.
-
-        Args:
-            labels: One-hot (n, num_classes), where the model is conditional.
-            num_steps: (n,), or a number.
-            guidance: (n,), or a number.
-            start: The first time, (n, 1, 1, 1) or a number.
-            end: The last time.
-            keys: (n, 2), for a sampler that draws noise.
-        """
-        steps = tf.cast(tf.reshape(num_steps, (-1, 1, 1, 1)), tf.float32)
-
-        def denoise(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            t = tf.broadcast_to(t, (tf.shape(x)[0], 1, 1, 1))
-            return image_and_noise(self.schedule, x, self.velocity(x, t, labels, guidance), t)
-
-        return Path(
-            self.schedule,
-            denoise,
-            lambda i: start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0),
-            tf.reduce_max(num_steps),
-            lambda i: keyed_normal(keys, self.image_shape, 1 + i),
-        )
-
-    @verb("images")
-    def decode(
-        self,
-        z: Latents,
-        labels: Labels = None,
-        num_steps: NumSteps = ODE_STEPS,
-        guidance: NonNegative = 1.0,
-    ) -> tf.Tensor:
-        """Noise -> the images that it becomes, float32 in [0, 1], by the sampler `"heun"`.
-
-        Args:
-            z: Noise (n, height, width, channels), as `encode` returns it.
-            labels: One for each, as for `generate`, where the model is conditional.
-            num_steps: As for `generate`.
-            guidance: As for `generate`.
-
-        Raises:
-            ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
-        """
-        return self.to_pixels(heun(self.path(labels, num_steps, guidance, 1.0, 0.0), z))
-
-    @verb("z")
-    def encode(
-        self,
-        images: Images,
-        labels: Labels = None,
-        num_steps: NumSteps = ODE_STEPS,
-        guidance: NonNegative = 1.0,
-    ) -> tf.Tensor:
-        """Images -> the noise that becomes them, (n, height, width, channels), float32 [9].
-
-        It follows the same path as `decode`, from time 0 to time 1: with many steps,
-        `decode(encode(images))` is `images`.
-
-        Args:
-            images: (n, height, width, channels), uint8 or floating point in [0, 1].
-            labels: One for each, as for `generate`, where the model is conditional.
-            num_steps: As for `generate`.
-            guidance: As for `generate`.
-
-        Raises:
-            ValueError: Images or labels do not fit, or a number is out of range.
-        """
-        return heun(self.path(labels, num_steps, guidance, 0.0, 1.0), 2.0 * images - 1.0)
-
-    @verb("images")
-    def inpaint(
-        self,
-        images: Images,
-        mask: Masks,
-        keys: Keys,
-        labels: Labels = None,
-        num_steps: NumSteps = 20,
-        sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = 2.0,
-    ) -> tf.Tensor:
-        """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [12].
-
-        At each step, what is known of an image is set to its noisy version.
-
-        Args:
-            images: (n, height, width, channels), uint8 or floating point in [0, 1]; what is under the mask
-                does not matter.
-            mask: True or 1 where pixels are to be filled in, (n, height, width); or (height, width) for
-                all.
-            labels: One for each, as for `generate`; random where none are given.
-            num_steps: As for `generate`.
-            sampler: As for `generate`.
-            guidance: As for `generate`.
-            seed: Integer that determines what is filled in; without a seed, each call is different.
-
-        Raises:
-            ValueError: Images, mask or labels do not fit, or a number is out of range.
-        """
-        labels = self.labels_or_random(labels, keys)
-        path = self.path(labels, num_steps, guidance, 1.0, 0.0, keys)
-        known_images, known_noise = 2.0 * images - 1.0, self.latents(keys)
-        unknown, denoise = mask[..., tf.newaxis], path.denoise
-
-        def denoise_unknown(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            x = tf.where(unknown, x, add_noise(self.schedule, known_images, known_noise, t))
-            image, noise = denoise(x, t)
-            return tf.where(unknown, image, known_images), tf.where(unknown, noise, known_noise)
-
-        path = dataclasses.replace(path, denoise=denoise_unknown)
-        filled = self.to_pixels(SAMPLERS[sampler](path, known_noise))
-        return tf.where(unknown, filled, images)
-
-    @verb("images")
-    def denoise(self, images: Latents, noise_rate: NoiseRate, labels: Labels = None) -> tf.Tensor:
-        """Noisy images -> the mean of the images that they may come from, float32 in [0, 1].
-
-        Args:
-            images: Images with normal noise added, (n, height, width, channels); as pixels in [0, 1], which
-                the noise may exceed.
-            noise_rate: Standard deviation of the noise, for pixels in [0, 1]; more than 0.
-            labels: One for each, as for `generate`, where the model is conditional.
-
-        Raises:
-            ValueError: Images or labels do not fit, or `noise_rate` is out of range.
-        """
-        t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
-        x = self.schedule.rates(t)[0] * (2.0 * images - 1.0)
-        return self.to_pixels(image_and_noise(self.schedule, x, self.velocity(x, t, labels), t)[0])
-
-    @verb("log_prob")
-    def log_prob(
-        self,
-        images: Images,
-        labels: Labels = None,
-        num_steps: Static[LikelihoodSteps] = 64,
-        divergence: Literal["hutchinson", "exact"] = "hutchinson",
-        keys: Keys = 0,
-    ) -> tf.Tensor:
-        """Lower bound of the log-probability of 8-bit pixels, nats per image.
-
-        It follows the path from image to noise, and adds up how much the path contracts: see
-        `keras_gen.models.diffusion.likelihood`. Without guidance.
-
-        Args:
-            images: (n, height, width, channels), uint8 or floating point in [0, 1].
-            labels: One for each, as for `generate`, where the model is conditional.
-            num_steps: Steps of the integration, from 32 to 1,000: with fewer, its error exceeds the
-                differences between models.
-            divergence: `"hutchinson"`, an unbiased estimate; or `"exact"`, which takes as many times as
-                long as an image has numbers.
-            seed: Integer that determines the noise within half a level of each pixel, and of the estimate.
-
-        Returns:
-            (n,), float32.
-
-        Raises:
-            ValueError: Images or labels do not fit, or `num_steps` is out of range.
-        """
-
-        def slope(x: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
-            t = tf.fill((tf.shape(x)[0], 1, 1, 1), t)
-            return self.schedule.speed(t) * self.velocity(x, t, labels)
-
-        uniform = keyed_uniform(keys, self.image_shape)
-        probe = None if divergence == "exact" else likelihood.signs(keys, self.image_shape, 1)
-        return likelihood.log_prob(slope, self.schedule, 2.0 * images - 1.0, uniform, probe, num_steps)
-
-    def call(self, inputs: Any) -> tf.Tensor:
-        """Decodes noise (n, height, width, channels), or (noise, labels) where conditional."""
-        z, labels = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-        return self.decode.on_tensors(tf.cast(z, tf.float32), self.to_one_hot(labels))
-
-    def check_inputs(self, x: Any) -> None:
-        z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
-        z = validation.latents("Noise", z, self.latent_shape)
-        if self.conditional:
-            validation.labels(labels, self.num_classes, len(z), "as predict([noise, labels])")
-
-    def are_valid_inputs(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_all(tf.math.is_finite(tf.cast(x, tf.float32)))
-
     def portable_network(self) -> keras.Model:
         """Noisy images, times (and one-hot labels) -> the prediction, as one plain Keras network."""
         return plain_copy(self.ema_network)
-
-    def to_pixels(self, images: tf.Tensor) -> tf.Tensor:
-        """Images in [-1, 1] -> float32 in [0, 1]."""
-        return tf.clip_by_value(0.5 * tf.cast(images, tf.float32) + 0.5, 0.0, 1.0)
 
     @property
     def unused_options(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def test_codes_are_followed_to_their_mean_and_covariance(model):
         [1.0, -2.0, 0.5], [[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 0.3]], 4000
     )
     for _ in range(1000):
-        model._follow_codes(tf.constant(z, tf.float32))
+        model._update_prior(tf.constant(z, tf.float32))
     np.testing.assert_allclose(model.code_mean, z.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(model.code_covariance, np.cov(z.T, bias=True), atol=1e-3)
 

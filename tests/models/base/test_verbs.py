@@ -139,7 +139,7 @@ def test_the_signature_has_one_row_for_each_example_in_every_input(toy, tmp_path
     for change, message in (
         ({"strength": tf.constant([1.0, -1.0])}, "strength must be a finite number, 0 or more"),
         ({"strength": tf.constant([1.0, np.nan])}, "strength must be a finite number, 0 or more"),
-        ({"share": tf.constant([1.0, 0.0])}, "share must be a number, more than 0, at most 1"),
+        ({"share": tf.constant([1.0, 1.5])}, "share must be a number, more than 0, at most 1"),
         ({"strength": tf.constant([1.0])}, "must have as many rows as"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
