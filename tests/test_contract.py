@@ -373,7 +373,14 @@ def test_generate_refuses_bad_input(name):
 
 
 @every_image_model
-@pytest.mark.parametrize("shape", ((17, 23, 3), (5, 8, 1), (64, 64, 3)))
+@pytest.mark.parametrize(
+    "shape",
+    (
+        (17, 23, 3),
+        pytest.param((5, 8, 1), marks=pytest.mark.slow),
+        pytest.param((64, 64, 3), marks=pytest.mark.slow),
+    ),
+)
 def test_any_image_size(name, shape):
     model = compiled(name, image_shape=shape)
     x = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)

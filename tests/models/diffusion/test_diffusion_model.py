@@ -50,10 +50,10 @@ every_kind = pytest.mark.parametrize(
     ("schedule", "prediction"),
     (
         ("linear", "velocity"),
-        ("linear", "image"),
         ("cosine", "noise"),
-        ("cosine", "velocity"),
-        ("edm", "velocity"),
+        pytest.param("linear", "image", marks=pytest.mark.slow),
+        pytest.param("cosine", "velocity", marks=pytest.mark.slow),
+        pytest.param("edm", "velocity", marks=pytest.mark.slow),
     ),
 )
 

@@ -61,8 +61,14 @@ def test_the_error_falls_with_the_order_that_a_sampler_claims(schedule, name, or
     assert orders[-1] == pytest.approx(order, abs=0.2), orders
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        SCHEDULES["linear"],
+        *(pytest.param(SCHEDULES[name], marks=pytest.mark.slow) for name in ("cosine", "edm")),
+    ],
+)
 def test_noise_becomes_the_distribution(schedule, name):
     rng = np.random.default_rng(1)
     x = tf.constant(rng.normal(size=(10_000, 3)))
