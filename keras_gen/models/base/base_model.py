@@ -38,7 +38,6 @@ class BaseModel(CheckedModel):
     logged_in_training: ClassVar[tuple[str, ...]] = ()  # names that validation does not log
     default_verb: ClassVar[str] = "generate"  # which a SavedModel calls serving_default
 
-    num_likelihoods: ClassVar[int] = 2000  # test images whose `log_prob` is measured
     evaluation_batch_size: ClassVar[int] = 16  # small: data sets with fewer training images are refused
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -82,33 +82,33 @@ def network(
 
 def gives_logits(name: str, value: keras.Model) -> None:
     """Raises a ValueError if a user's network ends in a sigmoid, but the loss expects logits."""
-    last = sigmoid_at_the_end(value)
-    if last is not None:
-        raise ValueError(
-            f"{name} must return logits, since losses computed from probabilities saturate. Received: a "
-            f"network whose last layer, {last}, applies a sigmoid. Remove it."
-        )
+    refuse_sigmoid(
+        name, value, "return logits, since losses computed from probabilities saturate", "Remove it"
+    )
 
 
 def gives_tanh(name: str, value: keras.Model) -> None:
     """Raises a ValueError if a user's network ends in a sigmoid, but pixels are in [-1, 1]."""
-    last = sigmoid_at_the_end(value)
-    if last is not None:
-        raise ValueError(
-            f"{name} must return images in [-1, 1], as a tanh does: a sigmoid never draws dark pixels. "
-            f"Received: a network whose last layer, {last}, applies a sigmoid. Use a tanh."
-        )
+    refuse_sigmoid(
+        name,
+        value,
+        "return images in [-1, 1], as a tanh does: a sigmoid never draws dark pixels",
+        "Use a tanh",
+    )
 
 
-def sigmoid_at_the_end(value: keras.Model) -> str | None:
-    """The name of a network's last layer, if that applies a sigmoid."""
+def refuse_sigmoid(name: str, value: keras.Model, expected: str, remedy: str) -> None:
+    """Raises a ValueError if the last layer of a user's network applies a sigmoid."""
     last: Any = value
     while isinstance(last, keras.Model):
         layers = getattr(last, "operations", last.layers)  # a Sequential has only the latter
         last = next(layer for layer in reversed(layers) if not isinstance(layer, SHAPING))
     sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid
-    # As keras.ops.sigmoid is in a Functional.
-    return last.name if sigmoid or type(last).__name__ == "Sigmoid" else None
+    if sigmoid or type(last).__name__ == "Sigmoid":  # as keras.ops.sigmoid is in a Functional
+        raise ValueError(
+            f"{name} must {expected}. Received: a network whose last layer, {last.name}, applies a "
+            f"sigmoid. {remedy}."
+        )
 
 
 def no_batch_normalization(critic: keras.Model) -> None:

@@ -155,8 +155,7 @@ class DiffusionModel(ProbabilityFlow):
         self.ema_network = network
         if self.ema:
             self.ema_network = frozen_copy(network)
-        # What guidance moves away from: with classes the same network without a label, and in any case
-        # how it was early in training.
+        # What guidance moves away from, with labels hidden: the network as it was early in training.
         self.guide_network = frozen_copy(network) if self.guide_steps else self.ema_network
 
     def get_config(self) -> dict:
@@ -288,7 +287,7 @@ class DiffusionModel(ProbabilityFlow):
             return tf.reduce_mean(tf.square(values), axis=(1, 2, 3))
 
         losses = mean_square(tf.cast(output, tf.float32) - wanted)
-        return losses, losses / mean_square(wanted)
+        return losses, tf.math.divide_no_nan(losses, mean_square(wanted))
 
     def velocity_from(self, output: tf.Tensor, x: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
         """The velocity of x_t, by the network's prediction."""
@@ -308,18 +307,17 @@ class DiffusionModel(ProbabilityFlow):
         x: tf.Tensor,
         t: tf.Tensor,
         labels: tf.Tensor | None = None,
-        guidance: tf.Tensor | float = 1.0,
+        guidance: tf.Tensor | None = None,
     ) -> tf.Tensor:
         def predicted(network: keras.Model, labels: tf.Tensor | None) -> tf.Tensor:
             output = network(self.network_inputs(x, t, labels), training=False)
             return self.velocity_from(tf.cast(output, tf.float32), x, t)
 
         velocity = predicted(self.ema_network, labels)
-        if "guidance" in self.unused_options:
+        if guidance is None or "guidance" in self.unused_options:
             return velocity
-        guidance = tf.reshape(tf.cast(guidance, tf.float32), (-1, 1, 1, 1))
-        # Amid the way: at first, it makes images less varied, and at the end it does nothing [10].
-        guidance = tf.where(t < GUIDED_BEFORE, guidance, 1.0)
+        # Not in the first steps, where it only makes images less varied [10].
+        guidance = tf.where(t < GUIDED_BEFORE, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
 
         def guided() -> tf.Tensor:
             other = predicted(self.guide_network, None if labels is None else tf.zeros_like(labels))

@@ -43,14 +43,14 @@ class ProbabilityFlow(LatentGenerator):
 
     schedule: Schedule
     log_prob_of = "probability"
-    num_likelihoods = 500
+    num_likelihoods = 500  # test images that `log_prob` is measured on, since it is slow
 
     def velocity(
         self,
         x: tf.Tensor,
         t: tf.Tensor,
         labels: tf.Tensor | None = None,
-        guidance: tf.Tensor | float = 1.0,
+        guidance: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """The direction in which x_t moves with time, float32 (n, h, w, c), for images in [-1, 1].
 
@@ -58,7 +58,7 @@ class ProbabilityFlow(LatentGenerator):
             x: (n, h, w, c).
             t: Times (n, 1, 1, 1).
             labels: One-hot (n, num_classes), where the model is conditional.
-            guidance: See `generate`; (n,), or a number.
+            guidance: See `generate`; float32 (n,), or None for none.
         """
         raise NotImplementedError
 

@@ -141,7 +141,7 @@ def test_guidance_of_one_is_the_conditional_model():
     # A straight line: hidden labels are those of class 0.
     np.testing.assert_allclose(means, [MEAN, MEAN + 0.4, MEAN + 0.8], atol=0.04)
     mixed = model.velocity(*velocity_inputs(), guidance=tf.constant([1.0, 2.0]))
-    alone = model.velocity(*velocity_inputs(), guidance=1.0)
+    alone = model.velocity(*velocity_inputs())
     np.testing.assert_array_equal(mixed[0], alone[0])
     assert np.abs(mixed[1] - alone[1]).max() > 0.1
 
@@ -167,7 +167,7 @@ def test_guidance_moves_away_from_the_weights_of_an_early_step(garments):
         tf.random.stateless_normal((3, 8, 8, 1), (0, 0)),
         tf.constant([0.2, 0.5, 0.9])[:, None, None, None],
     )
-    good, guided = model.velocity(x, t), model.velocity(x, t, guidance=3.0)
+    good, guided = model.velocity(x, t), model.velocity(x, t, guidance=tf.fill((3,), 3.0))
     bad = model.guide_network([x, t[:, :, 0, 0]])
     np.testing.assert_allclose(guided[:2], (bad + 3 * (good - bad))[:2], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(guided[2], good[2])  # not at first
@@ -201,6 +201,14 @@ def test_a_network_that_predicts_nothing_is_told_from_one_that_learns(garments):
     assert untrained["relative_loss"] == pytest.approx(1.0, abs=1e-6)  # its last layer begins with zeros
     model.fit(images, epochs=30, verbose=0)
     assert model.evaluate(images, verbose=0, return_dict=True)["relative_loss"] < 0.6
+
+
+def test_images_of_one_grey_have_a_finite_relative_loss():
+    """Predicting 0 makes no error there."""
+    model = DiffusionModel(**SMALL, prediction="image")
+    model.compile()
+    logs = model.evaluate(np.full((4, 8, 8), 0.5, "float32"), verbose=0, return_dict=True)
+    assert logs["loss"] == 0 and logs["relative_loss"] == 0
 
 
 def test_times_have_the_distribution_that_was_asked_for():
