@@ -119,13 +119,14 @@ class Adam(keras.optimizers.Adam):
 class Muon(Adam):
     """Momentum that is orthogonalized by Newton and Schulz' iteration [1], for matrices; Adam for the rest.
 
-    Convolution kernels are matrices of all their inputs by their outputs, which `keras.optimizers.Muon`
-    leaves to Adam. So are biases here, and matrices with fewer than 16 inputs or outputs, such as those of
-    a network's last layer.
+    Convolution kernels, which `keras.optimizers.Muon` leaves to Adam, are matrices, too: all axes but the
+    last, by the last. Left to Adam are biases, and matrices with fewer than 16 rows or columns. The
+    iteration is computed in bfloat16 on a device that multiplies in it.
 
     Args:
-        learning_rate: Of the matrices: the root mean square that an update has over the matrix's singular
-            values; 0 or more, a schedule, or a function that gives a number.
+        learning_rate: Of the matrices: the singular values of an update, approximately, times the root of
+            columns / rows where that is more than 1; 0 or more, a schedule, or a function that gives a
+            number.
         adam_ratio: What the learning rate is multiplied by for all other weights.
         momentum: Of the matrices' gradients, from 0 to less than 1.
         global_clipnorm: The norm that all gradients together are clipped to, more than 0; None for none.
@@ -146,7 +147,7 @@ class Muon(Adam):
     True
     """
 
-    smallest_matrix = 16  # inputs, and outputs
+    smallest_matrix = 16  # rows, and columns
     coefficients = (3.4445, -4.7750, 2.0315)  # of the iteration [1]
     num_iterations = 5
 
@@ -168,14 +169,15 @@ class Muon(Adam):
         return {**super().get_config(), "adam_ratio": self.adam_ratio, "momentum": self.momentum}
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        *inputs, outputs = tuple(variable.shape) or (1,)
-        if isinstance(gradient, tf.IndexedSlices) or min(math.prod(inputs), outputs) < self.smallest_matrix:
+        *axes, columns = tuple(variable.shape) or (1,)
+        rows = math.prod(axes)
+        if isinstance(gradient, tf.IndexedSlices) or min(rows, columns) < self.smallest_matrix:
             super().update_step(gradient, variable, self.adam_ratio * learning_rate)
             return
         mean = self._momentums[self._get_variable_index(variable)].value
         mean.assign(self.momentum * mean + gradient)
-        ahead = tf.reshape(gradient + self.momentum * mean, (-1, outputs))
-        scale = max(1.0, outputs / math.prod(inputs)) ** 0.5
+        ahead = tf.reshape(gradient + self.momentum * mean, (-1, columns))
+        scale = max(1.0, columns / rows) ** 0.5
         update = scale * tf.cast(self.orthogonalized(ahead), variable.dtype)
         variable.assign_sub(tf.cast(learning_rate, variable.dtype) * tf.reshape(update, variable.shape))
 

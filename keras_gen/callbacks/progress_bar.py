@@ -112,4 +112,4 @@ def is_main(name: str) -> bool:
     """Whether a value is in the line of an epoch; TensorBoard has all of them."""
     if name.startswith("val_"):
         return name in ("val_loss", "val_accuracy", "val_fd", "val_perplexity", "val_bits_per_character")
-    return not name.endswith(("_gradient_norm", "_learning_rate"))
+    return not name.endswith(("gradient_norm", "_learning_rate"))

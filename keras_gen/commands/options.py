@@ -58,7 +58,7 @@ def documented(owner: Any) -> dict[str, str]:
 
 def in_plain_text(description: str) -> str:
     """A description without the marks and the numbered references of a docstring."""
-    without_references = re.sub(r" \[\d+(, section [\d.]+)?\]", "", " ".join(description.split()))
+    without_references = re.sub(r" \[\d+(, (section [\d.]+|\d+))*\]", "", " ".join(description.split()))
     return re.sub(r'`"(\w+)"`', r"\1", without_references).replace("`", "")
 
 

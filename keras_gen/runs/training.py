@@ -64,7 +64,7 @@ def train(
             number of steps that fits is recorded in config.json, so that the run can be repeated exactly.
         max_minutes: Stop after this many minutes, finished or not; the run can be resumed.
         batch_size: Images, or rows of text, per training step, over all replicas; the recipe's by default.
-        learning_rate: Adam's initial learning rate; the recipe's by default.
+        learning_rate: The optimizer's initial learning rate; the recipe's by default.
         discriminator_learning_rate: The discriminator's initial learning rate, for models that have one;
             `learning_rate` by default.
         learning_rate_decay: Decay the learning rate to 0 along half a cosine.

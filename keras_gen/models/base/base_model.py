@@ -209,7 +209,7 @@ class BaseModel(CheckedModel):
             if tracker.name not in values:
                 continue
             value, weight = values[tracker.name], tf.cast(count, tf.float32)
-            if scaled and tracker.name.endswith("_gradient_norm"):
+            if scaled and tracker.name.endswith("gradient_norm"):
                 # Loss scaling grows until a gradient overflows, and then leaves out that update.
                 finite = tf.math.is_finite(value)
                 value, weight = tf.where(finite, value, 0.0), tf.where(finite, weight, 0.0)

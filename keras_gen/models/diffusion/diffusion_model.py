@@ -55,7 +55,7 @@ from keras_gen.utils.arguments import (
 SMALLEST_RATE = 0.05  # that is divided by
 # Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
-GUIDED_BEFORE = 0.85  # the time
+GUIDED_BELOW = 5.7  # noise_rate / signal_rate
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
@@ -82,7 +82,7 @@ class DiffusionModel(ProbabilityFlow):
         widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size.
         num_blocks: Residual blocks at each size, down and up.
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
-            works [7]. Only with `num_classes`.
+            moves away from what is predicted without a label [7]. Only with `num_classes`.
         guide_steps: Training steps after which the weights are kept as a bad version of the model, which
             `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
@@ -151,12 +151,23 @@ class DiffusionModel(ProbabilityFlow):
             labels = [] if self.num_classes is None else [(self.num_classes,)]
             validation.network("network", network, [self.image_shape, (1,), *labels], [self.image_shape])
         self.network = network
-        # Draws the images: the moving average of the weights, always in float32.
+        # Draws the images: the moving average of the weights, in float32.
         self.ema_network = network
         if self.ema:
             self.ema_network = frozen_copy(network)
         # What guidance moves away from, with labels hidden: the network as it was early in training.
-        self.guide_network = frozen_copy(network) if self.guide_steps else self.ema_network
+        self.guide_network = self.ema_network
+        if self.guide_steps:
+            self.guide_network = frozen_copy(network)
+            # The model's own count: that of an optimizer begins anew with each `compile`.
+            self.steps_trained = self.add_weight(
+                shape=(),
+                initializer="zeros",
+                dtype="int64",
+                trainable=False,
+                name="steps_trained",
+                aggregation="only_first_replica",
+            )
 
     def get_config(self) -> dict:
         return {
@@ -211,7 +222,7 @@ class DiffusionModel(ProbabilityFlow):
         if self.ema:
             update_ema(self.ema_network, self.network, self.ema, self.optimizer.iterations)
         if self.guide_steps:
-            tf.cond(self.optimizer.iterations <= self.guide_steps, self._update_guide, lambda: None)
+            self._update_guide()
         values = {"loss": loss, "relative_loss": relative_losses, "gradient_norm": norm}
         return self._report(values, images, output, x, t, sample_weight, count)
 
@@ -252,9 +263,16 @@ class DiffusionModel(ProbabilityFlow):
         return {name: logs[name] for name in logs if name in values or name not in LOGGED_IN_TRAINING}
 
     def _update_guide(self) -> None:
-        """Keeps the weights as they are now."""
-        for kept, weight in zip(self.guide_network.weights, self.network.weights, strict=True):
-            kept.assign(weight)
+        """Keeps the weights after `guide_steps`. Until then, guidance does not move away from anything."""
+        step = self.steps_trained + 1
+        self.steps_trained.assign(step)
+
+        def keep(network: keras.Model) -> None:
+            for kept, weight in zip(self.guide_network.weights, network.weights, strict=True):
+                kept.assign(weight)
+
+        tf.cond(step < self.guide_steps, lambda: keep(self.ema_network), lambda: None)
+        tf.cond(tf.equal(step, self.guide_steps), lambda: keep(self.network), lambda: None)
 
     def times_of(self, normal: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers -> times of the distribution to train with."""
@@ -265,7 +283,7 @@ class DiffusionModel(ProbabilityFlow):
 
     def hide_labels(self, labels: tf.Tensor | None) -> tf.Tensor | None:
         """One-hot labels, a fraction `class_dropout` of which are zeros."""
-        if labels is None or not self.class_dropout:
+        if not self.hides_labels:
             return labels
         uniform = tf.random.stateless_uniform((tf.shape(labels)[0], 1), replica_seed(self.noise_seed))
         return tf.where(uniform < self.class_dropout, 0.0, labels)
@@ -317,10 +335,12 @@ class DiffusionModel(ProbabilityFlow):
         if guidance is None or "guidance" in self.unused_options:
             return velocity
         # Not in the first steps, where it only makes images less varied [10].
-        guidance = tf.where(t < GUIDED_BEFORE, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
+        is_guided = t < self.schedule.time_of(tf.constant(GUIDED_BELOW))
+        guidance = tf.where(is_guided, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
 
         def guided() -> tf.Tensor:
-            other = predicted(self.guide_network, None if labels is None else tf.zeros_like(labels))
+            hidden = tf.zeros_like(labels) if self.hides_labels else labels
+            other = predicted(self.guide_network, hidden)
             return tf.where(guidance == 1.0, velocity, other + guidance * (velocity - other))
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
@@ -331,4 +351,9 @@ class DiffusionModel(ProbabilityFlow):
 
     @property
     def unused_options(self) -> tuple[str, ...]:
-        return () if self.conditional or self.guide_steps else ("guidance",)
+        return () if self.hides_labels or self.guide_steps else ("guidance",)
+
+    @property
+    def hides_labels(self) -> bool:
+        """Whether the network has learned what it predicts without a label."""
+        return self.conditional and self.class_dropout > 0

@@ -9,8 +9,6 @@ References:
     2. Song et al. 2021, Denoising Diffusion Implicit Models, arXiv 2010.02502.
     3. Ho & Salimans 2022, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
     4. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
-    5. Lugmayr et al. 2022, RePaint: Inpainting using Denoising Diffusion Probabilistic Models,
-       arXiv 2201.09865.
 """
 
 import dataclasses
@@ -189,7 +187,7 @@ class ProbabilityFlow(LatentGenerator):
         sampler: Sampler = "dpm_solver_2m",
         guidance: NonNegative = 2.0,
     ) -> tf.Tensor:
-        """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [5].
+        """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [1].
 
         At each step, what is known of an image is set to its noisy version.
 
@@ -232,7 +230,8 @@ class ProbabilityFlow(LatentGenerator):
             labels: One for each, as for `generate`, where the model is conditional.
 
         Raises:
-            ValueError: Images or labels do not fit, or `noise_rate` is out of range.
+            ValueError: Images or labels do not fit, or `noise_rate` is out of range, or out of the range of
+                the model's schedule.
         """
         t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
         x = self.schedule.rates(t)[0] * (2.0 * images - 1.0)
@@ -275,6 +274,16 @@ class ProbabilityFlow(LatentGenerator):
         uniform = keyed_uniform(keys, self.image_shape)
         probe = None if divergence == "exact" else likelihood.signs(keys, self.image_shape, 1)
         return likelihood.log_prob(slope, self.schedule, 2.0 * images - 1.0, uniform, probe, num_steps)
+
+    def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
+        if verb == "denoise":
+            least, most = 0.5 * self.schedule.smallest, 0.5 * self.schedule.largest
+            if not least <= options["noise_rate"] <= most:
+                raise ValueError(
+                    f"noise_rate must be from {least:g} to {most:g} for this model's schedule. "
+                    f"Received: {options['noise_rate']:g}"
+                )
+        return super().rows_per_call(verb, rows, options)
 
     def call(self, inputs: Any) -> tf.Tensor:
         """Decodes noise (n, height, width, channels), or (noise, labels) where conditional."""

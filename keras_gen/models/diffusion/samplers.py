@@ -106,7 +106,7 @@ def dpm_solver_2m(path: Path, x: tf.Tensor) -> tf.Tensor:
     def step(i: tf.Tensor, x: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, ...]:
         t, next_t = path.time_at(i), path.time_at(i + 1)
         image, _ = path.denoise(x, t)
-        # The first step has none before it, and the last ends at an infinite ratio.
+        # The first step has none before it, and the last only removes the noise that is left.
         is_inner = (i > 0) & (path.time_at(i + 2) != next_t)
         earlier = log_ratio(path.time_at(tf.maximum(i - 1, 0))) - tf.cast(i == 0, x.dtype)
         share = 0.5 * (log_ratio(next_t) - log_ratio(t)) / (log_ratio(t) - earlier)
