@@ -59,9 +59,10 @@ class Builder:
     def conv(self, filters: int, strides: int = 2, size: int = 3, **options: Any) -> layers.Conv2D:
         return layers.Conv2D(filters, size, strides, padding="same", **self._options(**options))
 
-    def conv_transpose(self, filters: int, size: int, **options: Any) -> layers.Conv2DTranspose:
-        options = self._options(**options)
-        return layers.Conv2DTranspose(filters, size, strides=2, padding="same", **options)
+    def conv_transpose(
+        self, filters: int, size: int, strides: int = 2, **options: Any
+    ) -> layers.Conv2DTranspose:
+        return layers.Conv2DTranspose(filters, size, strides, padding="same", **self._options(**options))
 
     def activated(self, x: Any, negative_slope: float = 0.0) -> Any:
         """Batch normalization and ReLU, after a layer without bias."""

@@ -108,8 +108,9 @@ def call_error(function: Callable, args: tuple, kwargs: dict[str, Any], error: T
         1 if named_parameters(function)[:1] in (["self"], ["cls"]) else 0,
     )
     known = named_parameters(function)[of_object:]
-    if function.__name__ == "__init__" and args:  # which a subclass may have been given the arguments of
-        name, known = type(args[0]).__name__, constructor_parameters(type(args[0]))
+    if named_parameters(function)[:1] == ["self"] and args:  # which may be of a subclass
+        name = f"{type(args[0]).__name__}.{function.__name__}".removesuffix(".__init__")
+        known = constructor_parameters(type(args[0])) if function.__name__ == "__init__" else known
     left = [name for name in known if name not in kwargs]
     hint = next((did_you_mean(given, left) for given in kwargs if given not in known), "")
     values = ", ".join(

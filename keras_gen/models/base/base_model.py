@@ -40,6 +40,15 @@ class BaseModel(CheckedModel):
 
     evaluation_batch_size: ClassVar[int] = 16  # small: data sets with fewer training images are refused
 
+    @classmethod
+    def refuse_fixed(cls, given: dict[str, Any], reason: str) -> None:
+        """Raises a ValueError if `fixed_arguments` are among those that were given."""
+        for name in cls.fixed_arguments:
+            if name in given:
+                raise ValueError(
+                    f"{cls.__name__} takes no {name}: {reason}. Received: {name}={received(given[name])}"
+                )
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         bases = [base for base in cls.__mro__[1:] if issubclass(base, BaseModel)]
@@ -131,6 +140,11 @@ class BaseModel(CheckedModel):
     def unused_options(self) -> tuple[str, ...]:
         """Options of the class's verbs that have no effect on this model, and are refused."""
         return ()
+
+    @property
+    def missing_verbs(self) -> dict[str, str]:
+        """Verbs of the class that this model lacks, with the reasons; `hasattr` is False for them."""
+        return {}
 
     @property
     def compiled_verbs(self) -> dict[tuple, Callable]:
@@ -257,7 +271,9 @@ class BaseModel(CheckedModel):
 
     def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
         """The signatures of a SavedModel: name -> (function, inputs by name)."""
-        found = verbs_of(type(self))
+        found = {
+            name: verb for name, verb in verbs_of(type(self)).items() if name not in self.missing_verbs
+        }
         names = sorted(found, key=lambda name: name != self.default_verb)  # that one first
         return {
             "serving_default" if name == self.default_verb else name: found[name].signature(self)

@@ -134,6 +134,14 @@ def images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
     return arrays.pixels("Images", x)
 
 
+def noisy_images(x: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Pixels with noise added as float32, or a ValueError; uint8 is divided by 255."""
+    x = arrays.array("Images", x)
+    arrays.check_pixel_type("Images", x.dtype)
+    x = x / np.float32(255) if x.dtype == np.uint8 else x
+    return latents("Images", x[..., np.newaxis] if x.shape[1:] == shape[:2] and shape[2] == 1 else x, shape)
+
+
 def labels(y: Any, num_classes: int, num_images: int, how: str = "as labels=") -> np.ndarray:
     """Labels as an array, or a ValueError if they are missing, too few or too many, or out of range.
 
@@ -184,16 +192,23 @@ def masks(name: str, value: Any, image_shape: Sequence[int], count: int | None) 
     """Masks (n, height, width) as booleans, or a ValueError; one mask (height, width) is repeated."""
     array = arrays.array(name, value)
     size = tuple(image_shape[:2])
+    if array.shape[1:] == (*size, 1):
+        array = array[..., 0]
     fits = array.shape == size or (array.shape[1:] == size and count in (None, len(array)) and len(array))
     if not fits or array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         num = "n" if count is None else count
         raise ValueError(
             f"{name} must be True or 1 where pixels are to be filled in, else False or 0, of shape "
-            f"({num}, {size[0]}, {size[1]}) or {size}. Received: {received(array)}"
+            f"({num}, {size[0]}, {size[1]}) or {size}. Received: {received(array)}{range_of(array)}"
         )
     return np.broadcast_to(
         array.astype(bool), (count or len(array), *size) if array.ndim == 2 else array.shape
     )
+
+
+def range_of(array: np.ndarray) -> str:
+    """The least and the largest of an array's numbers, for errors."""
+    return f", from {array.min():g} to {array.max():g}" if array.size and array.dtype.kind in "iuf" else ""
 
 
 def metric(value: Any, taken: set[str]) -> keras.metrics.Metric:

@@ -92,8 +92,11 @@ class LabelRows(Rows):
 
     annotation = ArrayLike | None
 
+    def __init__(self, or_random: bool = False):
+        self.or_random = or_random  # whether they may be left out
+
     def check(self, model: Any, name: str, value: Any, count: int | None) -> np.ndarray | None:
-        return model.checked_labels(value, count)
+        return None if self.or_random and value is None else model.checked_labels(value, count)
 
     def spec(self, model: Any, name: str) -> tf.TensorSpec | None:
         return tf.TensorSpec((None,), tf.int32, name) if model.conditional else None
@@ -110,6 +113,19 @@ class LatentRows(Rows):
 
     def spec(self, model: Any, name: str) -> tf.TensorSpec:
         return tf.TensorSpec((None, *model.latent_shape), tf.float32, name)
+
+    def served(self, model: Any, name: str, rows: tf.Tensor) -> tf.Tensor:
+        return assertions.finite(name, rows)
+
+
+class NoisyImageRows(Rows):
+    """Images with noise added, which may exceed [0, 1]."""
+
+    def check(self, model: Any, name: str, value: Any, count: int | None) -> np.ndarray:
+        return validation.noisy_images(value, model.image_shape)
+
+    def spec(self, model: Any, name: str) -> tf.TensorSpec:
+        return tf.TensorSpec((None, *model.image_shape), tf.float32, name)
 
     def served(self, model: Any, name: str, rows: tf.Tensor) -> tf.Tensor:
         return assertions.finite(name, rows)
@@ -151,7 +167,9 @@ class KeyRows(Rows):
 Value = TypeVar("Value")
 Static = Annotated[Value, STATIC]
 Images = Annotated[Any, ImageRows()]
+NoisyImages = Annotated[Any, NoisyImageRows()]
 Labels = Annotated[Any, LabelRows()]
+LabelsOrRandom = Annotated[Any, LabelRows(or_random=True)]
 Latents = Annotated[Any, LatentRows()]
 Masks = Annotated[Any, MaskRows()]
 Texts = Annotated[Any, TextRows()]
@@ -205,6 +223,10 @@ class Verb:
     def __get__(self, model: Any, owner: type | None = None) -> Any:
         if model is None:
             return self.method
+        if self.name in model.missing_verbs:
+            raise AttributeError(
+                f"This {type(model).__name__} has no {self.name}: {model.missing_verbs[self.name]}"
+            )
 
         @functools.wraps(self.method)
         def bound(*args: Any, **kwargs: Any) -> Any:
@@ -435,6 +457,8 @@ def asserted_range(name: str, annotation: Any, values: tf.Tensor) -> tf.Tensor:
         for name_of_bound, is_within in BOUNDS.items():
             bound = getattr(constraint, name_of_bound, None)
             inside &= True if bound is None else is_within(values, bound)
+            if bound == 0 and name_of_bound == "gt":  # exactly 0 in float32, too
+                inside &= values > 0
     return assertions.asserted(f"{name} must be {describe_type(annotation)}", tf.reduce_all(inside), values)
 
 

@@ -5,8 +5,9 @@
 
 which is flow matching [1] with the straight paths of rectified flow [2], and with other schedules and
 predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]: those in the middle are
-hardest, and are drawn most often. Differences from the papers: a U-Net that is small enough for a CPU;
-images are drawn by an exponential moving average of the weights.
+hardest, and are drawn most often; a tenth are at little noise, which images hardly depend on but their
+likelihood does. Differences from the papers: networks that are small enough for a CPU; images are drawn by
+an exponential moving average of the weights.
 
 References:
     1. Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv 2210.02747.
@@ -23,8 +24,10 @@ References:
     9. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
     10. Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval Improves Sample and Distribution
         Quality in Diffusion Models, arXiv 2404.07724.
+    11. Peebles & Xie 2023, Scalable Diffusion Models with Transformers, arXiv 2212.09748.
 """
 
+import math
 from typing import Any, Literal
 
 import keras
@@ -36,7 +39,7 @@ from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
-from keras_gen.models.diffusion.networks import build_unet
+from keras_gen.models.diffusion import likelihood, networks
 from keras_gen.models.diffusion.probability_flow import ProbabilityFlow
 from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
 from keras_gen.models.networks import Builder, frozen_copy, plain_copy, sum_of_losses
@@ -50,11 +53,14 @@ from keras_gen.utils.arguments import (
     Seed,
     Widths,
     checked,
+    received,
 )
 
 SMALLEST_RATE = 0.05  # that is divided by
 # Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
+# The fraction of times at which this logarithm is uniform, from the one that likelihoods begin with to 0.
+LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
 GUIDED_BELOW = 5.7  # noise_rate / signal_rate
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
@@ -79,14 +85,19 @@ class DiffusionModel(ProbabilityFlow):
             measured as that of the velocity [8].
         times: Distribution of the times in training: `"logit_normal"`, where the logarithm of noise_rate /
             signal_rate is normal [5, 6], or `"uniform"`.
-        widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size.
-        num_blocks: Residual blocks at each size, down and up.
+        architecture: `"unet"`, or `"dit"`, a Transformer over patches [11]: see
+            `keras_gen.models.diffusion.networks`.
+        widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size, (64, 128) by default; or one
+            number, the width of the Transformer, (128,) by default.
+        num_blocks: Residual blocks at each size, down and up, 2 by default; or of the Transformer, 6 by
+            default.
+        attention: Whether the U-Net has attention after each block at the smallest size.
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
             moves away from what is predicted without a label [7]. Only with `num_classes`.
         guide_steps: Training steps after which the weights are kept as a bad version of the model, which
             `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
-        network: Your own network in place of the U-Net: images (height, width, channels), times (1,) and
+        network: Your own network in place of these: images (height, width, channels), times (1,) and
             with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction (height,
             width, channels).
         seed: Integer that determines the initial weights and all noise; random by default.
@@ -119,8 +130,10 @@ class DiffusionModel(ProbabilityFlow):
         schedule: Literal["linear", "cosine", "edm"] = "linear",
         prediction: Literal["velocity", "noise", "image"] = "velocity",
         times: Literal["logit_normal", "uniform"] = "logit_normal",
-        widths: Widths = (64, 128),
-        num_blocks: Count = 2,
+        architecture: Literal["unet", "dit"] = "unet",
+        widths: Widths | None = None,
+        num_blocks: Count | None = None,
+        attention: bool = False,
         class_dropout: Probability = 0.1,
         guide_steps: Natural = 500,
         ema: Fraction = 0.999,
@@ -128,11 +141,13 @@ class DiffusionModel(ProbabilityFlow):
         seed: Seed | None = None,
         **kwargs: Any,
     ):
+        self.refuse_fixed(kwargs, "its latent variables are noise of the images' shape")
         super().__init__(image_shape, None, num_classes, seed, **kwargs)
         self.schedule_name, self.schedule = schedule, SCHEDULES[schedule]
         self.prediction = prediction
         self.times = times
-        self.widths = tuple(widths)
+        self.architecture, self.attention = architecture, attention
+        self.widths = None if widths is None else tuple(widths)
         self.num_blocks = num_blocks
         self.class_dropout = class_dropout
         self.guide_steps = guide_steps
@@ -145,11 +160,16 @@ class DiffusionModel(ProbabilityFlow):
 
     def _make_networks(self, network: keras.Model | None) -> None:
         if network is None:
-            build = Builder(self.seed, self.dtype_policy)
-            network = build_unet(self.image_shape, self.num_classes, self.widths, self.num_blocks, build)
+            network = self._default_network(Builder(self.seed, self.dtype_policy))
         else:
             labels = [] if self.num_classes is None else [(self.num_classes,)]
             validation.network("network", network, [self.image_shape, (1,), *labels], [self.image_shape])
+            for name in ("widths", "num_blocks", "attention"):
+                if getattr(self, name):
+                    value = received(getattr(self, name))
+                    raise ValueError(
+                        f"{name} is for the default networks. Received: {name}={value} and a network"
+                    )
         self.network = network
         # Draws the images: the moving average of the weights, in float32.
         self.ema_network = network
@@ -169,14 +189,28 @@ class DiffusionModel(ProbabilityFlow):
                 aggregation="only_first_replica",
             )
 
+    def _default_network(self, build: Builder) -> keras.Model:
+        shapes = (self.image_shape, self.num_classes, self.schedule)
+        if self.architecture == "unet":
+            widths, num_blocks = self.widths or (64, 128), self.num_blocks or 2
+            return networks.build_unet(*shapes, widths, num_blocks, self.attention, build)
+        if self.widths is not None and len(self.widths) != 1:
+            raise ValueError(
+                f"widths of a Transformer must be one number, such as (128,). Received: {self.widths}"
+            )
+        (width,) = self.widths or (128,)
+        return networks.build_dit(*shapes, width, self.num_blocks or 6, build)
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "schedule": self.schedule_name,
             "prediction": self.prediction,
             "times": self.times,
+            "architecture": self.architecture,
             "widths": self.widths,
             "num_blocks": self.num_blocks,
+            "attention": self.attention,
             "class_dropout": self.class_dropout,
             "guide_steps": self.guide_steps,
             "ema": self.ema,
@@ -208,7 +242,7 @@ class DiffusionModel(ProbabilityFlow):
         n = tf.shape(images)[0]
         images = 2.0 * images - 1.0
         noise = tf.random.stateless_normal(tf.shape(images), replica_seed(self.noise_seed))
-        t = self.times_of(tf.random.stateless_normal((n, 1, 1, 1), replica_seed(self.noise_seed)))
+        t = self.times_of(tf.random.stateless_normal((n, 1, 1, 2), replica_seed(self.noise_seed)))
         labels = self.hide_labels(labels)
         with tf.GradientTape() as tape:
             x = add_noise(self.schedule, images, noise, t)
@@ -233,7 +267,7 @@ class DiffusionModel(ProbabilityFlow):
         places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(images)[0])
         keys = tf.stack([tf.fill(tf.shape(places), replica_id()), places], axis=1)
         noise = keyed_normal(keys, self.image_shape)
-        t = self.times_of(keyed_normal(keys, (1, 1, 1), TIME_STREAM))
+        t = self.times_of(keyed_normal(keys, (1, 1, 2), TIME_STREAM))
         x = add_noise(self.schedule, images, noise, t)
         output = self.network(self.network_inputs(x, t, labels), training=False)
         losses, relative_losses = self.losses_of(output, images, noise, t)
@@ -275,11 +309,14 @@ class DiffusionModel(ProbabilityFlow):
         tf.cond(tf.equal(step, self.guide_steps), lambda: keep(self.network), lambda: None)
 
     def times_of(self, normal: tf.Tensor) -> tf.Tensor:
-        """Standard normal numbers -> times of the distribution to train with."""
+        """Standard normal numbers (n, 1, 1, 2) -> times (n, 1, 1, 1) of the distribution to train with."""
+        uniform = 0.5 + 0.5 * tf.math.erf(normal[..., 1:] * 2**-0.5)
         if self.times == "uniform":
-            return 0.5 + 0.5 * tf.math.erf(normal * 2**-0.5)
+            return uniform
         mean, std = LOG_RATIOS[self.schedule_name]
-        return self.schedule.time_of(tf.exp(mean + std * normal))
+        log_ratio = mean + std * normal[..., :1]
+        low = LOWEST_LOG_RATIO * (1.0 - uniform / LOW_NOISE_SHARE)
+        return self.schedule.time_of(tf.exp(tf.where(uniform < LOW_NOISE_SHARE, low, log_ratio)))
 
     def hide_labels(self, labels: tf.Tensor | None) -> tf.Tensor | None:
         """One-hot labels, a fraction `class_dropout` of which are zeros."""
@@ -352,6 +389,13 @@ class DiffusionModel(ProbabilityFlow):
     @property
     def unused_options(self) -> tuple[str, ...]:
         return () if self.hides_labels or self.guide_steps else ("guidance",)
+
+    @property
+    def missing_verbs(self) -> dict[str, str]:
+        if self.prediction != "image":
+            return {}
+        reason = "a predicted image does not say what the noise within a level of 8-bit pixels is"
+        return {"log_prob": f"{reason}. Use prediction='velocity' or 'noise'"}
 
     @property
     def hides_labels(self) -> bool:

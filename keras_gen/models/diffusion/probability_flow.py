@@ -20,13 +20,24 @@ from annotated_types import Interval
 from keras_gen.layers.keyed_noise import keyed_normal, keyed_uniform
 from keras_gen.models.base import validation
 from keras_gen.models.base.latent_generator import LatentGenerator
-from keras_gen.models.base.verbs import Images, Keys, Labels, Latents, Masks, Static, verb
+from keras_gen.models.base.verbs import (
+    Images,
+    Keys,
+    Labels,
+    LabelsOrRandom,
+    Latents,
+    Masks,
+    NoisyImages,
+    Static,
+    verb,
+)
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
 from keras_gen.utils.arguments import NonNegative
 
 ODE_STEPS = 50  # of `encode` and `decode`
+MOST_DEVIATIONS = 10  # of normal noise, which no noise ever reaches
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
 LikelihoodSteps = Annotated[int, Interval(ge=32, le=1000)]
@@ -182,7 +193,7 @@ class ProbabilityFlow(LatentGenerator):
         images: Images,
         mask: Masks,
         keys: Keys,
-        labels: Labels = None,
+        labels: LabelsOrRandom = None,
         num_steps: NumSteps = 20,
         sampler: Sampler = "dpm_solver_2m",
         guidance: NonNegative = 2.0,
@@ -192,8 +203,8 @@ class ProbabilityFlow(LatentGenerator):
         At each step, what is known of an image is set to its noisy version.
 
         Args:
-            images: (n, height, width, channels), uint8 or floating point in [0, 1]; what is under the mask
-                does not matter.
+            images: (n, height, width, channels), uint8 or floating point in [0, 1]. What is under the mask
+                makes no difference.
             mask: True or 1 where pixels are to be filled in, (n, height, width); or (height, width) for
                 all.
             labels: One for each, as for `generate`; random where none are given.
@@ -220,18 +231,18 @@ class ProbabilityFlow(LatentGenerator):
         return tf.where(unknown, filled, images)
 
     @verb("images")
-    def denoise(self, images: Latents, noise_rate: NoiseRate, labels: Labels = None) -> tf.Tensor:
+    def denoise(self, images: NoisyImages, noise_rate: NoiseRate, labels: Labels = None) -> tf.Tensor:
         """Noisy images -> the mean of the images that they may come from, float32 in [0, 1].
 
         Args:
-            images: Images with normal noise added, (n, height, width, channels); as pixels in [0, 1], which
-                the noise may exceed.
+            images: Images with normal noise added, (n, height, width, channels), uint8 or floating point:
+                [0, 1], which the noise may exceed.
             noise_rate: Standard deviation of the noise, for pixels in [0, 1]; more than 0.
             labels: One for each, as for `generate`, where the model is conditional.
 
         Raises:
-            ValueError: Images or labels do not fit, or `noise_rate` is out of range, or out of the range of
-                the model's schedule.
+            ValueError: Images or labels do not fit; `noise_rate` is out of range, or out of the range of
+                the model's schedule, or too small for pixels as far from [0, 1] as these.
         """
         t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
         x = self.schedule.rates(t)[0] * (2.0 * images - 1.0)
@@ -282,6 +293,13 @@ class ProbabilityFlow(LatentGenerator):
                 raise ValueError(
                     f"noise_rate must be from {least:g} to {most:g} for this model's schedule. "
                     f"Received: {options['noise_rate']:g}"
+                )
+            beyond = MOST_DEVIATIONS * options["noise_rate"]
+            low, high = rows["images"].min(), rows["images"].max()
+            if low < -beyond or high > 1.0 + beyond:
+                raise ValueError(
+                    f"Images must be in [0, 1], plus noise of noise_rate={options['noise_rate']:g}. "
+                    f"Received: from {low:g} to {high:g}. Pixels from 0 to 255 must be divided by 255."
                 )
         return super().rows_per_call(verb, rows, options)
 

@@ -21,8 +21,11 @@ References:
 """
 
 import math
+from typing import Any
 
-import tensorflow as tf
+from keras import ops
+
+Tensor = Any  # of TensorFlow, or symbolic, of Keras
 
 
 class Linear:
@@ -30,19 +33,19 @@ class Linear:
 
     smallest, largest = 0.0, math.inf  # noise_rate / signal_rate at times 0 and 1
 
-    def rates(self, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """signal_rate and noise_rate at times t, both of the shape of t."""
         return 1.0 - t, t
 
-    def velocity_rates(self, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def velocity_rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """How much of the image, and how much of the noise, the velocity is made of."""
-        return -tf.ones_like(t), tf.ones_like(t)
+        return -ops.ones_like(t), ops.ones_like(t)
 
-    def speed(self, t: tf.Tensor) -> tf.Tensor:
+    def speed(self, t: Tensor) -> Tensor:
         """What the velocity is multiplied by for dx_t / dt."""
-        return tf.ones_like(t)
+        return ops.ones_like(t)
 
-    def time_of(self, ratio: tf.Tensor) -> tf.Tensor:
+    def time_of(self, ratio: Tensor) -> Tensor:
         """The times at which noise_rate / signal_rate is `ratio`, 0 or more."""
         return ratio / (1.0 + ratio)
 
@@ -52,21 +55,21 @@ class Cosine:
 
     smallest, largest = 0.0, math.inf
 
-    def angle(self, t: tf.Tensor) -> tf.Tensor:
+    def angle(self, t: Tensor) -> Tensor:
         return 0.5 * math.pi * t
 
-    def rates(self, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cos(self.angle(t)), tf.sin(self.angle(t))
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.cos(self.angle(t)), ops.sin(self.angle(t))
 
-    def velocity_rates(self, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def velocity_rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         signal_rate, noise_rate = self.rates(t)
         return -noise_rate, signal_rate
 
-    def speed(self, t: tf.Tensor) -> tf.Tensor:
-        return 0.5 * math.pi * tf.ones_like(t)
+    def speed(self, t: Tensor) -> Tensor:
+        return 0.5 * math.pi * ops.ones_like(t)
 
-    def time_of(self, ratio: tf.Tensor) -> tf.Tensor:
-        return 2.0 / math.pi * tf.atan(ratio)
+    def time_of(self, ratio: Tensor) -> Tensor:
+        return 2.0 / math.pi * ops.arctan(ratio)
 
 
 class EDM(Cosine):
@@ -79,21 +82,21 @@ class EDM(Cosine):
     power = 7.0
     smallest, largest = 0.002, 80.0
 
-    def ratio(self, t: tf.Tensor) -> tf.Tensor:
+    def ratio(self, t: Tensor) -> Tensor:
         first, last = self.smallest ** (1 / self.power), self.largest ** (1 / self.power)
         return (first + t * (last - first)) ** self.power
 
-    def angle(self, t: tf.Tensor) -> tf.Tensor:
-        return tf.atan(self.ratio(t))
+    def angle(self, t: Tensor) -> Tensor:
+        return ops.arctan(self.ratio(t))
 
-    def speed(self, t: tf.Tensor) -> tf.Tensor:
+    def speed(self, t: Tensor) -> Tensor:
         first, last = self.smallest ** (1 / self.power), self.largest ** (1 / self.power)
         slope = self.power * (last - first) * (first + t * (last - first)) ** (self.power - 1.0)
         return slope / (1.0 + self.ratio(t) ** 2)
 
-    def time_of(self, ratio: tf.Tensor) -> tf.Tensor:
+    def time_of(self, ratio: Tensor) -> Tensor:
         first, last = self.smallest ** (1 / self.power), self.largest ** (1 / self.power)
-        ratio = tf.clip_by_value(ratio, self.smallest, self.largest)
+        ratio = ops.clip(ratio, self.smallest, self.largest)
         return (ratio ** (1 / self.power) - first) / (last - first)
 
 
@@ -101,21 +104,19 @@ Schedule = Linear | Cosine
 SCHEDULES: dict[str, Schedule] = {"linear": Linear(), "cosine": Cosine(), "edm": EDM()}
 
 
-def add_noise(schedule: Schedule, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+def add_noise(schedule: Schedule, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """x_t of images and noise (n, ...), at times that broadcast with them."""
     signal_rate, noise_rate = schedule.rates(t)
     return signal_rate * images + noise_rate * noise
 
 
-def velocity_of(schedule: Schedule, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+def velocity_of(schedule: Schedule, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """The velocity of x_t, given the image and the noise that it consists of."""
     image_rate, other_rate = schedule.velocity_rates(t)
     return image_rate * images + other_rate * noise
 
 
-def image_and_noise(
-    schedule: Schedule, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def image_and_noise(schedule: Schedule, x: Tensor, velocity: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """The image and the noise that x_t consists of, given its velocity."""
     (signal_rate, noise_rate), (image_rate, other_rate) = schedule.rates(t), schedule.velocity_rates(t)
     return other_rate * x - noise_rate * velocity, signal_rate * velocity - image_rate * x

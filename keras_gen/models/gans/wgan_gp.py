@@ -28,7 +28,7 @@ from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.gans.gan import GAN
 from keras_gen.models.gans.objective import Objective
 from keras_gen.optimizers import Adam
-from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checked, received
+from keras_gen.utils.arguments import Count, ImageShape, Positive, Share, checked
 
 GRADIENT_PENALTY_WEIGHT = 10.0
 PENALTY_SHARE = 0.25
@@ -119,12 +119,7 @@ class WGANGP(GAN):
         penalty_share: Share = PENALTY_SHARE,
         **kwargs: Any,
     ):
-        for name in self.fixed_arguments:
-            if name in kwargs:
-                raise ValueError(
-                    f"{type(self).__name__} takes no {name}: its loss is Wasserstein's, with a gradient "
-                    f"penalty. Received: {name}={received(kwargs[name])}"
-                )
+        self.refuse_fixed(kwargs, "its loss is Wasserstein's, with a gradient penalty")
         super().__init__(
             image_shape,
             latent_dim,

@@ -1,5 +1,7 @@
 """The diffusion model's own invariants."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from keras_gen.layers.keyed_noise import keyed_uniform
 from keras_gen.models import DiffusionModel
 from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood
+from keras_gen.models.diffusion.schedules import SCHEDULES
 
 SHAPE = (4, 4, 1)
 MEAN, STD = -0.2, 0.3  # of every pixel, in [-1, 1]
@@ -18,32 +21,21 @@ SMALL = {"image_shape": (8, 8, 1), "widths": (4, 8), "num_blocks": 1, "seed": 0}
 
 def perfect(schedule: str, prediction: str, num_classes: int | None = None) -> DiffusionModel:
     """A model whose network is that of pixels from N(MEAN, STD**2); class k has a mean of MEAN + 0.2 k."""
-    model = DiffusionModel(
-        SHAPE, num_classes, schedule, prediction, widths=(2,), num_blocks=1, ema=0.0, seed=0
-    )
     x, t = keras.Input(SHAPE), keras.Input((1,))
     labels = [] if num_classes is None else [keras.Input((num_classes,))]
     mean = MEAN
     if labels:
         mean += ops.reshape(0.2 * ops.sum(labels[0] * np.arange(num_classes), axis=1), (-1, 1, 1, 1))
-    signal_rate, noise_rate = (ops.reshape(rate, (-1, 1, 1, 1)) for rate in rates_layer(model, t))
+    signal_rate, noise_rate = SCHEDULES[schedule].rates(ops.reshape(t, (-1, 1, 1, 1)))
     gain = signal_rate * STD**2 / (signal_rate**2 * STD**2 + noise_rate**2)
     image = mean + gain * (x - signal_rate * mean)
     noise = noise_rate * (x - signal_rate * mean) / (signal_rate**2 * STD**2 + noise_rate**2)
-    image_rate, other_rate = (ops.reshape(rate, (-1, 1, 1, 1)) for rate in velocity_layer(model, t))
+    image_rate, other_rate = SCHEDULES[schedule].velocity_rates(ops.reshape(t, (-1, 1, 1, 1)))
     outputs = {"image": image, "noise": noise, "velocity": image_rate * image + other_rate * noise}
     network = keras.Model([x, t, *labels], outputs[prediction])
     return DiffusionModel(
         SHAPE, num_classes, schedule, prediction, ema=0.0, network=network, guide_steps=0, seed=0
     )
-
-
-def rates_layer(model, t):
-    return keras.layers.Lambda(lambda t: model.schedule.rates(t), output_shape=[(1,), (1,)])(t)
-
-
-def velocity_layer(model, t):
-    return keras.layers.Lambda(lambda t: model.schedule.velocity_rates(t), output_shape=[(1,), (1,)])(t)
 
 
 every_kind = pytest.mark.parametrize(
@@ -78,6 +70,10 @@ def test_encoding_is_undone_by_decoding(schedule, prediction):
 @every_kind
 def test_the_likelihood_is_that_of_the_distribution(schedule, prediction):
     model = perfect(schedule, prediction)
+    if prediction == "image":
+        with pytest.raises(AttributeError, match="This DiffusionModel has no log_prob: a predicted image"):
+            model.log_prob(np.zeros((1, *SHAPE)))
+        return
     values = np.random.default_rng(0).normal(MEAN, STD, (60, *SHAPE))
     levels = np.clip(np.round(255 * (0.5 * values + 0.5)), 0, 255).astype("uint8")
     found = model.log_prob(levels, num_steps=128)
@@ -111,6 +107,34 @@ def test_a_known_noise_is_removed_as_well_as_it_can_be(schedule, prediction):
     np.testing.assert_allclose(model.denoise(noisy, noise_rate=0.2), np.clip(wanted, 0, 1), atol=1e-4)
 
 
+def test_noisy_images_may_be_uint8_but_not_in_0_to_255():
+    model = perfect("linear", "velocity")
+    noisy = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("uint8")
+    found = model.denoise(noisy, noise_rate=0.1)
+    np.testing.assert_allclose(found, model.denoise(noisy / 255.0, noise_rate=0.1), atol=1e-6)
+    np.testing.assert_array_equal(found, model.denoise(noisy[..., 0], noise_rate=0.1))
+    with pytest.raises(ValueError, match="plus noise of noise_rate=0.1. Received: from 0 to 255"):
+        model.denoise(np.array([0.0, 255.0] * 8).reshape(1, *SHAPE), noise_rate=0.1)
+    with pytest.raises(ValueError, match="must be uint8 in .0, 255. or floating point .* Received: int64"):
+        model.denoise(noisy.astype("int64"), noise_rate=0.1)
+
+
+def test_images_are_filled_in_with_random_classes_where_no_labels_are_given():
+    model = perfect("linear", "velocity", num_classes=3)
+    images, mask = np.zeros((300, *SHAPE)), np.ones(SHAPE[:2])
+    filled = 2 * model.inpaint(images, mask, guidance=1.0, num_steps=10, seed=0) - 1
+    assert filled.mean() == pytest.approx(MEAN + 0.2, abs=0.02)
+    with pytest.raises(ValueError, match="Expected 300 labels"):
+        model.inpaint(images, mask, labels=[1])
+
+
+def test_the_latent_dimension_is_not_an_argument():
+    with pytest.raises(ValueError, match="takes no latent_dim: its latent variables are noise"):
+        DiffusionModel(**SMALL, latent_dim=4)
+    with pytest.raises(TypeError, match="DiffusionModel.generate: .*num_step"):
+        DiffusionModel(**SMALL).generate(1, num_step=3)
+
+
 def test_inpainting_keeps_what_is_known_and_draws_the_rest():
     model = perfect("linear", "velocity")
     images = np.random.default_rng(0).integers(0, 256, (300, *SHAPE)).astype("uint8")
@@ -122,6 +146,11 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest():
     assert drawn.mean() == pytest.approx(MEAN, abs=0.02) and drawn.std() == pytest.approx(STD, rel=0.05)
     masks = np.repeat(mask[np.newaxis], 300, axis=0)
     np.testing.assert_array_equal(model.inpaint(images, masks, num_steps=40, seed=0), filled)
+    np.testing.assert_array_equal(
+        model.inpaint(images, masks[..., np.newaxis], num_steps=40, seed=0), filled
+    )
+    with pytest.raises(ValueError, match="Received: int64 of shape .*, from 0 to 255"):
+        model.inpaint(images, 255 * mask)
     for bad in (mask[1:], masks[1:], 0.5 * mask, "mask"):
         with pytest.raises(ValueError, match="mask must be"):
             model.inpaint(images, bad)
@@ -253,11 +282,47 @@ def test_images_of_one_grey_have_a_finite_relative_loss():
 
 
 def test_times_have_the_distribution_that_was_asked_for():
-    normal = tf.random.stateless_normal((20_000, 1, 1, 1), (0, 1))
+    normal = tf.random.stateless_normal((20_000, 1, 1, 2), (0, 1))
     t = DiffusionModel(**SMALL).times_of(normal).numpy()
-    np.testing.assert_allclose(np.log(t / (1 - t)), normal, atol=1e-3)
+    log_ratio = np.log(t / (1 - t))
+    lowest = np.log(likelihood.FIRST_RATIO)
+    for value in (-6.0, -3.0, -1.0, 0.0, 1.0, 3.0):
+        normal_part = 0.5 * (1 + math.erf(value / 2**0.5))
+        uniform_part = np.clip((value - lowest) / -lowest, 0, 1)
+        wanted = 0.9 * normal_part + 0.1 * uniform_part
+        assert np.mean(log_ratio < value) == pytest.approx(wanted, abs=0.01)
     uniform = np.sort(DiffusionModel(**SMALL, times="uniform").times_of(normal).numpy().ravel())
     np.testing.assert_allclose(uniform, np.linspace(0, 1, 20_000), atol=0.015)
+
+
+@pytest.mark.parametrize("options", ({"attention": True}, {"architecture": "dit", "widths": (40,)}))
+def test_other_networks_learn(garments, options):
+    images = garments[0][:256, 2:26:3, 2:26:3]
+    model = DiffusionModel(**{**SMALL, **options}, guide_steps=0)
+    model.compile(keras.optimizers.Adam(0.01))
+    untrained = model.evaluate(images, verbose=0, return_dict=True)
+    assert untrained["relative_loss"] == pytest.approx(1.0, abs=1e-6)
+    model.fit(images, epochs=30, verbose=0)
+    assert model.evaluate(images, verbose=0, return_dict=True)["relative_loss"] < 0.6
+
+
+def test_attention_finds_what_is_far_away():
+    """What is predicted at one corner depends on the other."""
+    model = DiffusionModel((8, 12, 3), architecture="dit", num_blocks=1, guide_steps=0, ema=0.0, seed=0)
+    random = np.random.default_rng(0)
+    model.network.set_weights([random.normal(0, 0.1, w.shape) for w in model.network.get_weights()])
+    x, t = np.zeros((2, 8, 12, 3), "float32"), np.full((2, 1), 0.5, "float32")
+    x[1, -1, -1] = 1.0
+    output = model.network([x, t])
+    assert np.abs(output[1, 0, 0] - output[0, 0, 0]).max() > 1e-5
+
+
+def test_networks_that_do_not_fit_their_options_are_refused():
+    with pytest.raises(ValueError, match="widths of a Transformer must be one number"):
+        DiffusionModel(architecture="dit", widths=(64, 128))
+    x, t = keras.Input((8, 8, 1)), keras.Input((1,))
+    with pytest.raises(ValueError, match="num_blocks is for the default networks. Received: num_blocks=3"):
+        DiffusionModel((8, 8, 1), num_blocks=3, network=keras.Model([x, t], x))
 
 
 def test_hidden_labels_are_a_fraction():
