@@ -139,6 +139,15 @@ RECIPES = {
             "ema": 0.9,
         },
     ),
+    "mean_flow": Recipe(
+        model="MeanFlow",
+        summary="a diffusion model that draws in one step or two (Geng et al. 2025)",
+        epochs=None,
+        images=600_000,
+        batch_size=32,
+        dtype_policy="auto",
+        smoke={"widths": (4, 8), "num_blocks": 1, "ema": 0.9},
+    ),
     "cdiffusion": Recipe(
         model="DiffusionModel",
         summary="a diffusion model that draws the class you ask for (Ho & Salimans 2022)",

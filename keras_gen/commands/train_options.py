@@ -3,15 +3,18 @@
 import argparse
 import functools
 import inspect
-from collections.abc import Sequence
+import typing
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_gen import datasets, models
 from keras_gen.commands.options import Options, add_options, described
 from keras_gen.commands.parsing import Option, Parser, of_text
+from keras_gen.commands.places import SOURCE
 from keras_gen.recipes import RECIPES
 from keras_gen.runs import building, config, training
+from keras_gen.runs.loading import load_model
 from keras_gen.utils.arguments import check, received
 from keras_gen.utils.records import Record, options_in, read_record
 from keras_gen.utils.suggestions import did_you_mean
@@ -29,10 +32,11 @@ def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
     """
     groups = options_of(recipe)
     given = vars(train_parser(recipe, groups).parse_args(argv))
+    sources = {name: given.pop(name) for name in trained_models(recipe) if name in given}
     values = {name: value for group in groups for name, value in group.defaults.items()}
     hints = {name: hint for group in groups for name, hint in group.hints.items()}
     for path in given.pop("config", ()):
-        read = read_config(Path(path), recipe, hints)
+        read = read_config(Path(path), recipe, hints, sources)
         for name, value in read.items():
             if value == "" and name != "mlflow" and values[name] != "":
                 raise ValueError(f"{path}: {name} must not be empty. Received: ''")
@@ -41,6 +45,7 @@ def parse(recipe: str, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
     training_options, data_options, model_options = (
         {name: values[name] for name in group.defaults} for group in groups
     )
+    model_options |= {name: load_model(source) for name, source in sources.items()}
     return training_options, data_options, model_options
 
 
@@ -62,6 +67,18 @@ def options_of(recipe: str) -> list[Options]:
         described("data", [loader], {**datasets.loader_options(model.loader), **chosen.data_options}),
         described("model", constructors(model), {**hyperparameters, **chosen.hyperparameters}),
     ]
+
+
+def trained_models(recipe: str) -> dict[str, str]:
+    """The constructor arguments of a recipe's class that are other trained models, and what they are."""
+    model = building.model_class(recipe)
+    found = described("model", constructors(model), dict.fromkeys(model.own_networks))
+    parts = {name: typing.get_args(hint) for name, hint in found.hints.items()}
+    return {
+        name: found.docs[name]
+        for name in parts
+        if any(isinstance(part, type) and issubclass(part, models.BaseModel) for part in parts[name])
+    }
 
 
 def constructors(model: type) -> list[Any]:
@@ -97,10 +114,16 @@ def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
     for group in groups:
         # A string would be read as an option's text, and refused if it is empty.
         add_options(parser, group, mlflow={"nargs": "?", "const": OWN_DEFAULT})
+    for name, words in trained_models(recipe).items():
+        parser.add_argument(
+            f"--{name}", type=Option(str), metavar="SOURCE", help=f"{words} (a {SOURCE})".replace("%", "%%")
+        )
     return parser
 
 
-def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any]:
+def read_config(
+    path: Path, recipe: str, hints: dict[str, Any], given_models: Container[str]
+) -> dict[str, Any]:
     """The options in a run's `config.json`, each of its type.
 
     Raises:
@@ -110,7 +133,8 @@ def read_config(path: Path, recipe: str, hints: dict[str, Any]) -> dict[str, Any
     record = read_record(path, Record, "Give the config.json of a run, as keras-gen train writes it.")
     values = options_in(record.model_extra or {})
     facts = check(f"{path}: run", values.pop(FACTS, {}), dict[str, Any])
-    config.refuse_own_networks(check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str]))
+    networks = check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str])
+    config.refuse_own_networks([name for name in networks if name not in given_models])
     for name in values:
         if name not in hints:
             raise ValueError(

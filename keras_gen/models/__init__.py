@@ -12,6 +12,7 @@ from keras_gen.models.base.text_generator import TextGenerator as TextGenerator
 from keras_gen.models.classifiers.cnn_classifier import CNNClassifier as CNNClassifier
 from keras_gen.models.classifiers.mlp_classifier import MLPClassifier as MLPClassifier
 from keras_gen.models.diffusion.diffusion_model import DiffusionModel as DiffusionModel
+from keras_gen.models.diffusion.mean_flow import MeanFlow as MeanFlow
 from keras_gen.models.gans.cgan import CGAN as CGAN
 from keras_gen.models.gans.gan import GAN as GAN
 from keras_gen.models.gans.wgan_gp import WGANGP as WGANGP

@@ -28,7 +28,7 @@ References:
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -117,10 +117,12 @@ class DiffusionModel(ProbabilityFlow):
     (2, 8, 8, 1)
     """
 
-    own_networks = ("network",)
-    fixed_arguments = ("latent_dim",)
+    own_networks: ClassVar[tuple[str, ...]] = ("network",)
+    fixed_arguments: ClassVar[tuple[str, ...]] = ("latent_dim",)
     logged_in_training = LOGGED_IN_TRAINING
     default_learning_rate = 0.02
+    time_numbers = 2  # normal ones, that the times of an example are made of
+    has_durations = False  # whether the network has another input
 
     @checked
     def __init__(
@@ -163,7 +165,9 @@ class DiffusionModel(ProbabilityFlow):
             network = self._default_network(Builder(self.seed, self.dtype_policy))
         else:
             labels = [] if self.num_classes is None else [(self.num_classes,)]
-            validation.network("network", network, [self.image_shape, (1,), *labels], [self.image_shape])
+            durations = [(1,)] if self.has_durations else []
+            shapes = [self.image_shape, (1,), *labels, *durations]
+            validation.network("network", network, shapes, [self.image_shape])
             for name in ("widths", "num_blocks", "attention"):
                 if getattr(self, name):
                     value = received(getattr(self, name))
@@ -193,13 +197,15 @@ class DiffusionModel(ProbabilityFlow):
         shapes = (self.image_shape, self.num_classes, self.schedule)
         if self.architecture == "unet":
             widths, num_blocks = self.widths or (64, 128), self.num_blocks or 2
-            return networks.build_unet(*shapes, widths, num_blocks, self.attention, build)
+            return networks.build_unet(
+                *shapes, widths, num_blocks, self.attention, build, self.has_durations
+            )
         if self.widths is not None and len(self.widths) != 1:
             raise ValueError(
                 f"widths of a Transformer must be one number, such as (128,). Received: {self.widths}"
             )
         (width,) = self.widths or (128,)
-        return networks.build_dit(*shapes, width, self.num_blocks or 6, build)
+        return networks.build_dit(*shapes, width, self.num_blocks or 6, build, self.has_durations)
 
     def get_config(self) -> dict:
         return {
@@ -239,15 +245,14 @@ class DiffusionModel(ProbabilityFlow):
 
     def train_step(self, data: Any) -> dict:
         images, labels, sample_weight, count = self.prepare(data)
-        n = tf.shape(images)[0]
         images = 2.0 * images - 1.0
         noise = tf.random.stateless_normal(tf.shape(images), replica_seed(self.noise_seed))
-        t = self.times_of(tf.random.stateless_normal((n, 1, 1, 2), replica_seed(self.noise_seed)))
+        t_normal = tf.random.stateless_normal(
+            (tf.shape(images)[0], 1, 1, self.time_numbers), replica_seed(self.noise_seed)
+        )
         labels = self.hide_labels(labels)
         with tf.GradientTape() as tape:
-            x = add_noise(self.schedule, images, noise, t)
-            output = self.network(self.network_inputs(x, t, labels), training=True)
-            losses, relative_losses = self.losses_of(output, images, noise, t)
+            losses, relative_losses, predicted = self.losses(images, noise, t_normal, labels, training=True)
             loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
             scaled_loss = self.scale_loss(loss, count)
         gradients = tape.gradient(scaled_loss, self.network.trainable_variables)
@@ -257,8 +262,10 @@ class DiffusionModel(ProbabilityFlow):
             update_ema(self.ema_network, self.network, self.ema, self.optimizer.iterations)
         if self.guide_steps:
             self._update_guide()
-        values = {"loss": loss, "relative_loss": relative_losses, "gradient_norm": norm}
-        return self._report(values, images, output, x, t, sample_weight, count)
+        values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses), "gradient_norm": norm}
+        self.track(values, count)
+        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted), count, sample_weight)
+        return self.logs()
 
     def test_step(self, data: Any) -> dict:
         images, labels, sample_weight, count = self.prepare(data)
@@ -266,35 +273,37 @@ class DiffusionModel(ProbabilityFlow):
         # Noise that only the place in the test set determines: evaluating twice gives one result.
         places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(images)[0])
         keys = tf.stack([tf.fill(tf.shape(places), replica_id()), places], axis=1)
+        t_normal = keyed_normal(keys, (1, 1, self.time_numbers), TIME_STREAM)
         noise = keyed_normal(keys, self.image_shape)
-        t = self.times_of(keyed_normal(keys, (1, 1, 2), TIME_STREAM))
-        x = add_noise(self.schedule, images, noise, t)
-        output = self.network(self.network_inputs(x, t, labels), training=False)
-        losses, relative_losses = self.losses_of(output, images, noise, t)
+        losses, relative_losses, predicted = self.losses(images, noise, t_normal, labels)
         loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
-        values = {"loss": loss, "relative_loss": relative_losses}
-        return self._report(values, images, output, x, t, sample_weight, count)
-
-    def _report(
-        self,
-        values: dict[str, tf.Tensor],
-        images: tf.Tensor,
-        output: tf.Tensor,
-        x: tf.Tensor,
-        t: tf.Tensor,
-        sample_weight: tf.Tensor | None,
-        count: tf.Tensor,
-    ) -> dict:
-        values["relative_loss"] = mean_over_batch(values["relative_loss"])
-        self.track(values, count)
-
-        def predicted() -> tf.Tensor:
-            velocity = self.velocity_from(tf.cast(output, tf.float32), x, t)
-            return self.to_pixels(image_and_noise(self.schedule, x, velocity, t)[0])
-
-        self.update_metrics(0.5 * images + 0.5, predicted, count, sample_weight)
+        self.track({"loss": loss, "relative_loss": mean_over_batch(relative_losses)}, count)
+        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted), count, sample_weight)
         logs = self.logs()
-        return {name: logs[name] for name in logs if name in values or name not in LOGGED_IN_TRAINING}
+        return {name: logs[name] for name in logs if name not in LOGGED_IN_TRAINING}
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t_normal: tf.Tensor,
+        labels: tf.Tensor | None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss of each image, the same relative to that of predicting 0, and the predicted images.
+
+        Args:
+            images: In [-1, 1], (n, h, w, c).
+            noise: Standard normal, (n, h, w, c).
+            t_normal: What `times_of` makes times of, (n, 1, 1, `time_numbers`).
+            labels: One-hot (n, num_classes), where the model is conditional.
+            training: Whether the network is being trained.
+        """
+        t = self.times_of(t_normal)
+        x = add_noise(self.schedule, images, noise, t)
+        output = tf.cast(self.network(self.network_inputs(x, t, labels), training=training), tf.float32)
+        predicted, _ = image_and_noise(self.schedule, x, self.velocity_from(output, x, t), t)
+        return *self.losses_of(output, images, noise, t), predicted
 
     def _update_guide(self) -> None:
         """Keeps the weights after `guide_steps`. Until then, guidance does not move away from anything."""

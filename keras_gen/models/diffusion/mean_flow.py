@@ -1,0 +1,312 @@
+"""Mean flow: a network learns the mean velocity of whole stretches of time, and draws in one or two steps.
+
+A diffusion model's velocity v(x_t, t) is that of an instant, so that noise becomes an image in many small
+steps. The mean velocity over the time from t back to r, `duration` = t - r, is
+
+    u(x_t, t, duration) = (integral from r to t of v(x_s, s) ds) / duration,   x_r = x_t - duration * u
+
+and with one step of duration 1, noise is an image. Differentiating by t gives the identity that it is
+trained by [1], where the derivative is that along the flow, with the end r fixed:
+
+    u = v - duration * du / dt,   loss = || network(x_t, t, duration) - stop_gradient(u) ||^2
+
+Without a flow to learn from, v = noise - image, as for a diffusion model. Differences from [1]: it starts
+from a trained diffusion model, if there is one, and learns from its guided velocity, which has less noise;
+no labels are hidden in training.
+
+References:
+    1. Geng et al. 2025, Mean Flows for One-step Generative Modeling, arXiv 2505.13447.
+"""
+
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_gen.models.base.image_model import NumClasses
+from keras_gen.models.base.verbs import Keys, Labels, Latents, verb
+from keras_gen.models.diffusion.diffusion_model import DiffusionModel
+from keras_gen.models.diffusion.networks import DURATION_LAYER
+from keras_gen.models.diffusion.probability_flow import NumSteps
+from keras_gen.models.diffusion.schedules import add_noise, velocity_of
+from keras_gen.models.networks import plain_copy
+from keras_gen.utils.arguments import ImageShape, NonNegative, checked, received
+
+INSTANTS = 0.75  # the fraction of examples without a duration, which learn the velocity itself
+GUIDANCE = 2.0  # by default
+STABILIZER = 1e-3  # of the weight of each example, 1 / its squared error
+NETWORK_DEFAULTS = {"architecture": "unet", "widths": None, "num_blocks": None, "attention": False}
+
+
+@keras.saving.register_keras_serializable("keras_gen")
+class MeanFlow(DiffusionModel):
+    """Diffusion model that draws in one or two steps.
+
+    It logs `loss`, the mean squared error of the mean velocity; `relative_loss`, the same divided by that
+    of always predicting 0; and in training `gradient_norm`. The gradient is that of each example's error
+    divided by its own size [1].
+
+    Args:
+        image_shape: (height, width, channels); any size.
+        num_classes: Number of classes to condition the network on; None to ignore labels.
+        flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes: the
+            network begins with its weights, and learns its velocity. Without it, the network learns from
+            the data alone.
+        guidance: Guidance of the flow's velocity, 2 by default: see `DiffusionModel.generate`. Only with
+            `flow`.
+        **kwargs: `architecture`, `widths`, `num_blocks` and `attention`, which are those of the flow if
+            there is one; `network`, with an input of durations (1,) after the others; `ema` and `seed`; as
+            for `DiffusionModel`.
+
+    Raises:
+        ValueError: A number is out of range, the shapes of your own network do not fit, or the flow is of
+            other images, or has another network.
+
+    Example:
+
+    >>> import numpy as np
+    >>> flow = DiffusionModel(image_shape=(8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    >>> model = MeanFlow(image_shape=(8, 8, 1), flow=flow, seed=0)
+    >>> model.compile()
+    >>> history = model.fit(np.zeros((256, 8, 8), "uint8"), epochs=1, verbose=0)
+    >>> model.generate(2, num_steps=1, seed=0).shape
+    (2, 8, 8, 1)
+    """
+
+    own_networks: ClassVar[tuple[str, ...]] = ("network", "flow")
+    fixed_arguments: ClassVar[tuple[str, ...]] = (
+        *DiffusionModel.fixed_arguments,
+        "schedule",
+        "prediction",
+        "times",
+        "class_dropout",
+        "guide_steps",
+    )
+    time_numbers = 3
+    has_durations = True
+
+    @checked
+    def __init__(
+        self,
+        image_shape: ImageShape = (28, 28, 1),
+        num_classes: NumClasses | None = None,
+        flow: DiffusionModel | None = None,
+        guidance: NonNegative | None = None,
+        **kwargs: Any,
+    ):
+        if flow is None and guidance is not None:
+            raise ValueError(f"guidance is that of a flow. Received: guidance={guidance:g} and no flow")
+        self.refuse_fixed(kwargs, "its paths are straight, and its network predicts mean velocities")
+        if flow is not None and kwargs.get("network") is None:
+            kwargs |= network_options(flow, kwargs)
+        super().__init__(image_shape, num_classes, class_dropout=0.0, guide_steps=0, **kwargs)
+        self.guidance = guidance
+        self.flow = None
+        if flow is not None:
+            self._check_flow(flow)
+            self.flow = copy_of(flow)
+            if self._own_networks["network"] is None:
+                self._start_from(flow)
+        self._own_networks["flow"] = self.flow
+
+    @classmethod
+    def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
+        """As for other image models; the classes are used if the flow uses them."""
+        flow = arguments.get("flow")
+        return super().arguments_from(data, uses_labels or bool(flow and flow.conditional), **arguments)
+
+    def _check_flow(self, flow: DiffusionModel) -> None:
+        for name, wanted in (
+            ("image_shape", self.image_shape),
+            ("num_classes", self.num_classes),
+            ("schedule_name", "linear"),
+        ):
+            if getattr(flow, name) != wanted:
+                raise ValueError(
+                    f"flow must have {name.removesuffix('_name')}={wanted!r}. "
+                    f"Received: {received(getattr(flow, name))}"
+                )
+
+    def _start_from(self, flow: DiffusionModel) -> None:
+        """Sets all weights but those that durations are multiplied by, which are 0, to the flow's."""
+        for network in dict.fromkeys((self.network, self.ema_network)):
+            kept = [layer for layer in network.layers if layer.name != DURATION_LAYER]
+            weights = [weight for layer in kept for weight in layer.weights]
+            found = flow.ema_network.weights
+            if [weight.shape for weight in weights] != [weight.shape for weight in found]:
+                raise ValueError(
+                    "flow must have a default network, or network be your own. "
+                    "Received: a flow with a network of its own, and no network"
+                )
+            for weight, value in zip(weights, found, strict=True):
+                weight.assign(value)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        for name in set(self.fixed_arguments) & config.keys():
+            del config[name]
+        return {**config, "guidance": self.guidance}
+
+    # === Training ===
+
+    def times_of(self, normal: tf.Tensor) -> tf.Tensor:
+        """Standard normal numbers (n, 1, 1, 3) -> times and durations (n, 1, 1, 2)."""
+        instants = super().times_of(normal[..., :2])
+        ends = tf.sigmoid(tf.gather(normal, [0, 2], axis=-1))  # two logit-normal times
+        last, first = (
+            tf.reduce_max(ends, axis=-1, keepdims=True),
+            tf.reduce_min(ends, axis=-1, keepdims=True),
+        )
+        n = tf.shape(normal)[0]
+        is_instant = tf.reshape(tf.range(n) >= self._num_stretches(n), (-1, 1, 1, 1))
+        t = tf.where(is_instant, instants, last)
+        return tf.concat([t, tf.where(is_instant, 0.0, last - first)], axis=-1)
+
+    def _num_stretches(self, n: tf.Tensor) -> tf.Tensor:
+        """How many examples of a batch, the first, have a duration."""
+        return tf.cast(tf.math.ceil((1.0 - INSTANTS) * tf.cast(n, tf.float32)), tf.int32)
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t_normal: tf.Tensor,
+        labels: tf.Tensor | None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        t, duration = tf.split(self.times_of(t_normal), 2, axis=-1)
+        x = add_noise(self.schedule, images, noise, t)
+        velocity = velocity_of(self.schedule, images, noise, t)
+        if self.flow is not None:
+            guidance = tf.fill((tf.shape(x)[0],), GUIDANCE if self.guidance is None else self.guidance)
+            velocity = self.flow.velocity(x, t, labels, guidance)
+        target = tf.stop_gradient(velocity - duration * self._derivative(x, t, labels, duration, velocity))
+        u = self._predicted(self.network, x, t, labels, duration, training)
+
+        def mean_square(values: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_mean(tf.square(values), axis=(1, 2, 3))
+
+        errors = mean_square(u - target)
+        relative = tf.math.divide_no_nan(errors, mean_square(target))
+        if training:  # the value is the error's, the gradient that of the weighted error
+            weighted = errors / tf.stop_gradient(errors + STABILIZER)
+            errors = weighted + tf.stop_gradient(errors - weighted)
+        return errors, relative, x - t * u
+
+    def _predicted(
+        self,
+        network: keras.Model,
+        x: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None,
+        duration: tf.Tensor,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """The mean velocity, float32, by a network."""
+        inputs = [*self.network_inputs(x, t, labels), duration[:, :, 0, 0]]
+        return tf.cast(network(inputs, training=training), tf.float32)
+
+    def _derivative(
+        self,
+        x: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None,
+        duration: tf.Tensor,
+        velocity: tf.Tensor,
+    ) -> tf.Tensor:
+        """How the mean velocity changes with t along the flow, where there is a duration; else 0."""
+        n = tf.shape(x)[0]
+        first = slice(None, self._num_stretches(n))
+        x, t, duration, velocity = x[first], t[first], duration[first], velocity[first]
+        labels = None if labels is None else labels[first]
+        directions = [velocity, tf.ones_like(t), tf.ones_like(duration)]
+        with tf.autodiff.ForwardAccumulator([x, t, duration], directions) as accumulator:
+            u = self._predicted(self.network, x, t, labels, duration)
+        derivative = accumulator.jvp(u, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.pad(derivative, [[0, n - tf.shape(derivative)[0]], [0, 0], [0, 0], [0, 0]])
+
+    # === Drawing ===
+
+    @verb("images")
+    def generate(self, keys: Keys, labels: Labels = None, num_steps: NumSteps = 2) -> tf.Tensor:
+        """Draws new images, from noise at time 1 to time 0.
+
+        Args:
+            num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
+            labels: For a conditional model: integers from 0 to num_classes - 1, class names, or one-hot
+                rows. `num_samples` must be a multiple of their number: they are repeated in order. Random
+                labels where none are given.
+            num_steps: Steps from noise to image, each of which calls the network once; from 1 to 1,000.
+            seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
+                gives different images.
+
+        Returns:
+            float32 in [0, 1], (num_samples, height, width, channels).
+
+        Raises:
+            ValueError: A number is out of range or beyond memory, `num_samples` is not a multiple of the
+                number of labels; labels are out of range, or given to an unconditional model.
+        """
+        return self.decode.on_tensors(self.latents(keys), self.labels_or_random(labels, keys), num_steps)
+
+    @verb("images")
+    def decode(self, z: Latents, labels: Labels = None, num_steps: NumSteps = 2) -> tf.Tensor:
+        """Noise -> the images that it becomes, float32 in [0, 1].
+
+        Args:
+            z: Noise (n, height, width, channels), as `encode` returns it.
+            labels: One for each, as for `generate`, where the model is conditional.
+            num_steps: As for `generate`.
+
+        Raises:
+            ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
+        """
+        path = self.path(labels, num_steps, 1.0, 1.0, 0.0)
+
+        def step(i: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            t = tf.broadcast_to(path.time_at(i), (tf.shape(x)[0], 1, 1, 1))
+            duration = t - path.time_at(i + 1)
+            return (x - duration * self._predicted(self.ema_network, x, t, labels, duration),)
+
+        return self.to_pixels(path.follow(step, z))
+
+    def velocity(
+        self,
+        x: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        return self._predicted(self.ema_network, x, t, labels, tf.zeros_like(t))
+
+    def portable_network(self) -> keras.Model:
+        """Noise (and one-hot labels) -> images in [0, 1] in one step, as one plain Keras network."""
+        network = plain_copy(self.ema_network)
+        z, _, *others = network.inputs
+        *labels, _ = others
+        ones = ops.ones_like(z[:, 0, 0, :1])
+        images = 0.5 * (z - network([z, ones, *labels, ones])) + 0.5
+        return keras.Model([z, *labels], ops.clip(images, 0.0, 1.0))
+
+
+def network_options(flow: DiffusionModel, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a flow's network; a ValueError if other ones are given than these or the defaults."""
+    options = {name: getattr(flow, name) for name in NETWORK_DEFAULTS}
+    for name, default in NETWORK_DEFAULTS.items():
+        value = given.get(name, default)
+        value = tuple(value) if isinstance(value, list) else value
+        if value not in (default, options[name]):
+            raise ValueError(
+                f"{name} must be that of the flow, {received(options[name])}, or be left out. "
+                f"Received: {received(value)}"
+            )
+    return options
+
+
+def copy_of(flow: DiffusionModel) -> DiffusionModel:
+    """A copy that is not trained, and does not change when the original is."""
+    copy = type(flow).from_config(flow.get_config())
+    copy.set_weights(flow.get_weights())
+    copy.trainable = False
+    return copy
