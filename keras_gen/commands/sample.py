@@ -85,7 +85,8 @@ def sample_parser(source: str, description: str, add_help: bool = True) -> Parse
         "--out",
         type=place_of_samples,
         default=None,
-        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a walk through latent space; "
+        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: the way from noise to images, or a "
+        "walk through latent space; "
         ".txt: text (default: printed in the terminal as it is written)",
     )
     parser.add_argument(

@@ -16,7 +16,9 @@ from keras_gen.utils.memory import refuse_beyond_memory
 from keras_gen.utils.suggestions import did_you_mean
 
 GIF_FRAMES_PER_STEP = 12
-GIF_SECONDS_PER_FRAME = 0.06
+GIF_SECONDS_PER_FRAME = 0.06  # of a walk
+GIF_SECONDS_PER_STEP = 0.2  # of the way from noise
+GIF_STILLS = 8  # frames of its end
 GIF_TILE = 224  # pixels
 NUM_IMAGES = 64  # by default
 NAMES_SHOWN = 20  # of classes, in an error
@@ -33,7 +35,10 @@ def write_images(
     labels: str | None,
     **options: Any,
 ) -> None:
-    """Generates images into a file: a grid (.png), an array (.npy), or a walk through latent space (.gif).
+    """Generates images into a file: a grid (.png), an array (.npy), or a film (.gif).
+
+    The film is the way from noise to the images, if the model generates in steps; else a walk through its
+    latent space.
 
     Args:
         model: The model.
@@ -58,6 +63,11 @@ def write_images(
     refuse_beyond_memory(memory_needed(model, out.suffix, num), f"--num {num}", remedy)
     if numbers is not None:
         numbers = np.resize(numbers, num)
+    if out.suffix == ".gif" and hasattr(model, "generation_steps"):
+        steps: Any = model.generation_steps(num, seed=seed, labels=numbers, **options)
+        drawn = [pictures.grid(images) for images in steps.swapaxes(0, 1)]
+        pictures.write_gif(out, [*drawn, *[drawn[-1]] * GIF_STILLS], GIF_SECONDS_PER_STEP)
+        return
     if out.suffix == ".gif":
         if not hasattr(model, "interpolate"):
             raise ValueError(

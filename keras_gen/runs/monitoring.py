@@ -18,6 +18,8 @@ OTHER_CALLBACKS = (
     callbacks.GANHealth,
     callbacks.ReconstructionGrid,
     callbacks.LatentProjector,
+    callbacks.GenerationSteps,
+    callbacks.LossByTime,
     callbacks.TrainingCurves,  # after those that add to the logs
 )
 

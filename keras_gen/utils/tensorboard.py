@@ -22,6 +22,7 @@ EVALUATION = "validation/evaluation"  # inside, so that the HParams tab shows bo
 
 # Groups of charts, in their order; before them comes `loss`.
 METRICS, SAMPLES, TRAINING, UTILIZATION = "metrics", "samples", "training", "utilization"
+BY_TIME = "loss by time"  # of a diffusion model
 # Capitals come first in TensorBoard's order, and so do these in the HParams tab.
 CAPITALS = {"fd": "FD", "kid": "KID"}
 

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from keras_gen import callbacks
 from keras_gen.callbacks.text_samples import fenced, in_code
 from keras_gen.datasets import load_text
-from keras_gen.models import GAN, VAE, CNNClassifier, LSTMTextGenerator
+from keras_gen.models import GAN, VAE, CNNClassifier, DiffusionModel, LSTMTextGenerator
 
 
 @pytest.fixture
@@ -63,6 +63,30 @@ def test_reconstruction_grid_shows_real_above_model(model, garments, tmp_path):
     np.testing.assert_array_equal(pictures[60:116, 2:58][::2, ::2], expected[0])
     np.testing.assert_array_equal(pictures[176:232, 2:58][::2, ::2], expected[4])  # none is left out
     assert pictures[176:, 60:].min() == 255
+
+
+def test_a_diffusion_model_shows_its_steps_and_where_it_is_bad(garments, tmp_path):
+    images = garments[0][:64, 2:26:3, 2:26:3]
+    model = DiffusionModel((8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    model.compile()
+    steps = callbacks.GenerationSteps(tmp_path, num_samples=2, num_steps=3)
+    losses = callbacks.LossByTime(tmp_path, images, num_times=2)
+    model.fit(images, verbose=0, epochs=2, callbacks=[steps, losses])
+    shown = np.asarray(PIL.Image.open(tmp_path / "steps" / "epoch-0002.png"))
+    tiles = shown.reshape(2, -1, shown.shape[1], 3)[1]  # the second sample
+    last = model.generate(2, num_steps=3, seed=0)[1]
+    size = (shown.shape[1] - 2) // 4 - 2
+    tile = tiles[-size - 2 : -2, -size - 2 : -2, 0][:: size // 8, :: size // 8]
+    np.testing.assert_allclose(tile, np.round(255 * last[..., 0]), atol=1)
+    written = events(tmp_path / "validation")
+    for tag, loss in zip(("0.25", "0.75"), model.loss_by_time(images, num_times=2)[1], strict=True):
+        values = written.Tensors(f"loss by time/{tag}")
+        assert [value.step for value in values] == [1, 2]
+        assert tf.make_ndarray(values[-1].tensor_proto) == pytest.approx(loss, rel=1e-5)
+    with pytest.raises(ValueError, match="LossByTime is for diffusion models. Received: a VAE"):
+        vae = VAE(latent_dim=3, widths=(4,), hidden_units=8)
+        vae.compile()
+        vae.fit(garments[0], verbose=0, callbacks=[losses])
 
 
 def test_training_curves_share_charts(model, garments, tmp_path):

@@ -31,7 +31,9 @@ import math
 from typing import Any, ClassVar, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_gen.layers import child_seed, replica_id, replica_seed
 from keras_gen.layers.keyed_noise import keyed_normal
@@ -39,6 +41,7 @@ from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
+from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood, networks
 from keras_gen.models.diffusion.probability_flow import ProbabilityFlow
 from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
@@ -299,11 +302,64 @@ class DiffusionModel(ProbabilityFlow):
             labels: One-hot (n, num_classes), where the model is conditional.
             training: Whether the network is being trained.
         """
-        t = self.times_of(t_normal)
+        return self.losses_at(images, noise, self.times_of(t_normal), labels, training)
+
+    def losses_at(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """As `losses`, at times (n, 1, 1, 1)."""
         x = add_noise(self.schedule, images, noise, t)
         output = tf.cast(self.network(self.network_inputs(x, t, labels), training=training), tf.float32)
         predicted, _ = image_and_noise(self.schedule, x, self.velocity_from(output, x, t), t)
         return *self.losses_of(output, images, noise, t), predicted
+
+    @checked
+    def loss_by_time(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        num_times: Count = 10,
+        seed: Seed = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where between image and noise the network predicts well, and where badly.
+
+        Args:
+            images: (n, height, width, channels), uint8 or floating point in [0, 1].
+            labels: One for each, as for `generate`, where the model is conditional.
+            num_times: Number of times, in the middle of as many equal parts of [0, 1].
+            seed: Integer that determines the noise.
+
+        Returns:
+            The times, and the mean squared error at each relative to that of predicting 0; both float32
+            (num_times,).
+
+        Raises:
+            ValueError: Images or labels do not fit.
+        """
+        images = validation.images(images, self.image_shape)
+        one_hot = self.checked_labels(labels, len(images))
+        times = (np.arange(num_times, dtype="float32") + 0.5) / num_times
+        losses = np.zeros((num_times, len(images)), "float32")
+        for start in range(0, len(images), self.chunk_size):
+            chunk = slice(start, start + self.chunk_size)
+            x = 2.0 * self.to_images(images[chunk]) - 1.0
+            noise = keyed_normal(keys_of(seed, len(images))[chunk], self.image_shape)
+            y = None if one_hot is None else tf.constant(one_hot[chunk])
+            for losses_then, t in zip(losses, times, strict=True):
+                t = tf.fill((len(x), 1, 1, 1), t)
+                losses_then[chunk] = self._relative_losses(x, noise, t, y)
+        return times, losses.mean(axis=1)
+
+    @tf.function(reduce_retracing=True)
+    def _relative_losses(
+        self, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None
+    ) -> tf.Tensor:
+        return self.losses_at(images, noise, t, labels)[1]
 
     def _update_guide(self) -> None:
         """Keeps the weights after `guide_steps`. Until then, guidance does not move away from anything."""

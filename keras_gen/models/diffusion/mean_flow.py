@@ -21,17 +21,20 @@ References:
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import Keys, Labels, Latents, verb
 from keras_gen.models.diffusion.diffusion_model import DiffusionModel
 from keras_gen.models.diffusion.networks import DURATION_LAYER
 from keras_gen.models.diffusion.probability_flow import NumSteps
+from keras_gen.models.diffusion.samplers import Path
 from keras_gen.models.diffusion.schedules import add_noise, velocity_of
 from keras_gen.models.networks import plain_copy
-from keras_gen.utils.arguments import ImageShape, NonNegative, checked, received
+from keras_gen.utils.arguments import Count, ImageShape, NonNegative, Seed, checked, received
 
 INSTANTS = 0.75  # the fraction of examples without a duration, which learn the velocity itself
 GUIDANCE = 2.0  # by default
@@ -176,6 +179,19 @@ class MeanFlow(DiffusionModel):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         t, duration = tf.split(self.times_of(t_normal), 2, axis=-1)
+        return self.losses_at(images, noise, t, labels, training, duration)
+
+    def losses_at(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None,
+        training: bool = False,
+        duration: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """As `losses`, at times and durations (n, 1, 1, 1); by default without duration."""
+        duration = tf.zeros_like(t) if duration is None else duration
         x = add_noise(self.schedule, images, noise, t)
         velocity = velocity_of(self.schedule, images, noise, t)
         if self.flow is not None:
@@ -262,14 +278,29 @@ class MeanFlow(DiffusionModel):
         Raises:
             ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
         """
-        path = self.path(labels, num_steps, 1.0, 1.0, 0.0)
+        return self.to_pixels(self._follow(self.path(labels, num_steps, 1.0, 1.0, 0.0), z, labels))
 
+    def _follow(self, path: Path, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
         def step(i: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             t = tf.broadcast_to(path.time_at(i), (tf.shape(x)[0], 1, 1, 1))
             duration = t - path.time_at(i + 1)
             return (x - duration * self._predicted(self.ema_network, x, t, labels, duration),)
 
-        return self.to_pixels(path.follow(step, z))
+        return path.follow(step, z)
+
+    @checked
+    def generation_steps(  # type: ignore[override]
+        self,
+        num_samples: Count | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        num_steps: NumSteps = 2,
+        seed: Seed | None = None,
+    ) -> np.ndarray:
+        """As for a `DiffusionModel`."""
+        keys, one_hot = self._to_draw(num_samples, labels, seed)
+        path = self.path(one_hot, num_steps, 1.0, 1.0, 0.0)
+        return self._seen(path, keys, lambda path, z: self._follow(path, z, one_hot))
 
     def velocity(
         self,

@@ -12,10 +12,13 @@ References:
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tensorflow as tf
 from annotated_types import Interval
+from numpy.typing import ArrayLike
 
 from keras_gen.layers.keyed_noise import keyed_normal, keyed_uniform
 from keras_gen.models.base import validation
@@ -29,12 +32,13 @@ from keras_gen.models.base.verbs import (
     Masks,
     NoisyImages,
     Static,
+    keys_of,
     verb,
 )
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
-from keras_gen.utils.arguments import NonNegative
+from keras_gen.utils.arguments import Count, NonNegative, Seed, checked
 
 ODE_STEPS = 50  # of `encode` and `decode`
 MOST_DEVIATIONS = 10  # of normal noise, which no noise ever reaches
@@ -141,6 +145,49 @@ class ProbabilityFlow(LatentGenerator):
             tf.reduce_max(num_steps),
             lambda i: keyed_normal(keys, self.image_shape, 1 + i),
         )
+
+    @checked
+    def generation_steps(
+        self,
+        num_samples: Count | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        num_steps: NumSteps = 10,
+        sampler: Sampler = "dpm_solver_2m",
+        guidance: NonNegative = 2.0,
+        seed: Seed | None = None,
+    ) -> np.ndarray:
+        """The way from noise to the images that `generate` draws with the same arguments.
+
+        Args:
+            num_samples: As for `generate`, and so are all the others.
+
+        Returns:
+            float32 in [0, 1], (num_samples, num_steps + 1, height, width, channels), noise first.
+
+        Raises:
+            ValueError: As for `generate`.
+        """
+        keys, one_hot = self._to_draw(num_samples, labels, seed)
+        path = self.path(one_hot, num_steps, tf.fill((len(keys),), guidance), 1.0, 0.0, keys)
+        return self._seen(path, keys, SAMPLERS[sampler])
+
+    def _to_draw(
+        self, num_samples: int | None, labels: ArrayLike | None, seed: int | None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Keys and one-hot labels of the images that `generate` draws."""
+        count, found = self.rows_to_draw(num_samples, labels)
+        keys = tf.constant(keys_of(self.next_seed() if seed is None else seed, count))
+        one_hot = None if found is None else tf.constant(self.checked_labels(found, count))
+        return keys, self.labels_or_random(one_hot, keys)
+
+    def _seen(
+        self, path: Path, keys: tf.Tensor, follow: Callable[[Path, tf.Tensor], tf.Tensor]
+    ) -> np.ndarray:
+        """The images at all times of a path."""
+        seen = [self.latents(keys)]
+        follow(dataclasses.replace(path, observe=seen.append), seen[0])
+        return np.stack([self.to_pixels(x) for x in seen], axis=1)
 
     @verb("images")
     def decode(

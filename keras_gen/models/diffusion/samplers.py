@@ -21,6 +21,7 @@ References:
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -39,6 +40,7 @@ class Path:
         time_at: Number of a step -> times that broadcast with x. The last are repeated.
         num_steps: Number of steps, a scalar.
         draw_noise: Number of a step -> standard normal noise (n, ...); only `sde` uses it.
+        observe: Is called with x after each step, where there is one; not in a graph.
     """
 
     schedule: Schedule
@@ -46,6 +48,7 @@ class Path:
     time_at: Callable[[tf.Tensor], tf.Tensor]
     num_steps: tf.Tensor
     draw_noise: Callable[[tf.Tensor], tf.Tensor]
+    observe: Callable[[tf.Tensor], Any] | None = None
 
     def follow(self, step: Callable, x: tf.Tensor, *carried: tf.Tensor) -> tf.Tensor:
         """Repeats `step(i, x, *carried)`, which returns x at the next time and what it carries along."""
@@ -58,6 +61,12 @@ class Path:
         def goes_on(i: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return i < self.num_steps
 
+        if self.observe is not None:
+            for i in range(int(self.num_steps)):
+                _, x, *rest = body(tf.constant(i), x, *carried)
+                carried = tuple(rest)
+                self.observe(x)
+            return x
         shapes = (tf.TensorShape([]), *(tensor.shape for tensor in (x, *carried)))
         return tf.while_loop(goes_on, body, (0, x, *carried), shape_invariants=shapes)[1]
 

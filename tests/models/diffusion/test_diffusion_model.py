@@ -325,6 +325,33 @@ def test_networks_that_do_not_fit_their_options_are_refused():
         DiffusionModel((8, 8, 1), num_blocks=3, network=keras.Model([x, t], x))
 
 
+@pytest.mark.parametrize("sampler", ("heun", "dpm_solver_2m"))
+def test_steps_lead_from_the_noise_to_what_is_generated(sampler):
+    model = perfect("linear", "velocity", num_classes=3)
+    options = {"labels": [1, 2], "num_steps": 7, "sampler": sampler, "guidance": 1.5, "seed": 4}
+    steps = model.generation_steps(**options)
+    assert steps.shape == (2, 8, *SHAPE)
+    noise = model.latents(keys_of(4, 2))
+    np.testing.assert_allclose(steps[:, 0], np.clip(0.5 * noise + 0.5, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(steps[:, -1], model.generate(**options), atol=1e-5)
+
+
+def test_the_loss_by_time_is_that_of_the_posterior():
+    """A perfect network's error is the variance that x_t leaves of the velocity, noise - image."""
+    model = perfect("linear", "velocity")
+    images = np.clip(0.5 * np.random.default_rng(0).normal(MEAN, STD, (2000, *SHAPE)) + 0.5, 0, 1)
+    times, losses = model.loss_by_time(images, num_times=4)
+    np.testing.assert_allclose(times, [0.125, 0.375, 0.625, 0.875])
+    signal_rate, noise_rate = 1 - times, times
+    # image - E[image | x_t] has the variance below, and noise follows from the image and x_t.
+    of_image = STD**2 * noise_rate**2 / (signal_rate**2 * STD**2 + noise_rate**2)
+    errors = of_image * (1 + signal_rate / noise_rate) ** 2
+    ratio = losses / (errors / (1 + STD**2 + MEAN**2))
+    assert (ratio > 0.98).all() and (ratio < 16 / 14 + 0.02).all()  # a mean of ratios over 16 pixels
+    nothing = DiffusionModel(**SMALL).loss_by_time(np.zeros((3, 8, 8)), num_times=2)[1]
+    np.testing.assert_allclose(nothing, 1.0, atol=1e-6)
+
+
 def test_hidden_labels_are_a_fraction():
     model = DiffusionModel(**SMALL, num_classes=3, class_dropout=0.25)
     hidden = model.hide_labels(tf.one_hot(tf.zeros(4000, tf.int32), 3))

@@ -54,6 +54,13 @@ def test_one_step_goes_as_far_as_many():
         np.testing.assert_allclose(decoded, np.clip(0.5 * end + 0.5, 0, 1), atol=1e-5)
 
 
+def test_steps_lead_from_the_noise_to_what_is_generated():
+    model = linear_field(1.5)
+    steps = model.generation_steps(3, num_steps=4, seed=2)
+    np.testing.assert_allclose(steps[:, -1], model.generate(3, num_steps=4, seed=2), atol=1e-6)
+    assert model.loss_by_time(np.zeros((2, *SHAPE)))[1].max() < 1e-6
+
+
 def test_a_quarter_of_a_batch_has_durations():
     model = MeanFlow(**SMALL, seed=0)
     t, duration = np.split(

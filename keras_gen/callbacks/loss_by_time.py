@@ -1,0 +1,82 @@
+"""Where between image and noise a diffusion model predicts badly."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from keras_gen.callbacks.sample_callback import require
+from keras_gen.utils import arrays, tensorboard
+from keras_gen.utils.arguments import Count, checked
+from keras_gen.utils.files import make_folder, writable_folder
+
+NUM_IMAGES = 200  # test images of a run
+
+
+class LossByTime(keras.callbacks.Callback):
+    """Shows a diffusion model's relative loss at times between 0, the image, and 1, noise.
+
+    A chart for each time is in TensorBoard's group `loss by time`: 1 means that nothing is learned there.
+
+    Args:
+        log_dir: TensorBoard's directory; the values are in its run `validation`.
+        x: Images, (n, height, width, channels), uint8 or floating point in [0, 1].
+        labels: Their labels, (n,) or one-hot (n, num_classes), for a conditional model.
+        num_times: Number of times, 1 or more.
+        every: Measure every so many epochs, 1 or more.
+
+    Raises:
+        ValueError: The images are of another type or out of range, or `log_dir` is a file or may not be
+            written to; at the start of `fit`, the model is not a diffusion model.
+
+    Example:
+
+    >>> import tempfile
+    >>> losses = LossByTime(tempfile.mkdtemp(), np.zeros((20, 28, 28, 1), "uint8"))
+    """
+
+    @checked
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        x: ArrayLike,
+        labels: ArrayLike | None = None,
+        num_times: Count = 10,
+        every: Count = 1,
+    ):
+        super().__init__()
+        self.log_dir = writable_folder("log_dir", log_dir)
+        self.x = arrays.images("x", x, grey=True)
+        self.labels = None if labels is None else np.asarray(labels)
+        self.num_times = num_times
+        self.every = every
+        self._writer: Any = None
+
+    @classmethod
+    def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "LossByTime | None":
+        """The callback of a run directory; None if the model has no times."""
+        if not hasattr(model, "loss_by_time"):
+            return None
+        x, labels = data.test_images(NUM_IMAGES)
+        return cls(logs, x, labels if model.conditional else None, every=every)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        require(self, ("loss_by_time",), "diffusion models")
+        make_folder("log_dir", self.log_dir / tensorboard.VALIDATION)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if (epoch + 1) % self.every:
+            return
+        times, losses = self.model.loss_by_time(self.x, self.labels, self.num_times)
+        self._writer = self._writer or tensorboard.summary_writer(self.log_dir, tensorboard.VALIDATION)
+        with self._writer.as_default():
+            for time, loss in zip(times, losses, strict=True):
+                tf.summary.scalar(f"{tensorboard.BY_TIME}/{time:.2f}", loss, step=epoch + 1)
+        self._writer.flush()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._writer = None
