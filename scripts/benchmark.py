@@ -1,6 +1,6 @@
 """Measures what keras_gen promises about speed, each figure against something in the same run.
 
-    python scripts/benchmark.py [--model vae|gan|wgan_gp|lstm] [--seconds 60]
+    python scripts/benchmark.py [--model vae|gan|wgan_gp|diffusion|lstm] [--seconds 60]
 
 Machines are noisy: what is compared takes turns, and ratios are medians over the turns. Give it a
 machine that does nothing else.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import benchmark_diffusion
 import benchmark_text
 import keras_gen as kg
 from keras_gen.models.networks import plain_copy
@@ -25,7 +26,7 @@ from keras_gen.runs.monitoring import NUM_SHOWN, run_callbacks
 from keras_gen.runs.run import Run
 from keras_gen.runs.training import train
 from keras_gen.utils.devices import resolve_dtype
-from timing import process_seconds, seconds_of, take_turns
+from timing import matrix_product_rate, multiplications, process_seconds, seconds_of, take_turns
 
 import keras
 import numpy as np
@@ -157,19 +158,6 @@ def plain_loop(model: kg.ImageModel, images: np.ndarray) -> Callable[[], object]
 # === How much work a step is ===
 
 
-def multiplications(network: keras.Model) -> int:
-    """Multiply-adds of one forward pass for one image, in its convolutions and dense layers."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2DTranspose):
-            total += layer.kernel.shape.num_elements() * np.prod(layer.input.shape[1:3])
-        elif isinstance(layer, keras.layers.Conv2D):
-            total += layer.kernel.shape.num_elements() * np.prod(layer.output.shape[1:3])
-        elif isinstance(layer, keras.layers.Dense):
-            total += layer.kernel.shape.num_elements()
-    return int(total)
-
-
 def multiplications_of_step(model: kg.ImageModel) -> float:
     """Multiply-adds that a training step needs for one image: forward, and twice as much backward."""
     if not isinstance(model, kg.GAN):
@@ -182,14 +170,6 @@ def multiplications_of_step(model: kg.ImageModel) -> float:
         once += 6 * model.penalty_share * discriminator
     extra = generator * (model.discriminator_steps - 1)
     return model.discriminator_steps * once + 2 * discriminator + extra + 3 * generator
-
-
-def matrix_product_rate(dtype: str, size: int = 2048) -> float:
-    """FLOP/s of a large matrix product: the best of a few."""
-    a = tf.cast(tf.random.normal((size, size)), dtype)
-    product = tf.function(lambda: tf.matmul(a, a))
-    product()
-    return 2 * size**3 / min(seconds_of(lambda: product().numpy()) for _ in range(8))
 
 
 # === Figures ===
@@ -312,13 +292,16 @@ def callback_cost(name: str, data: kg.ImageDataset) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp", "lstm"))
+    parser.add_argument("--model", default="vae", choices=("vae", "gan", "wgan_gp", "diffusion", "lstm"))
     parser.add_argument("--dtype-policy", help="numbers to compute with (default: the recipe's)")
     parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
     parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
     arguments = parser.parse_args()
     if arguments.model == "lstm":
         benchmark_text.main(arguments.seconds)
+        return
+    if arguments.model == "diffusion":
+        benchmark_diffusion.main(arguments.seconds, arguments.dtype_policy)
         return
     start_up()
     data = kg.load_dataset(batch_size=BATCH_SIZE)

@@ -335,6 +335,12 @@ class BaseModel(CheckedModel):
         raise NotImplementedError
 
     @checked
+    def preset_copy(self) -> "BaseModel":
+        """What a preset holds: a copy with the weights alone, without the optimizer and the metrics."""
+        copy = type(self).from_config(self.get_config())
+        copy.set_weights(self.get_weights())
+        return copy
+
     def save_preset(
         self,
         directory: str | os.PathLike,

@@ -65,6 +65,7 @@ LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 # The fraction of times at which this logarithm is uniform, from the one that likelihoods begin with to 0.
 LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
 GUIDED_BELOW = 5.7  # noise_rate / signal_rate
+GUIDE_BITS = 5  # of its numbers, beside sign and exponent, in a preset
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
@@ -447,6 +448,16 @@ class DiffusionModel(ProbabilityFlow):
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
 
+    def preset_copy(self) -> "DiffusionModel":
+        """Smaller: the average stands for the trained weights, too, and the guide is rounded."""
+        copy: Any = super().preset_copy()
+        for weight, average in zip(copy.network.weights, copy.ema_network.weights, strict=True):
+            weight.assign(average)
+        if copy.guide_network is not copy.ema_network:
+            for weight in copy.guide_network.weights:
+                weight.assign(rounded(weight.numpy(), GUIDE_BITS))
+        return copy
+
     def portable_network(self) -> keras.Model:
         """Noisy images, times (and one-hot labels) -> the prediction, as one plain Keras network."""
         return plain_copy(self.ema_network)
@@ -466,3 +477,9 @@ class DiffusionModel(ProbabilityFlow):
     def hides_labels(self) -> bool:
         """Whether the network has learned what it predicts without a label."""
         return self.conditional and self.class_dropout > 0
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Numbers rounded to so many binary digits."""
+    fractions, exponents = np.frexp(values)
+    return np.ldexp(np.round(fractions * 2.0**bits) / 2.0**bits, exponents).astype(values.dtype)

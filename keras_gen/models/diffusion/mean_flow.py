@@ -311,6 +311,14 @@ class MeanFlow(DiffusionModel):
     ) -> tf.Tensor:
         return self._predicted(self.ema_network, x, t, labels, tf.zeros_like(t))
 
+    def preset_copy(self) -> "MeanFlow":
+        """Without the flow: what is trained further learns from data alone."""
+        config = {**self.get_config(), "flow": None, "guidance": None}
+        copy = type(self).from_config(config)
+        for network in dict.fromkeys((copy.network, copy.ema_network)):
+            network.set_weights(self.ema_network.get_weights())
+        return copy
+
     def portable_network(self) -> keras.Model:
         """Noise (and one-hot labels) -> images in [0, 1] in one step, as one plain Keras network."""
         network = plain_copy(self.ema_network)

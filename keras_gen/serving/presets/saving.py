@@ -56,7 +56,7 @@ def save_preset(
     with atomic_write(directory) as draft:
         draft.mkdir()
         path = draft / "model.keras"
-        fresh = trained_copy(model)
+        fresh = model.preset_copy()
         fresh.save(path)
         difference = 0.0
         if weights != "float32":
@@ -101,13 +101,6 @@ def checked_picture(picture: Any) -> np.ndarray:
     return array
 
 
-def trained_copy(model: Any) -> Any:
-    """The model with its weights only: no optimizer, no metrics of the last epoch."""
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
-    return copy
-
-
 def store_in_float16(path: Path, model: Any) -> float:
     """Rewrites a `.keras` file with float16 weights; returns the largest difference of its outputs."""
     with zipfile.ZipFile(path) as archive:
@@ -115,7 +108,7 @@ def store_in_float16(path: Path, model: Any) -> float:
     weights_path = path.with_suffix(".weights.h5")
     weights_path.write_bytes(parts["model.weights.h5"])
     with h5py.File(weights_path) as old, h5py.File(path.with_suffix(".h5"), "w") as new:
-        copy_in_float16(old, new)
+        copy_in_float16(old, new, {})
     parts["model.weights.h5"] = path.with_suffix(".h5").read_bytes()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -131,19 +124,32 @@ def store_in_float16(path: Path, model: Any) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
 
 
-def copy_in_float16(old: h5py.Group, new: h5py.Group) -> None:
-    """Copies a group, with large floating-point arrays as float16."""
+def copy_in_float16(old: h5py.Group, new: h5py.Group, written: dict[bytes, h5py.Dataset]) -> None:
+    """Copies a group, with large floating-point arrays as float16, and those that are equal only once.
+
+    Args:
+        old: The group.
+        new: An empty one.
+        written: The large arrays of the file so far, by their content.
+    """
     new.attrs.update(old.attrs)
     for key, item in old.items():
         if isinstance(item, h5py.Group):
-            copy_in_float16(item, new.create_group(key))
-        else:
-            array = item[()]
-            if array.dtype == np.float32 and array.size > SMALL:
-                with np.errstate(over="ignore"):  # what is infinite now shows in the outputs
-                    array = array.astype(np.float16)
-            copied = new.create_dataset(key, data=array)
-            copied.attrs.update(item.attrs)
+            copy_in_float16(item, new.create_group(key), written)
+            continue
+        array = item[()]
+        if array.dtype != np.float32 or array.size <= SMALL:
+            new.create_dataset(key, data=array).attrs.update(item.attrs)
+            continue
+        with np.errstate(over="ignore"):  # what is infinite now shows in the outputs
+            array = array.astype(np.float16)
+        content = array.tobytes()
+        if content in written:
+            new[key] = written[content]  # a hard link
+            continue
+        # Exponents and mantissas apart, which compresses better.
+        written[content] = new.create_dataset(key, data=array, compression="gzip", shuffle=True)
+        written[content].attrs.update(item.attrs)
 
 
 def facts(model: Any, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+import keras_gen as kg
 from keras_gen.layers.keyed_noise import keyed_uniform
 from keras_gen.models import DiffusionModel
 from keras_gen.models.base.verbs import keys_of
@@ -350,6 +351,22 @@ def test_the_loss_by_time_is_that_of_the_posterior():
     assert (ratio > 0.98).all() and (ratio < 16 / 14 + 0.02).all()  # a mean of ratios over 16 pixels
     nothing = DiffusionModel(**SMALL).loss_by_time(np.zeros((3, 8, 8)), num_times=2)[1]
     np.testing.assert_allclose(nothing, 1.0, atol=1e-6)
+
+
+def test_a_preset_holds_the_average_once_and_the_guide_in_few_digits(tmp_path):
+    model = DiffusionModel((8, 8, 1), widths=(32, 64), guide_steps=1, seed=0)
+    random = np.random.default_rng(0)
+    for network in (model.network, model.ema_network, model.guide_network):
+        network.set_weights([random.normal(0, 0.02, w.shape) for w in network.get_weights()])
+    folder = model.save_preset(tmp_path / "preset", picture=np.zeros((2, 2, 3), "uint8"))
+    assert (folder / "model.keras").stat().st_size < 1.7 * 2 * model.count_params()
+    loaded = kg.from_preset(folder)
+    for found, average in zip(loaded.network.weights, model.ema_network.weights, strict=True):
+        np.testing.assert_allclose(found, average, rtol=1e-3, atol=1e-6)
+    for found, guide in zip(loaded.guide_network.weights, model.guide_network.weights, strict=True):
+        np.testing.assert_allclose(found, guide, rtol=2**-5, atol=1e-6)
+    options = {"guidance": 2.0, "num_steps": 4, "seed": 0}
+    np.testing.assert_allclose(loaded.generate(4, **options), model.generate(4, **options), atol=0.02)
 
 
 def test_hidden_labels_are_a_fraction():

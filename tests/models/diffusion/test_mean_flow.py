@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+import keras_gen as kg
 from keras_gen.models import DiffusionModel, MeanFlow
 
 SHAPE = (4, 4, 1)
@@ -93,6 +94,20 @@ def test_it_starts_as_the_flow_and_learns_its_mean_velocity(garments):
     assert error() < 0.9 * before
     for now, then in zip(flow.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_a_preset_leaves_out_the_flow(tmp_path):
+    flow = DiffusionModel(**SMALL, guide_steps=0, seed=0)
+    model = MeanFlow(image_shape=(8, 8, 1), flow=flow, guidance=1.0, seed=1)
+    model.ema_network.set_weights([w + 0.02 for w in model.ema_network.get_weights()])
+    loaded = kg.from_preset(model.save_preset(tmp_path / "preset"))
+    assert loaded.flow is None and len(loaded.weights) < len(model.weights) - len(flow.network.weights)
+    np.testing.assert_allclose(loaded.generate(3, seed=0), model.generate(3, seed=0), atol=1e-3)
+    model.save(tmp_path / "model.keras")
+    whole = kg.load_model(tmp_path / "model.keras")
+    assert whole.guidance == 1.0
+    for found, weight in zip(whole.flow.weights, model.flow.weights, strict=True):
+        np.testing.assert_array_equal(found, weight)
 
 
 def test_the_portable_network_draws_in_one_step():
