@@ -2,86 +2,15 @@
 
 import keras_gen as kg
 from keras_gen.utils.devices import resolve_dtype
+from keras_io_diffusion import BATCH_SIZE as TUTORIAL_BATCH_SIZE
+from keras_io_diffusion import TutorialDiffusion, build_network
 from timing import matrix_product_rate, multiplications, seconds_of, take_turns
 
 import keras
-import numpy as np
-import tensorflow as tf
-from keras import layers
 
 BATCH_SIZE = 32  # the recipe's
-TUTORIAL_BATCH_SIZE = 64
 NUM_IMAGES = 1920  # of an epoch, here
 NUM_SAMPLES = 500  # that are timed
-TUTORIAL_WIDTHS, TUTORIAL_DEPTH = (32, 64, 96, 128), 2
-
-
-class PlainDiffusion(keras.Model):
-    """The loop of keras.io's example of implicit diffusion, with its moving average, for any network."""
-
-    def __init__(self, network: keras.Model, takes_variance: bool = False):
-        super().__init__()
-        self.network, self.takes_variance = network, takes_variance
-        self.average = keras.models.clone_model(network)
-        self.average.trainable = False
-        self.normalizer = layers.Normalization()
-        self.tracker = keras.metrics.Mean("noise_loss")
-
-    @property
-    def metrics(self) -> list:
-        return [self.tracker]
-
-    def train_step(self, images: tf.Tensor) -> dict:
-        images = self.normalizer(images, training=True)
-        noise = tf.random.normal(tf.shape(images))
-        angles = tf.random.uniform((tf.shape(images)[0], 1, 1, 1), 0.02, 0.95) * np.pi / 2
-        noisy = tf.cos(angles) * images + tf.sin(angles) * noise
-        times = tf.sin(angles) ** 2 if self.takes_variance else angles[:, :, 0, 0]
-        with tf.GradientTape() as tape:
-            predicted = self.network([noisy, times], training=True)
-            loss = keras.losses.MeanAbsoluteError()(noise, predicted)
-        weights = self.network.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        self.tracker.update_state(loss)
-        for weight, average in zip(self.network.weights, self.average.weights, strict=True):
-            average.assign(0.999 * average + 0.001 * weight)
-        return {"noise_loss": self.tracker.result()}
-
-
-def tutorial_network(image_shape: tuple[int, int, int]) -> keras.Model:
-    """A U-Net with the sizes of keras.io's example: 4 of them, from that of the image on, 2 blocks each."""
-
-    def block(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
-        residual = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
-        x = layers.BatchNormalization(center=False, scale=False)(x)
-        x = layers.Conv2D(width, 3, padding="same", activation="swish")(x)
-        x = layers.Conv2D(width, 3, padding="same")(x)
-        return layers.Add()([x, residual])
-
-    height, width, channels = image_shape
-    padding = [(0, -size % 8) for size in (height, width)]
-    images, variances = keras.Input(image_shape), keras.Input((1, 1, 1))
-    padded = layers.ZeroPadding2D(padding)(images)
-    frequencies = np.exp(np.linspace(0, np.log(1000.0), TUTORIAL_WIDTHS[0] // 2)).astype("float32")
-    angles = 2 * np.pi * frequencies * variances
-    embedding = layers.UpSampling2D(tuple(padded.shape[1:3]))(
-        keras.ops.concatenate([keras.ops.sin(angles), keras.ops.cos(angles)], axis=3)
-    )
-    x = layers.Concatenate()([layers.Conv2D(TUTORIAL_WIDTHS[0], 1)(padded), embedding])
-    skips = []
-    for features in TUTORIAL_WIDTHS[:-1]:
-        for _ in range(TUTORIAL_DEPTH):
-            x = block(x, features)
-            skips.append(x)
-        x = layers.AveragePooling2D(2)(x)
-    for _ in range(TUTORIAL_DEPTH):
-        x = block(x, TUTORIAL_WIDTHS[-1])
-    for features in reversed(TUTORIAL_WIDTHS[:-1]):
-        x = layers.UpSampling2D(2, interpolation="bilinear")(x)
-        for _ in range(TUTORIAL_DEPTH):
-            x = block(layers.Concatenate()([x, skips.pop()]), features)
-    x = layers.Conv2D(channels, 1, kernel_initializer="zeros", dtype="float32")(x)
-    return keras.Model([images, variances], layers.Cropping2D(padding)(x))
 
 
 def main(seconds: float, dtype_policy: str | None) -> None:
@@ -94,9 +23,9 @@ def main(seconds: float, dtype_policy: str | None) -> None:
     def ours() -> None:
         model.fit(images, batch_size=BATCH_SIZE, verbose=0)
 
-    same = PlainDiffusion(keras.models.clone_model(model.network))
+    same = TutorialDiffusion(keras.models.clone_model(model.network), takes_variances=False)
     keras.config.set_dtype_policy(policy)
-    tutorial = PlainDiffusion(tutorial_network(data.image_shape), takes_variance=True)
+    tutorial = TutorialDiffusion(build_network(data.image_shape))
     keras.config.set_dtype_policy("float32")
     print(f"training, {policy}, images of {data.image_shape}, {model.count_params():,} weights")
     ours()  # which traces
@@ -104,7 +33,6 @@ def main(seconds: float, dtype_policy: str | None) -> None:
         ("our network in a plain Keras loop", same, BATCH_SIZE),
         ("keras.io's network in its loop", tutorial, TUTORIAL_BATCH_SIZE),
     ):
-        plain.normalizer.adapt(images)
         plain.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4))
 
         def theirs(plain: keras.Model = plain, batch_size: int = batch_size) -> None:

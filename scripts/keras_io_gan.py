@@ -8,6 +8,7 @@ with TensorFlow", which trains on 28 x 28 digits; here on full Fashion-MNIST.
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras_gen as kg
@@ -91,6 +92,12 @@ def apply_gradients(
     optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
 
+def compiled() -> KerasGuideGAN:
+    model = KerasGuideGAN()
+    model.compile()
+    return model
+
+
 class StopAfter(keras.callbacks.Callback):
     """Ends training when the minutes are over, in the middle of an epoch too."""
 
@@ -105,22 +112,20 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(description: str, name: str, make_model: Callable[[], keras.Model]) -> None:
+    """Trains a model of keras.io's on full Fashion-MNIST, and measures it."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--minutes", type=float, default=10.0, help="of training (default: 10)")
     parser.add_argument("--data-dir", help="folder with Fashion-MNIST's own files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/keras_io_gan"), help="where samples.png goes"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs") / name, help="where samples.png goes")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(arguments.seed)
     data = kg.load_dataset("fashion_mnist", data_dir=arguments.data_dir)
     images = np.concatenate([x for x, _ in data.training_chunks(2000)]).astype("float32")
     images /= np.float32(255 if images.max() > 1 else 1)
     batches = tf.data.Dataset.from_tensor_slices(images).shuffle(1024, seed=arguments.seed)
-    model = KerasGuideGAN()
-    model.compile()
+    model = make_model()
     stop = StopAfter(arguments.minutes)
     model.fit(
         batches.repeat().batch(BATCH_SIZE, drop_remainder=True).prefetch(2),
@@ -137,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__.splitlines()[0], "keras_io_gan", compiled)

@@ -25,6 +25,7 @@ from keras_gen.models.networks import Builder, crop, feature_sizes
 FREQUENCIES = np.exp(np.linspace(0.0, np.log(50.0), 32)).astype("float32")  # of the times' sines
 # Of the pixels' sines: a period is a level of 8-bit pixels in [-1, 1], or four.
 PIXEL_FREQUENCIES = (255.0 * np.pi, 255.0 / 4.0 * np.pi)
+FINE_RATIO = 0.03  # noise_rate / signal_rate up to which they are seen: four levels
 HEAD_WIDTH = 32  # channels of each head of attention
 LARGEST_WITH_SMALL_PATCHES = 64  # pixels
 DURATION_LAYER = "duration"
@@ -119,12 +120,15 @@ def sines(t: Any) -> Any:
 
 
 def stem(inputs: list, condition: Any, schedule: Schedule, width: int, strides: int, build: Builder) -> Any:
-    """Features of the noisy images, and of their pixels' sines as far as the time makes use of these."""
+    """Features of the noisy images and, where there is little noise, of their pixels' sines."""
     size = max(strides, 4)
     signal_rate, noise_rate = schedule.rates(ops.reshape(inputs[1], (-1, 1, 1, 1)))
     x = inputs[0] / ops.sqrt(ops.square(signal_rate) + ops.square(noise_rate))
     waves = [wave(x * frequency) for frequency in PIXEL_FREQUENCIES for wave in (ops.sin, ops.cos)]
     fine = build.conv(width, strides, size)(ops.concatenate(waves, axis=-1))
+    # More noise than a few levels makes noise of the sines, too.
+    share = ops.exp(-ops.square(noise_rate / (FINE_RATIO * ops.maximum(signal_rate, FINE_RATIO))))
+    fine = layers.Multiply(dtype=build.dtype)([fine, share])
     gain = build.dense(width, kernel_initializer="zeros")(condition)
     x = build.conv(width, strides, size)(x)
     return x + fine * ops.reshape(gain, (-1, 1, 1, width))

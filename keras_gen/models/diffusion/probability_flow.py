@@ -118,8 +118,8 @@ class ProbabilityFlow(LatentGenerator):
         labels: tf.Tensor | None,
         num_steps: tf.Tensor,
         guidance: tf.Tensor,
-        start: tf.Tensor | float,
-        end: tf.Tensor | float,
+        start: float,
+        end: float,
         keys: tf.Tensor | None = None,
     ) -> Path:
         """What a sampler steps through from one time to another.
@@ -128,7 +128,7 @@ class ProbabilityFlow(LatentGenerator):
             labels: One-hot (n, num_classes), where the model is conditional.
             num_steps: (n,), or a number.
             guidance: (n,), or a number.
-            start: The first time, (n, 1, 1, 1) or a number.
+            start: The first time, 0 or 1.
             end: The last time.
             keys: (n, 2), for a sampler that draws noise.
         """
@@ -141,7 +141,10 @@ class ProbabilityFlow(LatentGenerator):
         return Path(
             self.schedule,
             denoise,
-            lambda i: start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0),
+            lambda i: (
+                (start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0))
+                ** self.schedule.spacing
+            ),
             tf.reduce_max(num_steps),
             lambda i: keyed_normal(keys, self.image_shape, 1 + i),
         )

@@ -32,6 +32,7 @@ class Linear:
     """Straight lines between image and noise: flow matching [1], rectified flow [2]."""
 
     smallest, largest = 0.0, math.inf  # noise_rate / signal_rate at times 0 and 1
+    spacing = 2.0  # the times of samplers are this power of equal steps: close together at little noise
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """signal_rate and noise_rate at times t, both of the shape of t."""
@@ -54,6 +55,7 @@ class Cosine:
     """Circles: signal_rate**2 + noise_rate**2 = 1 [3], with the velocity of [4]."""
 
     smallest, largest = 0.0, math.inf
+    spacing = 2.0
 
     def angle(self, t: Tensor) -> Tensor:
         return 0.5 * math.pi * t
@@ -81,6 +83,7 @@ class EDM(Cosine):
 
     power = 7.0
     smallest, largest = 0.002, 80.0
+    spacing = 1.0
 
     def ratio(self, t: Tensor) -> Tensor:
         first, last = self.smallest ** (1 / self.power), self.largest ** (1 / self.power)
