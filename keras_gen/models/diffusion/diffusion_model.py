@@ -59,6 +59,7 @@ from keras_gen.utils.arguments import (
     received,
 )
 
+CLASS_DROPOUT = 0.1
 SMALLEST_RATE = 0.05  # that is divided by
 # Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
@@ -97,7 +98,7 @@ class DiffusionModel(ProbabilityFlow):
             default.
         attention: Whether the U-Net has attention after each block at the smallest size.
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
-            moves away from what is predicted without a label [7]. Only with `num_classes`.
+            moves away from what is predicted without a label [7], 0.1 by default. Only with `num_classes`.
         guide_steps: Training steps after which the weights are kept as a bad version of the model, which
             `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
@@ -140,7 +141,7 @@ class DiffusionModel(ProbabilityFlow):
         widths: Widths | None = None,
         num_blocks: Count | None = None,
         attention: bool = False,
-        class_dropout: Probability = 0.1,
+        class_dropout: Probability = CLASS_DROPOUT,
         guide_steps: Natural = 500,
         ema: Fraction = 0.999,
         network: keras.Model | None = None,
@@ -148,6 +149,11 @@ class DiffusionModel(ProbabilityFlow):
         **kwargs: Any,
     ):
         self.refuse_fixed(kwargs, "its latent variables are noise of the images' shape")
+        if num_classes is None and class_dropout not in (0.0, CLASS_DROPOUT):
+            raise ValueError(
+                f"class_dropout is for models with num_classes. Received: class_dropout={class_dropout:g} "
+                "and no num_classes"
+            )
         super().__init__(image_shape, None, num_classes, seed, **kwargs)
         self.schedule_name, self.schedule = schedule, SCHEDULES[schedule]
         self.prediction = prediction

@@ -321,6 +321,8 @@ def test_attention_finds_what_is_far_away():
 def test_networks_that_do_not_fit_their_options_are_refused():
     with pytest.raises(ValueError, match="widths of a Transformer must be one number"):
         DiffusionModel(architecture="dit", widths=(64, 128))
+    with pytest.raises(ValueError, match="class_dropout is for models with num_classes"):
+        DiffusionModel(**SMALL, class_dropout=0.2)
     x, t = keras.Input((8, 8, 1)), keras.Input((1,))
     with pytest.raises(ValueError, match="num_blocks is for the default networks. Received: num_blocks=3"):
         DiffusionModel((8, 8, 1), num_blocks=3, network=keras.Model([x, t], x))
