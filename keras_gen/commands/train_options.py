@@ -134,7 +134,14 @@ def read_config(
     values = options_in(record.model_extra or {})
     facts = check(f"{path}: run", values.pop(FACTS, {}), dict[str, Any])
     networks = check(f"{path}: run.own_networks", facts.get("own_networks", []), list[str])
-    config.refuse_own_networks([name for name in networks if name not in given_models])
+    missing = [name for name in networks if name not in given_models]
+    for name in missing:
+        if name in trained_models(recipe):
+            raise ValueError(
+                f"{path} is of a run that had --{name}, a trained model that is not in the file: give it "
+                "again."
+            )
+    config.refuse_own_networks(missing)
     for name in values:
         if name not in hints:
             raise ValueError(

@@ -13,6 +13,7 @@ import pytest
 
 import keras_gen as kg
 from keras_gen.commands import information, main, options, sampling
+from keras_gen.utils import pictures
 
 KERAS_GEN = Path(sys.executable).parent / "keras-gen"
 SMALL = ["--epochs", "1", "--latent-dim", "3", "--widths", "[4]", "--hidden-units", "8"]
@@ -103,6 +104,46 @@ def test_sample_png_npy_gif(runs, tmp_path, capsys):
     source = str(runs["vae"] / "model.keras")
     assert main.main(["sample", source, "--num", "5", "--seed", "3", "--out", out]) == 0
     np.testing.assert_array_equal(np.load(out), images)
+
+
+@pytest.mark.slow
+def test_a_mean_flow_starts_from_a_run_and_is_shown_as_a_film(tmp_path, capsys):
+    flow, run = str(tmp_path / "flow"), str(tmp_path / "fast")
+    small = ["--widths", "[4,8]", "--num-blocks", "1", "--steps", "4", "--batch-size", "64"]
+    assert main.main(["train", "cdiffusion", *small, "--out", flow]) == 0
+    # The network's sizes are those of the flow, and so are its classes.
+    arguments = ["train", "mean_flow", "--flow", flow, "--guidance", "1.5", "--steps", "4"]
+    assert main.main([*arguments, "--out", run]) == 0
+    model = kg.load_model(run)
+    assert model.widths == (4, 8) and model.class_names[7] == "sneaker" and model.guidance == 1.5
+    config = json.loads((tmp_path / "fast" / "config.json").read_text())
+    assert config["run"]["own_networks"] == ["flow"]
+    repeated = ["train", "mean_flow", "--config", f"{run}/config.json"]
+    assert main.main([*repeated, "--out", str(tmp_path / "other")]) == 1
+    assert (
+        "a run that had --flow, a trained model that is not in the file: give it again"
+        in capsys.readouterr().err
+    )
+    assert main.main([*repeated, "--flow", flow, "--out", str(tmp_path / "again")]) == 0
+    weights = [kg.load_model(path).get_weights() for path in (run, tmp_path / "again")]
+    for first, again in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, again)
+    film = tmp_path / "film.gif"
+    arguments = ["sample", flow, "--num", "4", "--num-steps", "6", "--sampler", "heun", "--out", str(film)]
+    assert main.main(arguments) == 0
+    with PIL.Image.open(film) as frames:
+        shown = [np.asarray(frames.convert("RGB")) for _ in iter(lambda: next_frame(frames), None)]
+    last = pictures.grid(kg.load_model(flow).generate(4, num_steps=6, sampler="heun", seed=0))
+    assert len(shown) >= 6 and np.abs(shown[-1].astype(int) - last).mean() < 8  # of a palette's colours
+
+
+def next_frame(frames: PIL.Image.Image) -> bool | None:
+    """Goes to the next frame; None at the end."""
+    try:
+        frames.seek(frames.tell() + 1)
+    except EOFError:
+        return None
+    return True
 
 
 def test_labels_by_name_and_number_repeat(runs, tmp_path):

@@ -345,7 +345,8 @@ def network_options(flow: DiffusionModel, given: dict[str, Any]) -> dict[str, An
 
 def copy_of(flow: DiffusionModel) -> DiffusionModel:
     """A copy that is not trained, and does not change when the original is."""
-    copy = type(flow).from_config(flow.get_config())
+    # Keras leaves the networks of a model that is made as not trainable as they are.
+    copy = type(flow).from_config({**flow.get_config(), "trainable": True})
     copy.set_weights(flow.get_weights())
     copy.trainable = False
     return copy

@@ -105,6 +105,8 @@ def test_a_preset_leaves_out_the_flow(tmp_path):
     np.testing.assert_allclose(loaded.generate(3, seed=0), model.generate(3, seed=0), atol=1e-3)
     model.save(tmp_path / "model.keras")
     whole = kg.load_model(tmp_path / "model.keras")
+    assert len(whole.trainable_variables) == len(model.trainable_variables)
+    assert not whole.flow.trainable_variables and not whole.flow.network.trainable_variables
     assert whole.guidance == 1.0
     for found, weight in zip(whole.flow.weights, model.flow.weights, strict=True):
         np.testing.assert_array_equal(found, weight)
