@@ -1,10 +1,11 @@
-"""The way from noise to images after every epoch."""
+"""The steps from noise to images after every epoch."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 
 from keras_gen.callbacks.picture_callback import PictureCallback
 from keras_gen.utils import pictures
@@ -12,12 +13,12 @@ from keras_gen.utils.arguments import Count, Seed, checked
 
 
 class GenerationSteps(PictureCallback):
-    """Shows a diffusion model's way from noise to an image: a row for each image, a column for each step.
+    """Shows the steps of a diffusion model from noise to an image: a row for each image.
 
     Args:
         log_dir: TensorBoard's directory; the pictures are in its run `train`.
         num_samples: Images, 1 or more.
-        num_steps: Steps, 1 or more.
+        num_steps: Steps, from 1 to 1,000; the model's own default if None.
         seed: Integer that determines the images: those of `generate(num_samples, seed=seed)`.
         **kwargs: `image_dir`, `every`: see `PictureCallback`.
 
@@ -38,7 +39,7 @@ class GenerationSteps(PictureCallback):
         self,
         log_dir: str | os.PathLike,
         num_samples: Count = 6,
-        num_steps: Count = 10,
+        num_steps: Annotated[int, Interval(ge=1, le=1000)] | None = None,
         seed: Seed = 0,
         **kwargs: Any,
     ):
@@ -53,5 +54,6 @@ class GenerationSteps(PictureCallback):
         return cls(logs, every=every) if hasattr(model, "generation_steps") else None
 
     def picture(self) -> np.ndarray:
-        steps = self.model.generation_steps(self.num_samples, num_steps=self.num_steps, seed=self.seed)
+        options = {} if self.num_steps is None else {"num_steps": self.num_steps}
+        steps = self.model.generation_steps(self.num_samples, seed=self.seed, **options)
         return pictures.grid(steps.reshape(-1, *steps.shape[2:]), columns=steps.shape[1])

@@ -1,12 +1,13 @@
-"""Where between image and noise a diffusion model predicts badly."""
+"""The loss of a diffusion model at each noise level."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen.callbacks.sample_callback import require
@@ -26,12 +27,13 @@ class LossByTime(keras.callbacks.Callback):
         log_dir: TensorBoard's directory; the values are in its run `validation`.
         x: Images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their labels, (n,) or one-hot (n, num_classes), for a conditional model.
-        num_times: Number of times, 1 or more.
+        num_times: Number of times, from 1 to 50.
         every: Measure every so many epochs, 1 or more.
 
     Raises:
         ValueError: The images are of another type or out of range, or `log_dir` is a file or may not be
-            written to; at the start of `fit`, the model is not a diffusion model.
+            written to; at the start of `fit`, the model is not a diffusion model, or images or labels do
+            not fit it.
 
     Example:
 
@@ -45,7 +47,7 @@ class LossByTime(keras.callbacks.Callback):
         log_dir: str | os.PathLike,
         x: ArrayLike,
         labels: ArrayLike | None = None,
-        num_times: Count = 10,
+        num_times: Annotated[int, Interval(ge=1, le=50)] = 10,
         every: Count = 1,
     ):
         super().__init__()
@@ -66,6 +68,7 @@ class LossByTime(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         require(self, ("loss_by_time",), "diffusion models")
+        self.model.loss_by_time(self.x, self.labels, 1)  # raises the errors of data that does not fit
         make_folder("log_dir", self.log_dir / tensorboard.VALIDATION)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

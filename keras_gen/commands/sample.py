@@ -85,7 +85,7 @@ def sample_parser(source: str, description: str, add_help: bool = True) -> Parse
         "--out",
         type=place_of_samples,
         default=None,
-        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: the way from noise to images, or a "
+        help=".png: a grid; .npy: uint8 images (n, h, w, c); .gif: a film from noise to images, or a "
         "walk through latent space; "
         ".txt: text (default: printed in the terminal as it is written)",
     )
@@ -121,7 +121,7 @@ def sample_images(model: "ImageGenerator", arguments: argparse.Namespace, option
     out = arguments.out
     if out is None or out.suffix == ".txt":
         raise ValueError(
-            "Images need a file: --out grid.png (a grid), images.npy, or walk.gif. "
+            "Images need a file: --out grid.png (a grid), images.npy, or film.gif. "
             f"Received: {'no --out' if out is None else out}"
         )
     sampling.write_images(model, out, arguments.num, arguments.seed, arguments.labels, **options)

@@ -17,7 +17,7 @@ from keras_gen.utils.suggestions import did_you_mean
 
 GIF_FRAMES_PER_STEP = 12
 GIF_SECONDS_PER_FRAME = 0.06  # of a walk
-GIF_SECONDS_PER_STEP = 0.2  # of the way from noise
+GIF_SECONDS_PER_STEP = 0.2  # from noise to images
 GIF_STILLS = 8  # frames of its end
 GIF_TILE = 224  # pixels
 NUM_IMAGES = 64  # by default
@@ -37,8 +37,8 @@ def write_images(
 ) -> None:
     """Generates images into a file: a grid (.png), an array (.npy), or a film (.gif).
 
-    The film is the way from noise to the images, if the model generates in steps; else a walk through its
-    latent space.
+    The film shows the images from noise on, if the model generates in steps; else a walk through its latent
+    space.
 
     Args:
         model: The model.
@@ -60,7 +60,7 @@ def write_images(
             f"out. Received: {num} and {len(numbers)} labels"
         )
     remedy = "Draw fewer at a time, with other seeds."
-    refuse_beyond_memory(memory_needed(model, out.suffix, num), f"--num {num}", remedy)
+    refuse_beyond_memory(memory_needed(model, out.suffix, num, options), f"--num {num}", remedy)
     if numbers is not None:
         numbers = np.resize(numbers, num)
     if out.suffix == ".gif" and hasattr(model, "generation_steps"):
@@ -97,11 +97,16 @@ def write_npy(path: Path, generated: np.ndarray) -> None:
             file.write(pictures.to_uint8(generated[start : start + AT_ONCE]).tobytes())
 
 
-def memory_needed(model: models.ImageGenerator, suffix: str, num: int) -> int:
+def memory_needed(model: models.ImageGenerator, suffix: str, num: int, options: dict[str, Any]) -> int:
     """Bytes needed for the images, and for their pictures in a file of this kind."""
     height, width, channels = model.image_shape
-    num_images = num * (GIF_FRAMES_PER_STEP if suffix == ".gif" else 1)
     tile = {".png": pictures.SMALLEST_TILE, ".gif": GIF_TILE}.get(suffix, 0)
+    num_images = num
+    if suffix == ".gif" and hasattr(model, "generation_steps"):
+        tile = pictures.SMALLEST_TILE
+        num_images *= 1 + options.get("num_steps", model.generate.options["num_steps"].default)
+    elif suffix == ".gif":
+        num_images *= GIF_FRAMES_PER_STEP
     picture = 2 * 3 * max(tile, height) * max(tile, width) if tile else 0
     return num_images * (COPIES * 4 * height * width * channels + picture)
 

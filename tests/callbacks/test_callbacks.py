@@ -76,6 +76,8 @@ def test_a_diffusion_model_shows_its_steps_and_where_it_is_bad(garments, tmp_pat
     tiles = shown.reshape(2, -1, shown.shape[1], 3)[1]  # the second sample
     last = model.generate(2, num_steps=3, seed=0)[1]
     size = (shown.shape[1] - 2) // 4 - 2
+    with pytest.raises(ValueError, match="Images must have shape"):
+        model.fit(images, verbose=0, callbacks=[callbacks.LossByTime(tmp_path, garments[0][:3])])
     tile = tiles[-size - 2 : -2, -size - 2 : -2, 0][:: size // 8, :: size // 8]
     np.testing.assert_allclose(tile, np.round(255 * last[..., 0]), atol=1)
     written = events(tmp_path / "validation")

@@ -211,7 +211,7 @@ def test_what_is_not_there(line, message, things, capsys, monkeypatch, tmp_path)
         row("sample {cnn} --out x.png", "a CNNClassifier, which generates nothing"),
         row(
             "sample {vae}",
-            "Images need a file: --out grid.png (a grid), images.npy, or walk.gif. Received: no",
+            "Images need a file: --out grid.png (a grid), images.npy, or film.gif. Received: no",
         ),
         row("sample {vae} --out x.txt", "Received: x.txt"),
         row("sample {vae} --out x.png --labels 1", "this model has no classes. Received: '1'"),

@@ -141,6 +141,15 @@ class BaseModel(CheckedModel):
         """Options of the class's verbs that have no effect on this model, and are refused."""
         return ()
 
+    def refuse_unused(self, options: dict[str, Any], defaults: dict[str, Any]) -> None:
+        """Raises a ValueError if options without effect on this model are not left at their defaults."""
+        for name in self.unused_options:
+            if name in defaults and options[name] != defaults[name]:
+                raise ValueError(
+                    f"{name} has no effect on this {type(self).__name__}: leave it out. "
+                    f"Received: {name}={received(options[name])}"
+                )
+
     @property
     def missing_verbs(self) -> dict[str, str]:
         """Verbs of the class that this model lacks, with the reasons; `hasattr` is False for them."""
@@ -334,13 +343,13 @@ class BaseModel(CheckedModel):
         """Fields of a preset's card for this kind of model."""
         raise NotImplementedError
 
-    @checked
     def preset_copy(self) -> "BaseModel":
         """What a preset holds: a copy with the weights alone, without the optimizer and the metrics."""
         copy = type(self).from_config(self.get_config())
         copy.set_weights(self.get_weights())
         return copy
 
+    @checked
     def save_preset(
         self,
         directory: str | os.PathLike,

@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base import validation
 from keras_gen.serving import assertions
-from keras_gen.utils.arguments import Count, Seed, checked, describe_type, received, without_ranges
+from keras_gen.utils.arguments import Count, Seed, checked, describe_type, without_ranges
 
 STATIC = "static"
 NUMBERS: dict[Any, Any] = {int: np.int32, float: np.float32}
@@ -285,12 +285,7 @@ class Verb:
         return [*found, *keyword_only(self.finish).values()]
 
     def _compute(self, model: Any, arguments: dict[str, Any]) -> Any:
-        for name in model.unused_options:
-            if name in self.options and arguments[name] != self.options[name].default:
-                raise ValueError(
-                    f"{name} has no effect on this {type(model).__name__}: leave it out. "
-                    f"Received: {name}={received(arguments[name])}"
-                )
+        model.refuse_unused(arguments, {name: option.default for name, option in self.options.items()})
         rows, count = self._checked_rows(model, arguments)
         numbers = {name: arguments[name] for name in self.numbers}
         statics = {name: arguments[name] for name in self.statics}

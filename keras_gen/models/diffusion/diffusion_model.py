@@ -60,13 +60,14 @@ from keras_gen.utils.arguments import (
 )
 
 CLASS_DROPOUT = 0.1
+# None stands for what suits the architecture.
+NETWORK_DEFAULTS = {"architecture": "unet", "widths": None, "num_blocks": None, "attention": False}
 SMALLEST_RATE = 0.05  # that is divided by
 # Mean and standard deviation of log(noise_rate / signal_rate) in training [6, 5].
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 # The fraction of times at which this logarithm is uniform, from the one that likelihoods begin with to 0.
 LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
 GUIDED_BELOW = 5.7  # noise_rate / signal_rate
-GUIDE_BITS = 5  # of its numbers, beside sign and exponent, in a preset
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
@@ -89,7 +90,8 @@ class DiffusionModel(ProbabilityFlow):
         prediction: What the network predicts: `"velocity"` [4]; `"noise"` [3]; or `"image"`, whose error is
             measured as that of the velocity [8].
         times: Distribution of the times in training: `"logit_normal"`, where the logarithm of noise_rate /
-            signal_rate is normal [5, 6], or `"uniform"`.
+            signal_rate is normal [5, 6], with a tenth of them at little noise, which the likelihood depends
+            on; or `"uniform"`.
         architecture: `"unet"`, or `"dit"`, a Transformer over patches [11]: see
             `keras_gen.models.diffusion.networks`.
         widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size, (64, 128) by default; or one
@@ -102,9 +104,9 @@ class DiffusionModel(ProbabilityFlow):
         guide_steps: Training steps after which the weights are kept as a bad version of the model, which
             `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
-        network: Your own network in place of these: images (height, width, channels), times (1,) and
-            with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction (height,
-            width, channels).
+        network: Your own network in place of the default ones: images (height, width, channels), times
+            (1,) and with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction
+            (height, width, channels).
         seed: Integer that determines the initial weights and all noise; random by default.
 
     Raises:
@@ -126,7 +128,7 @@ class DiffusionModel(ProbabilityFlow):
     fixed_arguments: ClassVar[tuple[str, ...]] = ("latent_dim",)
     logged_in_training = LOGGED_IN_TRAINING
     default_learning_rate = 0.02
-    time_numbers = 2  # normal ones, that the times of an example are made of
+    time_numbers = 2  # standard normal numbers for each example that its time is made of
     has_durations = False  # whether the network has another input
 
     @checked
@@ -178,8 +180,8 @@ class DiffusionModel(ProbabilityFlow):
             durations = [(1,)] if self.has_durations else []
             shapes = [self.image_shape, (1,), *labels, *durations]
             validation.network("network", network, shapes, [self.image_shape])
-            for name in ("widths", "num_blocks", "attention"):
-                if getattr(self, name):
+            for name, default in NETWORK_DEFAULTS.items():
+                if getattr(self, name) != default:
                     value = received(getattr(self, name))
                     raise ValueError(
                         f"{name} is for the default networks. Received: {name}={value} and a network"
@@ -193,29 +195,31 @@ class DiffusionModel(ProbabilityFlow):
         self.guide_network = self.ema_network
         if self.guide_steps:
             self.guide_network = frozen_copy(network)
-            # The model's own count: that of an optimizer begins anew with each `compile`.
-            self.steps_trained = self.add_weight(
-                shape=(),
-                initializer="zeros",
-                dtype="int64",
-                trainable=False,
-                name="steps_trained",
-                aggregation="only_first_replica",
-            )
+        # The model's own count: that of an optimizer begins anew with each `compile`.
+        self.steps_trained = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="int64",
+            trainable=False,
+            name="steps_trained",
+            aggregation="only_first_replica",
+        )
 
     def _default_network(self, build: Builder) -> keras.Model:
         shapes = (self.image_shape, self.num_classes, self.schedule)
+        default_widths, default_blocks = {"unet": ((64, 128), 2), "dit": ((128,), 6)}[self.architecture]
+        self.widths, self.num_blocks = self.widths or default_widths, self.num_blocks or default_blocks
         if self.architecture == "unet":
-            widths, num_blocks = self.widths or (64, 128), self.num_blocks or 2
             return networks.build_unet(
-                *shapes, widths, num_blocks, self.attention, build, self.has_durations
+                *shapes, self.widths, self.num_blocks, self.attention, build, self.has_durations
             )
-        if self.widths is not None and len(self.widths) != 1:
+        if len(self.widths) != 1:
             raise ValueError(
                 f"widths of a Transformer must be one number, such as (128,). Received: {self.widths}"
             )
-        (width,) = self.widths or (128,)
-        return networks.build_dit(*shapes, width, self.num_blocks or 6, build, self.has_durations)
+        if self.attention:
+            raise ValueError("attention is for the U-Net: a Transformer always has it. Received: True")
+        return networks.build_dit(*shapes, *self.widths, self.num_blocks, build, self.has_durations)
 
     def get_config(self) -> dict:
         return {
@@ -268,8 +272,9 @@ class DiffusionModel(ProbabilityFlow):
         gradients = tape.gradient(scaled_loss, self.network.trainable_variables)
         norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
         self.optimizer.apply(gradients, self.network.trainable_variables)
+        self.steps_trained.assign_add(1)
         if self.ema:
-            update_ema(self.ema_network, self.network, self.ema, self.optimizer.iterations)
+            update_ema(self.ema_network, self.network, self.ema, self.steps_trained)
         if self.guide_steps:
             self._update_guide()
         values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses), "gradient_norm": norm}
@@ -333,7 +338,7 @@ class DiffusionModel(ProbabilityFlow):
         num_times: Count = 10,
         seed: Seed = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where between image and noise the network predicts well, and where badly.
+        """The relative loss of the network at each noise level.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1].
@@ -342,8 +347,7 @@ class DiffusionModel(ProbabilityFlow):
             seed: Integer that determines the noise.
 
         Returns:
-            The times, and the mean squared error at each relative to that of predicting 0; both float32
-            (num_times,).
+            The times, and at each the mean of `relative_loss` over the images; both float32 (num_times,).
 
         Raises:
             ValueError: Images or labels do not fit.
@@ -370,8 +374,7 @@ class DiffusionModel(ProbabilityFlow):
 
     def _update_guide(self) -> None:
         """Keeps the weights after `guide_steps`. Until then, guidance does not move away from anything."""
-        step = self.steps_trained + 1
-        self.steps_trained.assign(step)
+        step = tf.convert_to_tensor(self.steps_trained)
 
         def keep(network: keras.Model) -> None:
             for kept, weight in zip(self.guide_network.weights, network.weights, strict=True):
@@ -455,13 +458,9 @@ class DiffusionModel(ProbabilityFlow):
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
 
     def preset_copy(self) -> "DiffusionModel":
-        """Smaller: the average stands for the trained weights, too, and the guide is rounded."""
+        """The average stands for the trained weights, too, so that the file holds both once."""
         copy: Any = super().preset_copy()
-        for weight, average in zip(copy.network.weights, copy.ema_network.weights, strict=True):
-            weight.assign(average)
-        if copy.guide_network is not copy.ema_network:
-            for weight in copy.guide_network.weights:
-                weight.assign(rounded(weight.numpy(), GUIDE_BITS))
+        copy.network.set_weights(copy.ema_network.get_weights())
         return copy
 
     def portable_network(self) -> keras.Model:
@@ -483,9 +482,3 @@ class DiffusionModel(ProbabilityFlow):
     def hides_labels(self) -> bool:
         """Whether the network has learned what it predicts without a label."""
         return self.conditional and self.class_dropout > 0
-
-
-def rounded(values: np.ndarray, bits: int) -> np.ndarray:
-    """Numbers rounded to so many binary digits."""
-    fractions, exponents = np.frexp(values)
-    return np.ldexp(np.round(fractions * 2.0**bits) / 2.0**bits, exponents).astype(values.dtype)

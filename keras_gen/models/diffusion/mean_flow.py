@@ -5,19 +5,21 @@ steps. The mean velocity over the time from t back to r, `duration` = t - r, is
 
     u(x_t, t, duration) = (integral from r to t of v(x_s, s) ds) / duration,   x_r = x_t - duration * u
 
-and with one step of duration 1, noise is an image. Differentiating by t gives the identity that it is
+and one step of duration 1 turns noise into an image. Differentiating by t gives the identity that it is
 trained by [1], where the derivative is that along the flow, with the end r fixed:
 
     u = v - duration * du / dt,   loss = || network(x_t, t, duration) - stop_gradient(u) ||^2
 
 Without a flow to learn from, v = noise - image, as for a diffusion model. Differences from [1]: it starts
-from a trained diffusion model, if there is one, and learns from its guided velocity, which has less noise;
-no labels are hidden in training.
+from a trained diffusion model, if there is one, and learns from its guided velocity, which does not vary
+with the noise that was drawn; no labels are hidden in training.
 
 References:
     1. Geng et al. 2025, Mean Flows for One-step Generative Modeling, arXiv 2505.13447.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -28,23 +30,25 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import Keys, Labels, Latents, verb
-from keras_gen.models.diffusion.diffusion_model import DiffusionModel
+from keras_gen.models.diffusion.diffusion_model import NETWORK_DEFAULTS, DiffusionModel
 from keras_gen.models.diffusion.networks import DURATION_LAYER
-from keras_gen.models.diffusion.probability_flow import NumSteps
+from keras_gen.models.diffusion.probability_flow import GUIDANCE, NumSteps
 from keras_gen.models.diffusion.samplers import Path
 from keras_gen.models.diffusion.schedules import add_noise, velocity_of
 from keras_gen.models.networks import plain_copy
 from keras_gen.utils.arguments import Count, ImageShape, NonNegative, Seed, checked, received
 
-INSTANTS = 0.75  # the fraction of examples without a duration, which learn the velocity itself
-GUIDANCE = 2.0  # by default
+# The fraction of examples with a duration; the others learn the velocity itself.
+INTERVALS, LOWER_QUARTILE = 0.25, -0.6744898
 STABILIZER = 1e-3  # of the weight of each example, 1 / its squared error
-NETWORK_DEFAULTS = {"architecture": "unet", "widths": None, "num_blocks": None, "attention": False}
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MeanFlow(DiffusionModel):
     """Diffusion model that draws in one or two steps.
+
+    It has no `denoise` and no `log_prob`: its velocity may be a guided one. `encode` follows that velocity
+    in many steps, `decode` takes few, so that `decode(encode(images))` is `images` only approximately.
 
     It logs `loss`, the mean squared error of the mean velocity; `relative_loss`, the same divided by that
     of always predicting 0; and in training `gradient_norm`. The gradient is that of each example's error
@@ -52,15 +56,16 @@ class MeanFlow(DiffusionModel):
 
     Args:
         image_shape: (height, width, channels); any size.
-        num_classes: Number of classes to condition the network on; None to ignore labels.
-        flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes: the
-            network begins with its weights, and learns its velocity. Without it, the network learns from
-            the data alone.
+        num_classes: Number of classes to condition the network on; those of the flow if there is one;
+            otherwise None, to ignore labels.
+        flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes,
+            whose velocity the network learns. A default network begins with the flow's weights. Without
+            it, the network learns from the data alone.
         guidance: Guidance of the flow's velocity, 2 by default: see `DiffusionModel.generate`. Only with
             `flow`.
         **kwargs: `architecture`, `widths`, `num_blocks` and `attention`, which are those of the flow if
-            there is one; `network`, with an input of durations (1,) after the others; `ema` and `seed`; as
-            for `DiffusionModel`.
+            there is one; `network`, with an input of durations (1,) after the others; `ema`, `seed`,
+            `class_names`, `name` and `dtype`; as for `DiffusionModel`.
 
     Raises:
         ValueError: A number is out of range, the shapes of your own network do not fit, or the flow is of
@@ -69,10 +74,13 @@ class MeanFlow(DiffusionModel):
     Example:
 
     >>> import numpy as np
+    >>> images = np.zeros((256, 8, 8), "uint8")
     >>> flow = DiffusionModel(image_shape=(8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    >>> flow.compile()
+    >>> history = flow.fit(images, verbose=0)
     >>> model = MeanFlow(image_shape=(8, 8, 1), flow=flow, seed=0)
     >>> model.compile()
-    >>> history = model.fit(np.zeros((256, 8, 8), "uint8"), epochs=1, verbose=0)
+    >>> history = model.fit(images, verbose=0)
     >>> model.generate(2, num_steps=1, seed=0).shape
     (2, 8, 8, 1)
     """
@@ -86,7 +94,7 @@ class MeanFlow(DiffusionModel):
         "class_dropout",
         "guide_steps",
     )
-    time_numbers = 3
+    time_numbers = 4
     has_durations = True
 
     @checked
@@ -98,11 +106,16 @@ class MeanFlow(DiffusionModel):
         guidance: NonNegative | None = None,
         **kwargs: Any,
     ):
-        if flow is None and guidance is not None:
-            raise ValueError(f"guidance is that of a flow. Received: guidance={guidance:g} and no flow")
-        self.refuse_fixed(kwargs, "its paths are straight, and its network predicts mean velocities")
-        if flow is not None and kwargs.get("network") is None:
-            kwargs |= network_options(flow, kwargs)
+        if guidance is not None and (flow is None or "guidance" in flow.unused_options):
+            what = "no flow" if flow is None else "a flow that has no guidance"
+            raise ValueError(f"guidance is that of a flow. Received: guidance={guidance:g} and {what}")
+        self.refuse_fixed(kwargs, "mean velocities are of straight paths, and their guidance is the flow's")
+        if flow is not None:
+            num_classes = flow.num_classes if num_classes is None else num_classes
+            if num_classes == flow.num_classes:
+                kwargs.setdefault("class_names", flow.class_names)
+            if kwargs.get("network") is None:
+                kwargs |= network_options(flow, kwargs)
         super().__init__(image_shape, num_classes, class_dropout=0.0, guide_steps=0, **kwargs)
         self.guidance = guidance
         self.flow = None
@@ -117,9 +130,17 @@ class MeanFlow(DiffusionModel):
     def arguments_from(cls, data: Any, uses_labels: bool = False, **arguments: Any) -> dict[str, Any]:
         """As for other image models; the classes are used if the flow uses them."""
         flow = arguments.get("flow")
-        return super().arguments_from(data, uses_labels or bool(flow and flow.conditional), **arguments)
+        uses_labels |= isinstance(flow, DiffusionModel) and flow.conditional
+        return super().arguments_from(data, uses_labels, **arguments)
+
+    @property
+    def missing_verbs(self) -> dict[str, str]:
+        reason = "its velocity may be a guided one. Use the diffusion model that it was trained from"
+        return {"denoise": reason, "log_prob": reason}
 
     def _check_flow(self, flow: DiffusionModel) -> None:
+        if flow.has_durations:
+            raise ValueError(f"flow must be a DiffusionModel. Received: a {type(flow).__name__}")
         for name, wanted in (
             ("image_shape", self.image_shape),
             ("num_classes", self.num_classes),
@@ -153,23 +174,6 @@ class MeanFlow(DiffusionModel):
 
     # === Training ===
 
-    def times_of(self, normal: tf.Tensor) -> tf.Tensor:
-        """Standard normal numbers (n, 1, 1, 3) -> times and durations (n, 1, 1, 2)."""
-        instants = super().times_of(normal[..., :2])
-        ends = tf.sigmoid(tf.gather(normal, [0, 2], axis=-1))  # two logit-normal times
-        last, first = (
-            tf.reduce_max(ends, axis=-1, keepdims=True),
-            tf.reduce_min(ends, axis=-1, keepdims=True),
-        )
-        n = tf.shape(normal)[0]
-        is_instant = tf.reshape(tf.range(n) >= self._num_stretches(n), (-1, 1, 1, 1))
-        t = tf.where(is_instant, instants, last)
-        return tf.concat([t, tf.where(is_instant, 0.0, last - first)], axis=-1)
-
-    def _num_stretches(self, n: tf.Tensor) -> tf.Tensor:
-        """How many examples of a batch, the first, have a duration."""
-        return tf.cast(tf.math.ceil((1.0 - INSTANTS) * tf.cast(n, tf.float32)), tf.int32)
-
     def losses(
         self,
         images: tf.Tensor,
@@ -178,8 +182,26 @@ class MeanFlow(DiffusionModel):
         labels: tf.Tensor | None,
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        t, duration = tf.split(self.times_of(t_normal), 2, axis=-1)
-        return self.losses_at(images, noise, t, labels, training, duration)
+        n, chooser = tf.shape(images)[0], t_normal[:, 0, 0, 3]
+        if training:  # exactly a quarter of the batch, so that its derivative is computed for no others
+            order = tf.argsort(chooser)
+            num_intervals = tf.cast(tf.math.ceil(INTERVALS * tf.cast(n, tf.float32)), tf.int32)
+            rows, is_interval = order[:num_intervals], tf.argsort(order) < num_intervals
+        else:  # by each example's own number, whatever else is in the batch
+            rows, is_interval = tf.range(n), chooser < LOWER_QUARTILE
+        t, duration = self.times_and_durations(t_normal, tf.reshape(is_interval, (-1, 1, 1, 1)))
+        return self.losses_at(images, noise, t, labels, training, duration, rows)
+
+    def times_and_durations(self, normal: tf.Tensor, is_interval: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Standard normal numbers (n, 1, 1, 3 or more) -> times and durations, each (n, 1, 1, 1).
+
+        An interval lies between two logit-normal times; other examples have a time and no duration.
+        """
+        ends = tf.sigmoid(tf.gather(normal, [0, 2], axis=-1))
+        last = tf.reduce_max(ends, axis=-1, keepdims=True)
+        length = last - tf.reduce_min(ends, axis=-1, keepdims=True)
+        t = tf.where(is_interval, last, self.times_of(normal[..., :2]))
+        return t, tf.where(is_interval, length, 0.0)
 
     def losses_at(
         self,
@@ -189,15 +211,20 @@ class MeanFlow(DiffusionModel):
         labels: tf.Tensor | None,
         training: bool = False,
         duration: tf.Tensor | None = None,
+        rows: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """As `losses`, at times and durations (n, 1, 1, 1); by default without duration."""
-        duration = tf.zeros_like(t) if duration is None else duration
+        """As `losses`, at times and durations (n, 1, 1, 1), of which only those of `rows` are not 0."""
         x = add_noise(self.schedule, images, noise, t)
         velocity = velocity_of(self.schedule, images, noise, t)
         if self.flow is not None:
             guidance = tf.fill((tf.shape(x)[0],), GUIDANCE if self.guidance is None else self.guidance)
             velocity = self.flow.velocity(x, t, labels, guidance)
-        target = tf.stop_gradient(velocity - duration * self._derivative(x, t, labels, duration, velocity))
+        target = velocity
+        if duration is None:
+            duration = tf.zeros_like(t)
+        else:
+            target -= duration * self._derivative(x, t, labels, duration, velocity, rows)
+        target = tf.stop_gradient(target)
         u = self._predicted(self.network, x, t, labels, duration, training)
 
         def mean_square(values: tf.Tensor) -> tf.Tensor:
@@ -208,7 +235,7 @@ class MeanFlow(DiffusionModel):
         if training:  # the value is the error's, the gradient that of the weighted error
             weighted = errors / tf.stop_gradient(errors + STABILIZER)
             errors = weighted + tf.stop_gradient(errors - weighted)
-        return errors, relative, x - t * u
+        return errors, relative, x - t * self._predicted(self.network, x, t, labels, tf.zeros_like(t))
 
     def _predicted(
         self,
@@ -230,17 +257,17 @@ class MeanFlow(DiffusionModel):
         labels: tf.Tensor | None,
         duration: tf.Tensor,
         velocity: tf.Tensor,
+        rows: tf.Tensor,
     ) -> tf.Tensor:
-        """How the mean velocity changes with t along the flow, where there is a duration; else 0."""
-        n = tf.shape(x)[0]
-        first = slice(None, self._num_stretches(n))
-        x, t, duration, velocity = x[first], t[first], duration[first], velocity[first]
-        labels = None if labels is None else labels[first]
+        """How the mean velocity changes with t along the flow, its end fixed, in some rows; else 0."""
+        shape = tf.shape(x)
+        x, t, duration, velocity = (tf.gather(tensor, rows) for tensor in (x, t, duration, velocity))
+        labels = None if labels is None else tf.gather(labels, rows)
         directions = [velocity, tf.ones_like(t), tf.ones_like(duration)]
         with tf.autodiff.ForwardAccumulator([x, t, duration], directions) as accumulator:
             u = self._predicted(self.network, x, t, labels, duration)
         derivative = accumulator.jvp(u, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.pad(derivative, [[0, n - tf.shape(derivative)[0]], [0, 0], [0, 0], [0, 0]])
+        return tf.scatter_nd(rows[:, tf.newaxis], derivative, shape)
 
     # === Drawing ===
 
@@ -297,10 +324,13 @@ class MeanFlow(DiffusionModel):
         num_steps: NumSteps = 2,
         seed: Seed | None = None,
     ) -> np.ndarray:
-        """As for a `DiffusionModel`."""
-        keys, one_hot = self._to_draw(num_samples, labels, seed)
-        path = self.path(one_hot, num_steps, 1.0, 1.0, 0.0)
-        return self._seen(path, keys, lambda path, z: self._follow(path, z, one_hot))
+        """The images between noise and what `generate` draws: see `DiffusionModel.generation_steps`."""
+
+        def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
+            path = dataclasses.replace(self.path(labels, num_steps, 1.0, 1.0, 0.0), observe=observe)
+            self._follow(path, z, labels)
+
+        return self._observed(num_samples, labels, num_steps, seed, follow)
 
     def velocity(
         self,
@@ -346,7 +376,9 @@ def network_options(flow: DiffusionModel, given: dict[str, Any]) -> dict[str, An
 def copy_of(flow: DiffusionModel) -> DiffusionModel:
     """A copy that is not trained, and does not change when the original is."""
     # Keras leaves the networks of a model that is made as not trainable as they are.
-    copy = type(flow).from_config({**flow.get_config(), "trainable": True})
-    copy.set_weights(flow.get_weights())
+    copy = type(flow).from_config({**flow.get_config(), "ema": 0.0, "trainable": True})
+    copy.network.set_weights(flow.ema_network.get_weights())
+    if flow.guide_steps:
+        copy.guide_network.set_weights(flow.guide_network.get_weights())
     copy.trainable = False
     return copy

@@ -135,7 +135,7 @@ def stem(inputs: list, condition: Any, schedule: Schedule, width: int, strides: 
 
 
 def outputs(x: Any, inputs: list, condition: Any, size: int, strides: int, build: Builder) -> Any:
-    """The prediction of features: at first 0. It may have a part of the noisy image in it."""
+    """The prediction of features, plus a learned multiple of the noisy images; at first 0."""
     images = inputs[0]
     options = {"kernel_initializer": "zeros", "dtype": "float32"}
     x = crop(build.conv_transpose(images.shape[3], size, strides, **options)(x), images.shape[1:3], build)
@@ -157,7 +157,7 @@ def attention(x: Any, condition: Any, build: Builder) -> Any:
     Queries and keys have a root mean square of 1, which keeps the products in range.
     """
     height, width, channels = x.shape[1:]
-    num_heads = max(k for k in range(1, channels // HEAD_WIDTH + 2) if channels % k == 0)
+    num_heads = max(k for k in range(1, max(1, channels // HEAD_WIDTH) + 1) if channels % k == 0)
     shape = (-1, height * width, num_heads, channels // num_heads)
 
     def heads(values: Any) -> Any:

@@ -40,8 +40,9 @@ from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
 from keras_gen.utils.arguments import Count, NonNegative, Seed, checked
 
+GUIDANCE = 2.0  # by default
 ODE_STEPS = 50  # of `encode` and `decode`
-MOST_DEVIATIONS = 10  # of normal noise, which no noise ever reaches
+MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
 LikelihoodSteps = Annotated[int, Interval(ge=32, le=1000)]
@@ -82,7 +83,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: Labels = None,
         num_steps: NumSteps = 10,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = 2.0,
+        guidance: NonNegative = GUIDANCE,
     ) -> tf.Tensor:
         """Draws new images, from noise at time 1 to time 0.
 
@@ -157,40 +158,63 @@ class ProbabilityFlow(LatentGenerator):
         labels: ArrayLike | None = None,
         num_steps: NumSteps = 10,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = 2.0,
+        guidance: NonNegative = GUIDANCE,
         seed: Seed | None = None,
     ) -> np.ndarray:
-        """The way from noise to the images that `generate` draws with the same arguments.
+        """The images between noise and what `generate` draws with the same arguments.
 
         Args:
-            num_samples: As for `generate`, and so are all the others.
+            num_samples: As for `generate`.
+            labels: As for `generate`.
+            num_steps: As for `generate`.
+            sampler: As for `generate`.
+            guidance: As for `generate`.
+            seed: As for `generate`.
 
         Returns:
-            float32 in [0, 1], (num_samples, num_steps + 1, height, width, channels), noise first.
+            float32 in [0, 1], (num_samples, num_steps + 1, height, width, channels), from noise on.
 
         Raises:
             ValueError: As for `generate`.
         """
-        keys, one_hot = self._to_draw(num_samples, labels, seed)
-        path = self.path(one_hot, num_steps, tf.fill((len(keys),), guidance), 1.0, 0.0, keys)
-        return self._seen(path, keys, SAMPLERS[sampler])
+        self.refuse_unused({"guidance": guidance}, {"guidance": GUIDANCE})
 
-    def _to_draw(
-        self, num_samples: int | None, labels: ArrayLike | None, seed: int | None
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Keys and one-hot labels of the images that `generate` draws."""
-        count, found = self.rows_to_draw(num_samples, labels)
-        keys = tf.constant(keys_of(self.next_seed() if seed is None else seed, count))
-        one_hot = None if found is None else tf.constant(self.checked_labels(found, count))
-        return keys, self.labels_or_random(one_hot, keys)
+        def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
+            path = self.path(labels, num_steps, tf.fill((len(keys),), guidance), 1.0, 0.0, keys)
+            SAMPLERS[sampler](dataclasses.replace(path, observe=observe), z)
 
-    def _seen(
-        self, path: Path, keys: tf.Tensor, follow: Callable[[Path, tf.Tensor], tf.Tensor]
+        return self._observed(num_samples, labels, num_steps, seed, follow)
+
+    def _observed(
+        self,
+        num_samples: int | None,
+        labels: ArrayLike | None,
+        num_steps: int,
+        seed: int | None,
+        follow: Callable[[tf.Tensor, tf.Tensor | None, tf.Tensor, Callable], None],
     ) -> np.ndarray:
-        """The images at all times of a path."""
-        seen = [self.latents(keys)]
-        follow(dataclasses.replace(path, observe=seen.append), seen[0])
-        return np.stack([self.to_pixels(x) for x in seen], axis=1)
+        """The images at all times of a path.
+
+        Args:
+            num_samples: As for `generate`.
+            labels: As for `generate`.
+            num_steps: Number of steps.
+            seed: As for `generate`.
+            follow: Takes keys, one-hot labels, noise and a function, which it calls with each x_t.
+        """
+        count, rows = self.rows_to_draw(num_samples, labels)
+        self.refuse_beyond_memory(count * (num_steps + 1), f"num_samples={count}, num_steps={num_steps}")
+        one_hot = None if rows is None else self.checked_labels(rows, count)
+        keys = keys_of(self.next_seed() if seed is None else seed, count)
+        images = np.empty((count, num_steps + 1, *self.image_shape), np.float32)
+        for start in range(0, count, self.chunk_size):
+            chunk = slice(start, start + self.chunk_size)
+            own_keys = tf.constant(keys[chunk])
+            own_labels = None if one_hot is None else tf.constant(one_hot[chunk])
+            seen = [self.latents(own_keys)]
+            follow(own_keys, self.labels_or_random(own_labels, own_keys), seen[0], seen.append)
+            images[chunk] = np.stack([self.to_pixels(x) for x in seen], axis=1)
+        return images
 
     @verb("images")
     def decode(
@@ -246,7 +270,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: LabelsOrRandom = None,
         num_steps: NumSteps = 20,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = 2.0,
+        guidance: NonNegative = GUIDANCE,
     ) -> tf.Tensor:
         """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [1].
 

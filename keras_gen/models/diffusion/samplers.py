@@ -118,7 +118,8 @@ def dpm_solver_2m(path: Path, x: tf.Tensor) -> tf.Tensor:
         # The first step has none before it, and the last only removes the noise that is left.
         is_inner = (i > 0) & (path.time_at(i + 2) != next_t)
         earlier = log_ratio(path.time_at(tf.maximum(i - 1, 0))) - tf.cast(i == 0, x.dtype)
-        share = 0.5 * (log_ratio(next_t) - log_ratio(t)) / (log_ratio(t) - earlier)
+        # Beyond the smallest rate no ratio differs: a step is then of first order.
+        share = tf.math.divide_no_nan(0.5 * (log_ratio(next_t) - log_ratio(t)), log_ratio(t) - earlier)
         ahead = image + tf.where(is_inner, share, 0.0) * (image - before)
         (signal_rate, noise_rate), (next_signal, next_noise) = map(path.schedule.rates, (t, next_t))
         kept = next_noise / noise_rate  # of x

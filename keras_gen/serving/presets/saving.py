@@ -60,7 +60,7 @@ def save_preset(
         fresh.save(path)
         difference = 0.0
         if weights != "float32":
-            difference = store_in_float16(path, fresh)
+            difference = store_in_float16(path, model)
         if not difference <= LARGEST_DIFFERENCE:
             if weights == "float16":
                 raise ValueError(
@@ -124,13 +124,13 @@ def store_in_float16(path: Path, model: Any) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
 
 
-def copy_in_float16(old: h5py.Group, new: h5py.Group, written: dict[bytes, h5py.Dataset]) -> None:
+def copy_in_float16(old: h5py.Group, new: h5py.Group, written: dict[tuple, h5py.Dataset]) -> None:
     """Copies a group, with large floating-point arrays as float16, and those that are equal only once.
 
     Args:
         old: The group.
         new: An empty one.
-        written: The large arrays of the file so far, by their content.
+        written: The large arrays of the file so far, by shape and content.
     """
     new.attrs.update(old.attrs)
     for key, item in old.items():
@@ -143,7 +143,7 @@ def copy_in_float16(old: h5py.Group, new: h5py.Group, written: dict[bytes, h5py.
             continue
         with np.errstate(over="ignore"):  # what is infinite now shows in the outputs
             array = array.astype(np.float16)
-        content = array.tobytes()
+        content = array.shape, array.tobytes()
         if content in written:
             new[key] = written[content]  # a hard link
             continue

@@ -247,6 +247,8 @@ def test_noise_beyond_the_schedule_is_refused():
 def test_guidance_is_refused_without_classes():
     model = DiffusionModel(**SMALL, guide_steps=0)
     with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
+        model.generation_steps(1, guidance=3.0)
+    with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
         model.generate(1, guidance=3.0)
     assert "guidance" not in model.generate.options
     assert set(model.signatures()["serving_default"][1]) == {"seeds", "num_steps"}
@@ -296,7 +298,13 @@ def test_times_have_the_distribution_that_was_asked_for():
     np.testing.assert_allclose(uniform, np.linspace(0, 1, 20_000), atol=0.015)
 
 
-@pytest.mark.parametrize("options", ({"attention": True}, {"architecture": "dit", "widths": (40,)}))
+@pytest.mark.parametrize(
+    "options",
+    (
+        pytest.param({"attention": True}, marks=pytest.mark.slow),
+        {"architecture": "dit", "widths": (40,)},
+    ),
+)
 def test_other_networks_learn(garments, options):
     images = garments[0][:256, 2:26:3, 2:26:3]
     model = DiffusionModel(**{**SMALL, **options}, guide_steps=0)
@@ -323,7 +331,11 @@ def test_networks_that_do_not_fit_their_options_are_refused():
         DiffusionModel(architecture="dit", widths=(64, 128))
     with pytest.raises(ValueError, match="class_dropout is for models with num_classes"):
         DiffusionModel(**SMALL, class_dropout=0.2)
+    with pytest.raises(ValueError, match="attention is for the U-Net"):
+        DiffusionModel(architecture="dit", attention=True)
     x, t = keras.Input((8, 8, 1)), keras.Input((1,))
+    with pytest.raises(ValueError, match="architecture is for the default networks"):
+        DiffusionModel((8, 8, 1), architecture="dit", network=keras.Model([x, t], x))
     with pytest.raises(ValueError, match="num_blocks is for the default networks. Received: num_blocks=3"):
         DiffusionModel((8, 8, 1), num_blocks=3, network=keras.Model([x, t], x))
 
@@ -355,20 +367,45 @@ def test_the_loss_by_time_is_that_of_the_posterior():
     np.testing.assert_allclose(nothing, 1.0, atol=1e-6)
 
 
-def test_a_preset_holds_the_average_once_and_the_guide_in_few_digits(tmp_path):
-    model = DiffusionModel((8, 8, 1), widths=(32, 64), guide_steps=1, seed=0)
+def test_a_preset_holds_the_average_once(tmp_path):
+    model = DiffusionModel((8, 8, 1), architecture="dit", widths=(64,), num_blocks=1, seed=0)
     random = np.random.default_rng(0)
-    for network in (model.network, model.ema_network, model.guide_network):
-        network.set_weights([random.normal(0, 0.02, w.shape) for w in network.get_weights()])
+    for network in (model.network, model.ema_network, model.guide_network):  # some with zeros of equal size
+        network.set_weights(
+            [
+                random.normal(0, 0.02, w.shape) if w.ndim > 1 and w[0].any() else w
+                for w in network.get_weights()
+            ]
+        )
     folder = model.save_preset(tmp_path / "preset", picture=np.zeros((2, 2, 3), "uint8"))
-    assert (folder / "model.keras").stat().st_size < 1.7 * 2 * model.count_params()
+    assert (folder / "model.keras").stat().st_size < 2.3 * 2 * model.count_params()
     loaded = kg.from_preset(folder)
     for found, average in zip(loaded.network.weights, model.ema_network.weights, strict=True):
         np.testing.assert_allclose(found, average, rtol=1e-3, atol=1e-6)
-    for found, guide in zip(loaded.guide_network.weights, model.guide_network.weights, strict=True):
-        np.testing.assert_allclose(found, guide, rtol=2**-5, atol=1e-6)
     options = {"guidance": 2.0, "num_steps": 4, "seed": 0}
-    np.testing.assert_allclose(loaded.generate(4, **options), model.generate(4, **options), atol=0.02)
+    np.testing.assert_allclose(loaded.generate(4, **options), model.generate(4, **options), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "schedule", ("cosine", *(pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "edm")))
+)
+def test_a_thousand_steps_are_finite(schedule):
+    model = perfect(schedule, "velocity")
+    pixels = 2 * model.generate(50, num_steps=1000, seed=0) - 1
+    assert pixels.mean() == pytest.approx(MEAN, abs=0.05) and pixels.std() == pytest.approx(STD, rel=0.1)
+
+
+def test_compiling_again_keeps_the_average(garments):
+    model = DiffusionModel(**SMALL)
+    model.compile()
+    images = garments[0][:256, 2:26:3, 2:26:3]
+    model.fit(images, epochs=20, verbose=0)
+    before = model.ema_network.get_weights()
+    gap = max(np.abs(a - b).max() for a, b in zip(before, model.network.get_weights(), strict=True))
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(images[:64], verbose=0)  # two steps, which change the average by little
+    for now, then in zip(model.ema_network.get_weights(), before, strict=True):
+        np.testing.assert_allclose(now, then, atol=0.2 * gap)
 
 
 def test_hidden_labels_are_a_fraction():

@@ -15,41 +15,50 @@ SMALL = {"image_shape": (8, 8, 1), "widths": (4, 8), "num_blocks": 1}
 
 
 def linear_field(slope: float):
-    """A flow of straight decay, v = slope * (x - MEAN), and a model whose network is its mean velocity.
+    """A flow whose paths are known, and a model whose network is its mean velocity.
 
-    The path is x_s = MEAN + (x_t - MEAN) * exp(slope * (s - t)).
+    The flow is v = slope * (x - MEAN) + 2 t. One of its paths is p(t) = MEAN - 2 t / slope - 2 / slope**2,
+    and all others come from it exponentially: x_s = p(s) + (x_t - p(t)) * exp(slope * (s - t)).
     """
     x, t, duration = keras.Input(SHAPE), keras.Input((1,)), keras.Input((1,))
-    length = ops.reshape(duration, (-1, 1, 1, 1))
-    ratio = ops.where(length > 1e-3, (1.0 - ops.exp(-slope * length)) / ops.maximum(length, 1e-3), slope)
-    network = keras.Model([x, t, duration], (x - MEAN) * ratio + 0.0 * ops.reshape(t, (-1, 1, 1, 1)))
-    model = MeanFlow(SHAPE, network=network, ema=0.0, seed=0)
+    now, length = (ops.reshape(value, (-1, 1, 1, 1)) for value in (t, duration))
+
+    def own_path(t):
+        return MEAN - 2 * t / slope - 2 / slope**2
+
+    safe = ops.maximum(length, 1e-2)
+    start = own_path(now - safe) + (x - own_path(now)) * ops.exp(-slope * safe)
+    mean_velocity = ops.where(length > 1e-2, (x - start) / safe, slope * (x - MEAN) + 2 * now)
+    model = MeanFlow(SHAPE, network=keras.Model([x, t, duration], mean_velocity), ema=0.0, seed=0)
 
     class Flow:
         def velocity(self, x, t, labels, guidance):
-            return slope * (x - MEAN)
+            return slope * (x - MEAN) + 2 * t
 
     model.flow = Flow()
     return model
 
 
 def test_the_identity_holds_for_a_linear_field():
-    """The network of the true mean velocities has no loss, and one with another slope has."""
+    """The network of the true mean velocities has no loss, and that of another flow has."""
     images = tf.random.stateless_uniform((64, *SHAPE), (0, 0), -1.0, 1.0)
     noise = tf.random.stateless_normal((64, *SHAPE), (0, 1))
-    t_normal = tf.random.stateless_normal((64, 1, 1, 3), (0, 2))
+    t = tf.random.stateless_uniform((64, 1, 1, 1), (0, 2), 0.3, 1.0)
+    duration = t * tf.random.stateless_uniform((64, 1, 1, 1), (0, 3), 0.1, 1.0)
     model = linear_field(1.5)
-    losses, relative_losses, _ = model.losses(images, noise, t_normal, None)
-    np.testing.assert_allclose(losses, 0.0, atol=1e-6)
-    np.testing.assert_allclose(relative_losses, 0.0, atol=1e-5)
+
+    def relative_losses(model: MeanFlow) -> np.ndarray:
+        return model.losses_at(images, noise, t, None, False, duration, tf.range(64))[1].numpy()
+
+    np.testing.assert_allclose(relative_losses(model), 0.0, atol=1e-6)
     model.flow = linear_field(1.0).flow
-    assert (model.losses(images, noise, t_normal, None)[1].numpy() > 0.05).all()
+    assert (relative_losses(model) > 0.01).all()
 
 
 def test_one_step_goes_as_far_as_many():
     model = linear_field(1.5)
     z = np.random.default_rng(0).normal(size=(20, *SHAPE)).astype("float32")
-    end = MEAN + (z - MEAN) * np.exp(-1.5)
+    end = MEAN - 2 / 1.5**2 + (z - MEAN + 2 / 1.5 + 2 / 1.5**2) * np.exp(-1.5)
     for num_steps in (1, 2, 7):
         decoded = model.decode(z, num_steps=num_steps)
         np.testing.assert_allclose(decoded, np.clip(0.5 * end + 0.5, 0, 1), atol=1e-5)
@@ -59,17 +68,41 @@ def test_steps_lead_from_the_noise_to_what_is_generated():
     model = linear_field(1.5)
     steps = model.generation_steps(3, num_steps=4, seed=2)
     np.testing.assert_allclose(steps[:, -1], model.generate(3, num_steps=4, seed=2), atol=1e-6)
-    assert model.loss_by_time(np.zeros((2, *SHAPE)))[1].max() < 1e-6
+    assert model.loss_by_time(np.zeros((2, *SHAPE)))[1].max() < 1e-5
 
 
 def test_a_quarter_of_a_batch_has_durations():
     model = MeanFlow(**SMALL, seed=0)
-    t, duration = np.split(
-        model.times_of(tf.random.stateless_normal((4000, 1, 1, 3), (0, 0))).numpy(), 2, -1
+    seen = {}
+    model.losses_at = lambda *arguments: seen.update(
+        t=arguments[2], duration=arguments[5], rows=arguments[6]
     )
-    assert (duration[:1000] > 0).all() and (duration[1000:] == 0).all()
-    assert (t - duration >= 0).all() and (t <= 1).all()
-    assert 0.2 < duration[:1000].mean() < 0.3  # 0.24 for two logit-normal times
+    images, normal = tf.zeros((4000, 8, 8, 1)), tf.random.stateless_normal((4000, 1, 1, 4), (0, 0))
+    for training in (True, False):
+        model.losses(images, images, normal, None, training)
+        t, duration = seen["t"].numpy().ravel(), seen["duration"].numpy().ravel()
+        assert np.mean(duration > 0) == pytest.approx(0.25, abs=0 if training else 0.02)
+        assert set(np.flatnonzero(duration)) <= set(seen["rows"].numpy())
+        assert not (duration[:50] > 0).all() and (t - duration >= 0).all() and (t <= 1).all()
+        assert 0.22 < duration[duration > 0].mean() < 0.26  # 0.24 between two logit-normal times
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ({}, {"attention": True}, {"architecture": "dit", "widths": (40,)}))
+def test_every_network_starts_as_the_flow(options):
+    flow = DiffusionModel(**{**SMALL, **options}, num_classes=3, class_names=list("abc"), seed=0)
+    random = np.random.default_rng(0)
+    for network in (flow.ema_network, flow.guide_network):
+        network.set_weights([random.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    model = MeanFlow((8, 8, 1), flow=flow, seed=1)  # also its classes
+    assert model.class_names == ("a", "b", "c")
+    x, t = tf.random.stateless_normal((3, 8, 8, 1), (0, 0)), tf.fill((3, 1, 1, 1), 0.4)
+    labels = tf.eye(3)
+    np.testing.assert_allclose(model.velocity(x, t, labels), flow.velocity(x, t, labels), atol=1e-6)
+    guidance = tf.fill((3,), 2.0)
+    np.testing.assert_allclose(
+        model.flow.velocity(x, t, labels, guidance), flow.velocity(x, t, labels, guidance), atol=1e-6
+    )
 
 
 def test_it_starts_as_the_flow_and_learns_its_mean_velocity(garments):
@@ -77,7 +110,7 @@ def test_it_starts_as_the_flow_and_learns_its_mean_velocity(garments):
     flow = DiffusionModel(**SMALL, guide_steps=0, ema=0.9, seed=0)
     flow.compile()
     flow.fit(images, epochs=20, verbose=0)
-    model = MeanFlow(image_shape=(8, 8, 1), flow=flow, guidance=1.0, ema=0.9, seed=1)
+    model = MeanFlow(image_shape=(8, 8, 1), flow=flow, ema=0.9, seed=1)
     x, t = (
         tf.random.stateless_normal((3, 8, 8, 1), (0, 0)),
         tf.constant([0.2, 0.5, 0.9])[:, None, None, None],
@@ -88,16 +121,16 @@ def test_it_starts_as_the_flow_and_learns_its_mean_velocity(garments):
     def error() -> float:
         return float(np.abs(model.generate(200, num_steps=1, seed=0) - wanted).mean())
 
-    before, weights = error(), flow.get_weights()
+    before, weights = error(), model.flow.get_weights()
     model.compile()
     model.fit(images, epochs=40, verbose=0)
     assert error() < 0.9 * before
-    for now, then in zip(flow.get_weights(), weights, strict=True):
+    for now, then in zip(model.flow.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(now, then)
 
 
 def test_a_preset_leaves_out_the_flow(tmp_path):
-    flow = DiffusionModel(**SMALL, guide_steps=0, seed=0)
+    flow = DiffusionModel(**SMALL, seed=0)
     model = MeanFlow(image_shape=(8, 8, 1), flow=flow, guidance=1.0, seed=1)
     model.ema_network.set_weights([w + 0.02 for w in model.ema_network.get_weights()])
     loaded = kg.from_preset(model.save_preset(tmp_path / "preset"))
@@ -129,9 +162,14 @@ def test_a_flow_that_does_not_fit_is_refused():
         MeanFlow((8, 8, 1), flow=DiffusionModel(**SMALL, schedule="edm"))
     with pytest.raises(ValueError, match=r"widths must be that of the flow, .4, 8., or be left out"):
         MeanFlow((8, 8, 1), flow=DiffusionModel(**SMALL), widths=(4, 4))
-    with pytest.raises(ValueError, match="MeanFlow takes no schedule: its paths are straight"):
+    with pytest.raises(ValueError, match="MeanFlow takes no schedule: mean velocities are of straight"):
         MeanFlow((8, 8, 1), schedule="edm")
     with pytest.raises(ValueError, match="guidance is that of a flow. Received: guidance=1.5 and no flow"):
         MeanFlow(**SMALL, guidance=1.5)
+    unguided = DiffusionModel(**SMALL, guide_steps=0)
+    with pytest.raises(ValueError, match="Received: guidance=1.5 and a flow that has no guidance"):
+        MeanFlow((8, 8, 1), flow=unguided, guidance=1.5)
+    with pytest.raises(AttributeError, match="has no log_prob: its velocity may be a guided one"):
+        MeanFlow(**SMALL).log_prob(np.zeros((1, 8, 8, 1)))
     with pytest.raises(ValueError, match="guidance has no effect"):
         MeanFlow(**SMALL).inpaint(np.zeros((1, 8, 8, 1)), np.ones((8, 8)), guidance=1.5)
