@@ -61,7 +61,7 @@ class MeanFlow(DiffusionModel):
         flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes,
             whose velocity the network learns. A default network begins with the flow's weights. Without
             it, the network learns from the data alone.
-        guidance: Guidance of the flow's velocity, 2 by default: see `DiffusionModel.generate`. Only with
+        guidance: Guidance of the flow's velocity, 1.5 by default: see `DiffusionModel.generate`. Only with
             `flow`.
         **kwargs: `architecture`, `widths`, `num_blocks` and `attention`, which are those of the flow if
             there is one; `network`, with an input of durations (1,) after the others; `ema`, `seed`,

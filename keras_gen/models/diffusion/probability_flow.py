@@ -40,7 +40,7 @@ from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
 from keras_gen.utils.arguments import Count, NonNegative, Seed, checked
 
-GUIDANCE = 2.0  # by default
+GUIDANCE = 1.5  # by default
 ODE_STEPS = 50  # of `encode` and `decode`
 MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
