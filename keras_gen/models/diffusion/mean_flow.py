@@ -188,7 +188,9 @@ class MeanFlow(DiffusionModel):
             num_intervals = tf.cast(tf.math.ceil(INTERVALS * tf.cast(n, tf.float32)), tf.int32)
             rows, is_interval = order[:num_intervals], tf.argsort(order) < num_intervals
         else:  # by each example's own number, whatever else is in the batch
-            rows, is_interval = tf.range(n), chooser < LOWER_QUARTILE
+            is_interval = chooser < LOWER_QUARTILE
+            # XLA needs to know how many.
+            rows = tf.range(n) if self.jit_compile else tf.cast(tf.where(is_interval)[:, 0], tf.int32)
         t, duration = self.times_and_durations(t_normal, tf.reshape(is_interval, (-1, 1, 1, 1)))
         return self.losses_at(images, noise, t, labels, training, duration, rows)
 
