@@ -26,6 +26,7 @@ FREQUENCIES = np.exp(np.linspace(0.0, np.log(50.0), 32)).astype("float32")  # of
 # Of the pixels' sines: a period is a level of 8-bit pixels in [-1, 1], or four.
 PIXEL_FREQUENCIES = (255.0 * np.pi, 255.0 / 4.0 * np.pi)
 FINE_RATIO = 0.03  # noise_rate / signal_rate up to which they are seen: four levels
+SHORTEST_DURATION = 1e-3  # from which on they are not seen
 HEAD_WIDTH = 32  # channels of each head of attention
 LARGEST_WITH_SMALL_PATCHES = 64  # pixels
 DURATION_LAYER = "duration"
@@ -47,7 +48,7 @@ def build_unet(
     """
     inputs, condition = conditions(image_shape, num_classes, has_durations, 2 * widths[-1], build)
     sizes = feature_sizes(image_shape, len(widths))
-    x = stem(inputs, condition, schedule, widths[0], 2, build)  # (h / 2, w / 2, 64)
+    x = stem(inputs, condition, schedule, widths[0], 2, build, has_durations)  # (h / 2, w / 2, 64)
     skips = []
     for level, width in enumerate(widths):
         if level:
@@ -79,7 +80,7 @@ def build_dit(
     """Blocks of attention between patches, 4 or 8 pixels wide, and a two-layer network for each patch."""
     inputs, condition = conditions(image_shape, num_classes, has_durations, 2 * width, build)
     patch_size = 4 if max(image_shape[:2]) <= LARGEST_WITH_SMALL_PATCHES else 8
-    x = stem(inputs, condition, schedule, width, patch_size, build)  # (h / 4, w / 4, 128)
+    x = stem(inputs, condition, schedule, width, patch_size, build, has_durations)  # (h / 4, w / 4, 128)
     x = x + positions(*x.shape[1:])
     for _ in range(num_blocks):
         x = attention(x, condition, build)
@@ -119,7 +120,15 @@ def sines(t: Any) -> Any:
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
-def stem(inputs: list, condition: Any, schedule: Schedule, width: int, strides: int, build: Builder) -> Any:
+def stem(
+    inputs: list,
+    condition: Any,
+    schedule: Schedule,
+    width: int,
+    strides: int,
+    build: Builder,
+    has_durations: bool,
+) -> Any:
     """Features of the noisy images and, where there is little noise, of their pixels' sines."""
     size = max(strides, 4)
     signal_rate, noise_rate = schedule.rates(ops.reshape(inputs[1], (-1, 1, 1, 1)))
@@ -128,6 +137,8 @@ def stem(inputs: list, condition: Any, schedule: Schedule, width: int, strides: 
     fine = build.conv(width, strides, size)(ops.concatenate(waves, axis=-1))
     # More noise than a few levels makes noise of the sines, too.
     share = ops.exp(-ops.square(noise_rate / (FINE_RATIO * ops.maximum(signal_rate, FINE_RATIO))))
+    if has_durations:  # the sines are too steep for mean velocities, which are differentiated by time
+        share *= ops.exp(-ops.reshape(inputs[-1], (-1, 1, 1, 1)) / SHORTEST_DURATION)
     fine = layers.Multiply(dtype=build.dtype)([fine, share])
     gain = build.dense(width, kernel_initializer="zeros")(condition)
     x = build.conv(width, strides, size)(x)

@@ -155,6 +155,23 @@ def test_the_portable_network_draws_in_one_step():
     assert images.numpy().std() > 0.1
 
 
+def test_the_pixels_sines_are_seen_without_a_duration_alone():
+    """They change sign with half a level; their steepness would be that of a mean velocity's derivative."""
+    model = MeanFlow(image_shape=(8, 8, 1), widths=(8,), num_blocks=1, ema=0.0, seed=0)
+    random = np.random.default_rng(0)
+    model.network.set_weights([random.normal(0, 0.1, w.shape) for w in model.network.get_weights()])
+    x, t = tf.random.stateless_uniform((20, 8, 8, 1), (0, 0), -1, 1), tf.fill((20, 1, 1, 1), 0.003)
+
+    def change(duration: float) -> float:
+        outputs = [
+            model._predicted(model.network, x + shift, t, None, duration * tf.ones_like(t))
+            for shift in (0.0, 1 / 255)
+        ]
+        return float(np.abs(outputs[1] - outputs[0]).mean())
+
+    assert change(0.02) < 0.1 * change(0.0)
+
+
 def test_a_flow_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="flow must have image_shape=.8, 8, 1.. Received: .4, 4, 1."):
         MeanFlow((8, 8, 1), flow=DiffusionModel(SHAPE, widths=(4,), num_blocks=1))
