@@ -465,7 +465,9 @@ def same(one: Any, other: Any) -> bool:
         return all(same(value, configs[1][name]) for name, value in configs[0].items())
     if isinstance(one, (float, np.ndarray, np.generic)):
         return np.allclose(one, other, rtol=1e-4)
-    return one == other if isinstance(one, (int, str, list, tuple)) else type(one) is type(other)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other if isinstance(one, (int, str, list)) else type(one) is type(other)
 
 
 def try_valid(call: Call) -> Outcome:

@@ -171,6 +171,7 @@ KIND_BY_NAME = {
     "generator": "network",
     "discriminator": "network",
     "network": "network",
+    "flow": "nothing",
     "dtype": "dtype",
     "loss_weights": "nothing",
     "stop": "stop",
@@ -308,6 +309,7 @@ HOOKS = (
     "portable_network",
     "predict_step",
     "prepare",
+    "preset_copy",
     "probe",
     "rows_per_call",
     "rows_to_draw",
@@ -851,7 +853,9 @@ def all_calls() -> dict[str, Call]:
     found: list[Call] = []
     for recipe in RECIPES:
         found.append(constructor(recipe))
-        found += [verb(recipe, name) for name in verbs_of(getattr(kg, RECIPES[recipe].model))]
+        missing = build(recipe).missing_verbs
+        names = [name for name in verbs_of(getattr(kg, RECIPES[recipe].model)) if name not in missing]
+        found += [verb(recipe, name) for name in names]
     calls: dict[str, Call] = {}
     for call in [*found, *other_calls(), *commands()]:
         name = call.name

@@ -323,7 +323,7 @@ def test_a_model_takes_all_of_its_options(recipe):
     *_, of_model = train_options.options_of(recipe)
     chosen = RECIPES[recipe]
     model = getattr(kg, chosen.model)
-    given = {**of_model.defaults, **chosen.smoke}
+    given = {**of_model.defaults, **chosen.smoke, **({"num_classes": 3} if chosen.uses_labels else {})}
     if "tokenizer" in model.from_data:
         given["tokenizer"] = CharacterTokenizer("ab")
     assert set(of_model.defaults) <= set(model(**given).get_config())

@@ -452,8 +452,6 @@ def asserted_range(name: str, annotation: Any, values: tf.Tensor) -> tf.Tensor:
         for name_of_bound, is_within in BOUNDS.items():
             bound = getattr(constraint, name_of_bound, None)
             inside &= True if bound is None else is_within(values, bound)
-            if bound == 0 and name_of_bound == "gt":  # exactly 0 in float32, too
-                inside &= values > 0
     return assertions.asserted(f"{name} must be {describe_type(annotation)}", tf.reduce_all(inside), values)
 
 

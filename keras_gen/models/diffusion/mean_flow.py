@@ -1,4 +1,4 @@
-"""Mean flow: a network learns the mean velocity of whole stretches of time, and draws in one or two steps.
+"""Mean flow: a network learns the mean velocity over intervals of time, and draws in one to four steps.
 
 A diffusion model's velocity v(x_t, t) is that of an instant, so that noise becomes an image in many small
 steps. The mean velocity over the time from t back to r, `duration` = t - r, is
@@ -40,12 +40,13 @@ from keras_gen.utils.arguments import Count, ImageShape, NonNegative, Seed, chec
 
 # The fraction of examples with a duration; the others learn the velocity itself.
 INTERVALS, LOWER_QUARTILE = 0.25, -0.6744898
+NUM_STEPS = 4  # by default
 STABILIZER = 1e-3  # of the weight of each example, 1 / its squared error
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MeanFlow(DiffusionModel):
-    """Diffusion model that draws in one or two steps.
+    """Diffusion model that draws in one to four steps.
 
     It has no `denoise` and no `log_prob`: its velocity may be a guided one. `encode` follows that velocity
     in many steps, `decode` takes few, so that `decode(encode(images))` is `images` only approximately.
@@ -189,8 +190,9 @@ class MeanFlow(DiffusionModel):
             rows, is_interval = order[:num_intervals], tf.argsort(order) < num_intervals
         else:  # by each example's own number, whatever else is in the batch
             is_interval = chooser < LOWER_QUARTILE
-            # XLA needs to know how many.
-            rows = tf.range(n) if self.jit_compile else tf.cast(tf.where(is_interval)[:, 0], tf.int32)
+            rows = tf.range(n)
+            if not self.jit_compile:  # XLA needs to know how many; a network needs one at least
+                rows = tf.cast(tf.where(is_interval | (rows == 0))[:, 0], tf.int32)
         t, duration = self.times_and_durations(t_normal, tf.reshape(is_interval, (-1, 1, 1, 1)))
         return self.losses_at(images, noise, t, labels, training, duration, rows)
 
@@ -274,7 +276,7 @@ class MeanFlow(DiffusionModel):
     # === Drawing ===
 
     @verb("images")
-    def generate(self, keys: Keys, labels: Labels = None, num_steps: NumSteps = 2) -> tf.Tensor:
+    def generate(self, keys: Keys, labels: Labels = None, num_steps: NumSteps = NUM_STEPS) -> tf.Tensor:
         """Draws new images, from noise at time 1 to time 0.
 
         Args:
@@ -296,7 +298,7 @@ class MeanFlow(DiffusionModel):
         return self.decode.on_tensors(self.latents(keys), self.labels_or_random(labels, keys), num_steps)
 
     @verb("images")
-    def decode(self, z: Latents, labels: Labels = None, num_steps: NumSteps = 2) -> tf.Tensor:
+    def decode(self, z: Latents, labels: Labels = None, num_steps: NumSteps = NUM_STEPS) -> tf.Tensor:
         """Noise -> the images that it becomes, float32 in [0, 1].
 
         Args:
@@ -307,7 +309,10 @@ class MeanFlow(DiffusionModel):
         Raises:
             ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
         """
-        return self.to_pixels(self._follow(self.path(labels, num_steps, 1.0, 1.0, 0.0), z, labels))
+        return self.to_pixels(self._follow(self._equal_steps(labels, num_steps), z, labels))
+
+    def _equal_steps(self, labels: tf.Tensor | None, num_steps: tf.Tensor | int) -> Path:
+        return self.path(labels, num_steps, 1.0, 1.0, 0.0, spacing=1.0)
 
     def _follow(self, path: Path, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
         def step(i: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -323,13 +328,13 @@ class MeanFlow(DiffusionModel):
         num_samples: Count | None = None,
         *,
         labels: ArrayLike | None = None,
-        num_steps: NumSteps = 2,
+        num_steps: NumSteps = NUM_STEPS,
         seed: Seed | None = None,
     ) -> np.ndarray:
         """The images between noise and what `generate` draws: see `DiffusionModel.generation_steps`."""
 
         def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
-            path = dataclasses.replace(self.path(labels, num_steps, 1.0, 1.0, 0.0), observe=observe)
+            path = dataclasses.replace(self._equal_steps(labels, num_steps), observe=observe)
             self._follow(path, z, labels)
 
         return self._observed(num_samples, labels, num_steps, seed, follow)

@@ -122,6 +122,7 @@ class ProbabilityFlow(LatentGenerator):
         start: float,
         end: float,
         keys: tf.Tensor | None = None,
+        spacing: float | None = None,
     ) -> Path:
         """What a sampler steps through from one time to another.
 
@@ -132,7 +133,9 @@ class ProbabilityFlow(LatentGenerator):
             start: The first time, 0 or 1.
             end: The last time.
             keys: (n, 2), for a sampler that draws noise.
+            spacing: The power of equal steps that the times are; that of the schedule by default.
         """
+        spacing = self.schedule.spacing if spacing is None else spacing
         steps = tf.cast(tf.reshape(num_steps, (-1, 1, 1, 1)), tf.float32)
 
         def denoise(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -142,10 +145,7 @@ class ProbabilityFlow(LatentGenerator):
         return Path(
             self.schedule,
             denoise,
-            lambda i: (
-                (start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0))
-                ** self.schedule.spacing
-            ),
+            lambda i: (start + (end - start) * tf.minimum(tf.cast(i, tf.float32) / steps, 1.0)) ** spacing,
             tf.reduce_max(num_steps),
             lambda i: keyed_normal(keys, self.image_shape, 1 + i),
         )
