@@ -28,11 +28,12 @@ References:
 """
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from keras_gen.layers import child_seed, replica_id, replica_seed
@@ -69,6 +70,7 @@ LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
 GUIDED_BELOW = 5.7  # noise_rate / signal_rate
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
+NumBlocks = Annotated[int, Interval(ge=1, le=64)]
 LOGGED = ("loss", "relative_loss")
 LOGGED_IN_TRAINING = ("gradient_norm",)
 
@@ -97,7 +99,7 @@ class DiffusionModel(ProbabilityFlow):
         widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size, (64, 128) by default; or one
             number, the width of the Transformer, (128,) by default.
         num_blocks: Residual blocks at each size, down and up, 2 by default; or of the Transformer, 6 by
-            default.
+            default; at most 64.
         attention: Whether the U-Net has attention after each block at the smallest size.
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
             moves away from what is predicted without a label [7], 0.1 by default. Only with `num_classes`.
@@ -141,7 +143,7 @@ class DiffusionModel(ProbabilityFlow):
         times: Literal["logit_normal", "uniform"] = "logit_normal",
         architecture: Literal["unet", "dit"] = "unet",
         widths: Widths | None = None,
-        num_blocks: Count | None = None,
+        num_blocks: NumBlocks | None = None,
         attention: bool = False,
         class_dropout: Probability = CLASS_DROPOUT,
         guide_steps: Natural = 500,
@@ -151,7 +153,8 @@ class DiffusionModel(ProbabilityFlow):
         **kwargs: Any,
     ):
         self.refuse_fixed(kwargs, "its latent variables are noise of the images' shape")
-        if num_classes is None and class_dropout not in (0.0, CLASS_DROPOUT):
+        is_default = math.isclose(class_dropout, CLASS_DROPOUT, rel_tol=1e-6)
+        if num_classes is None and class_dropout and not is_default:
             raise ValueError(
                 f"class_dropout is for models with num_classes. Received: class_dropout={class_dropout:g} "
                 "and no num_classes"
