@@ -326,8 +326,10 @@ def image_batch(x: Any, y: Any, shape: tuple[int, int, int], num_classes: int | 
     x = images(x, shape)
     if num_classes is not None:
         labels(y, num_classes, len(x), FIT_LABELS)
-    elif getattr(y, "shape", ()) and len(y) != len(x):
-        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {len(y)}")
+    elif isinstance(y, (str, bytes, int, float)):
+        raise ValueError(f"Expected {len(x)} labels, one for each image, or none. Received: {received(y)}")
+    elif getattr(y, "shape", ()) and y.shape[0] != len(x):
+        raise ValueError(f"Expected {len(x)} labels, one for each image. Received: {y.shape[0]}")
 
 
 def token_rows(inputs: Any, targets: Any, vocabulary_size: int) -> None:
