@@ -28,6 +28,7 @@ References:
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import keras
@@ -282,7 +283,7 @@ class DiffusionModel(ProbabilityFlow):
             self._update_guide()
         values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses), "gradient_norm": norm}
         self.track(values, count)
-        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted), count, sample_weight)
+        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
         return self.logs()
 
     def test_step(self, data: Any) -> dict:
@@ -296,7 +297,7 @@ class DiffusionModel(ProbabilityFlow):
         losses, relative_losses, predicted = self.losses(images, noise, t_normal, labels)
         loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
         self.track({"loss": loss, "relative_loss": mean_over_batch(relative_losses)}, count)
-        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted), count, sample_weight)
+        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
         logs = self.logs()
         return {name: logs[name] for name in logs if name not in LOGGED_IN_TRAINING}
 
@@ -307,8 +308,8 @@ class DiffusionModel(ProbabilityFlow):
         t_normal: tf.Tensor,
         labels: tf.Tensor | None,
         training: bool = False,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The loss of each image, the same relative to that of predicting 0, and the predicted images.
+    ) -> tuple[tf.Tensor, tf.Tensor, Callable[[], tf.Tensor]]:
+        """The loss of each image, the same relative to that of predicting 0, and what predicts the images.
 
         Args:
             images: In [-1, 1], (n, h, w, c).
@@ -326,11 +327,14 @@ class DiffusionModel(ProbabilityFlow):
         t: tf.Tensor,
         labels: tf.Tensor | None,
         training: bool = False,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, Callable[[], tf.Tensor]]:
         """As `losses`, at times (n, 1, 1, 1)."""
         x = add_noise(self.schedule, images, noise, t)
         output = tf.cast(self.network(self.network_inputs(x, t, labels), training=training), tf.float32)
-        predicted, _ = image_and_noise(self.schedule, x, self.velocity_from(output, x, t), t)
+
+        def predicted() -> tf.Tensor:
+            return image_and_noise(self.schedule, x, self.velocity_from(output, x, t), t)[0]
+
         return *self.losses_of(output, images, noise, t), predicted
 
     @checked

@@ -182,7 +182,7 @@ class MeanFlow(DiffusionModel):
         t_normal: tf.Tensor,
         labels: tf.Tensor | None,
         training: bool = False,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, Callable[[], tf.Tensor]]:
         n, chooser = tf.shape(images)[0], t_normal[:, 0, 0, 3]
         if training:  # exactly a quarter of the batch, so that its derivative is computed for no others
             order = tf.argsort(chooser)
@@ -216,7 +216,7 @@ class MeanFlow(DiffusionModel):
         training: bool = False,
         duration: tf.Tensor | None = None,
         rows: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, Callable[[], tf.Tensor]]:
         """As `losses`, at times and durations (n, 1, 1, 1), of which only those of `rows` are not 0."""
         x = add_noise(self.schedule, images, noise, t)
         velocity = velocity_of(self.schedule, images, noise, t)
@@ -239,7 +239,11 @@ class MeanFlow(DiffusionModel):
         if training:  # the value is the error's, the gradient that of the weighted error
             weighted = errors / tf.stop_gradient(errors + STABILIZER)
             errors = weighted + tf.stop_gradient(errors - weighted)
-        return errors, relative, x - t * self._predicted(self.network, x, t, labels, tf.zeros_like(t))
+
+        def predicted() -> tf.Tensor:
+            return x - t * self._predicted(self.network, x, t, labels, tf.zeros_like(t))
+
+        return errors, relative, predicted
 
     def _predicted(
         self,

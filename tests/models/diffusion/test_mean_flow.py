@@ -71,6 +71,16 @@ def test_steps_lead_from_the_noise_to_what_is_generated():
     assert model.loss_by_time(np.zeros((2, *SHAPE)))[1].max() < 1e-5
 
 
+def test_losses_of_the_networks_own_layers_are_those_of_the_training_call():
+    x, t, duration = keras.Input(SHAPE), keras.Input((1,)), keras.Input((1,))
+    dropped = keras.layers.Dropout(0.999999)(x)
+    network = keras.Model([x, t, duration], keras.layers.ActivityRegularization(l2=1.0)(dropped))
+    model = MeanFlow(SHAPE, network=network, ema=0.0, seed=0)
+    images, normal = tf.ones((8, *SHAPE)), tf.random.stateless_normal((8, 1, 1, 4), (0, 0))
+    model.losses(images, images, normal, None, training=True)
+    assert float(network.losses[0]) == 0.0  # everything was dropped, as in training alone
+
+
 def test_a_quarter_of_a_batch_has_durations():
     model = MeanFlow(**SMALL, seed=0)
     seen = {}
