@@ -101,8 +101,7 @@ class CheckedModel(keras.Model):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
-        # A checkpoint's optimizer state is loaded only into variables that exist.
-        self.optimizer.build(self.optimized_variables)
+        self.build_optimizers()
         self._loss_names = [tracker.name for tracker in self.trackers]
         self._non_finite_steps = tf.Variable(
             [-1] * len(self._loss_names),
@@ -133,6 +132,10 @@ class CheckedModel(keras.Model):
         """The trackers of the model's own values, then the metrics passed to `compile`."""
         given = (getattr(self, name, ()) for name in ("_user_metrics", "_weighted_metrics"))
         return [*self.trackers, *(metric for some in given for metric in some)]
+
+    def build_optimizers(self) -> None:
+        """Makes the optimizers' variables: a checkpoint's state is loaded only into what exists."""
+        self.optimizer.build(self.optimized_variables)
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:

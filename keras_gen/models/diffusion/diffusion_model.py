@@ -7,7 +7,8 @@ which is flow matching [1] with the straight paths of rectified flow [2], and wi
 predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]: those in the middle are
 hardest, and are drawn most often; a tenth are at little noise, which images hardly depend on but their
 likelihood does. Differences from the papers: networks that are small enough for a CPU; images are drawn by
-an exponential moving average of the weights.
+an exponential moving average of the weights; guidance moves away from a smaller network, the guide, that is
+trained for a few steps and sees no labels [7, 9].
 
 References:
     1. Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv 2210.02747.
@@ -47,7 +48,7 @@ from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood, networks
 from keras_gen.models.diffusion.probability_flow import ProbabilityFlow
 from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
-from keras_gen.models.networks import Builder, frozen_copy, plain_copy, sum_of_losses
+from keras_gen.models.networks import Builder, float32_copy, frozen_copy, plain_copy, sum_of_losses
 from keras_gen.optimizers import Muon
 from keras_gen.utils.arguments import (
     Count,
@@ -61,7 +62,6 @@ from keras_gen.utils.arguments import (
     received,
 )
 
-CLASS_DROPOUT = 0.1
 # None stands for what suits the architecture.
 NETWORK_DEFAULTS = {"architecture": "unet", "widths": None, "num_blocks": None, "attention": False}
 SMALLEST_RATE = 0.05  # that is divided by
@@ -70,6 +70,7 @@ LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 # The fraction of times at which this logarithm is uniform, from the one that likelihoods begin with to 0.
 LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
 GUIDED_BELOW = 5.7  # noise_rate / signal_rate
+GUIDE_RATE = 0.02  # at first; it falls to 0 at the last of `guide_steps`
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 NumBlocks = Annotated[int, Interval(ge=1, le=64)]
 LOGGED = ("loss", "relative_loss")
@@ -102,14 +103,15 @@ class DiffusionModel(ProbabilityFlow):
         num_blocks: Residual blocks at each size, down and up, 2 by default; or of the Transformer, 6 by
             default; at most 64.
         attention: Whether the U-Net has attention after each block at the smallest size.
-        class_dropout: Fraction of the labels that are hidden in training, from 0 to 1, so that `guidance`
-            moves away from what is predicted without a label [7], 0.1 by default. Only with `num_classes`.
-        guide_steps: Training steps after which the weights are kept as a bad version of the model, which
-            `guidance` moves away from [9]; 0 for none.
+        class_dropout: Fraction of the labels that are hidden in training, from 0 to 1. Only with
+            `num_classes`. Without a guide, `guidance` moves away from what is predicted without a label
+            [7], for which 0.1 is usual.
+        guide_steps: Training steps of the guide, a network of half the width that does not see labels and
+            that `guidance` moves away from [9]; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
         network: Your own network in place of the default ones: images (height, width, channels), times
             (1,) and with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction
-            (height, width, channels).
+            (height, width, channels). Its guide is a copy of it.
         seed: Integer that determines the initial weights and all noise; random by default.
 
     Raises:
@@ -146,16 +148,15 @@ class DiffusionModel(ProbabilityFlow):
         widths: Widths | None = None,
         num_blocks: NumBlocks | None = None,
         attention: bool = False,
-        class_dropout: Probability = CLASS_DROPOUT,
-        guide_steps: Natural = 500,
+        class_dropout: Probability = 0.0,
+        guide_steps: Natural = 1500,
         ema: Fraction = 0.999,
         network: keras.Model | None = None,
         seed: Seed | None = None,
         **kwargs: Any,
     ):
         self.refuse_fixed(kwargs, "its latent variables are noise of the images' shape")
-        is_default = math.isclose(class_dropout, CLASS_DROPOUT, rel_tol=1e-6)
-        if num_classes is None and class_dropout and not is_default:
+        if num_classes is None and class_dropout:
             raise ValueError(
                 f"class_dropout is for models with num_classes. Received: class_dropout={class_dropout:g} "
                 "and no num_classes"
@@ -195,10 +196,9 @@ class DiffusionModel(ProbabilityFlow):
         self.ema_network = network
         if self.ema:
             self.ema_network = frozen_copy(network)
-        # What guidance moves away from, with labels hidden: the network as it was early in training.
         self.guide_network = self.ema_network
         if self.guide_steps:
-            self.guide_network = frozen_copy(network)
+            self._make_guide()
         # The model's own count: that of an optimizer begins anew with each `compile`.
         self.steps_trained = self.add_weight(
             shape=(),
@@ -209,13 +209,25 @@ class DiffusionModel(ProbabilityFlow):
             aggregation="only_first_replica",
         )
 
-    def _default_network(self, build: Builder) -> keras.Model:
+    def _make_guide(self) -> None:
+        """A network with an optimizer of its own, both in float32."""
+        if self._own_networks["network"] is None:
+            build = Builder(child_seed(self.seed, "guide"), "float32")
+            self.guide_network = self._default_network(build, divisor=2)
+        else:
+            self.guide_network = float32_copy(self.network)
+        decay = keras.optimizers.schedules.CosineDecay(GUIDE_RATE, self.guide_steps)
+        self.guide_optimizer = Muon(decay, global_clipnorm=1.0)
+
+    def _default_network(self, build: Builder, divisor: int = 1) -> keras.Model:
+        """A network whose widths are divided by `divisor`."""
         shapes = (self.image_shape, self.num_classes, self.schedule)
         default_widths, default_blocks = {"unet": ((64, 128), 2), "dit": ((128,), 6)}[self.architecture]
         self.widths, self.num_blocks = self.widths or default_widths, self.num_blocks or default_blocks
+        widths = [max(1, width // divisor) for width in self.widths]
         if self.architecture == "unet":
             return networks.build_unet(
-                *shapes, self.widths, self.num_blocks, self.attention, build, self.has_durations
+                *shapes, widths, self.num_blocks, self.attention, build, self.has_durations
             )
         if len(self.widths) != 1:
             raise ValueError(
@@ -223,7 +235,7 @@ class DiffusionModel(ProbabilityFlow):
             )
         if self.attention:
             raise ValueError("attention is for the U-Net: a Transformer always has it. Received: True")
-        return networks.build_dit(*shapes, *self.widths, self.num_blocks, build, self.has_durations)
+        return networks.build_dit(*shapes, *widths, self.num_blocks, build, self.has_durations)
 
     def get_config(self) -> dict:
         return {
@@ -241,7 +253,7 @@ class DiffusionModel(ProbabilityFlow):
         }
 
     def count_params(self) -> int:
-        """Number of weights of the network, without the moving average."""
+        """Number of weights of the network, without the moving average and the guide."""
         return self.network.count_params()
 
     # === Training ===
@@ -250,6 +262,15 @@ class DiffusionModel(ProbabilityFlow):
         """Muon, with gradients clipped to a global norm of 1."""
         rate = self.default_learning_rate if learning_rate is None else learning_rate
         return Muon(rate, global_clipnorm=1.0)
+
+    def build_optimizers(self) -> None:
+        super().build_optimizers()
+        if self.guide_steps and not self.guide_optimizer.built:  # the guide goes on, whatever is compiled
+            self.guide_optimizer.build(self.guide_network.trainable_variables)
+
+    @property
+    def optimized_variables(self) -> list[keras.Variable]:
+        return self.network.trainable_variables
 
     def learning_rate_schedule(self, initial: float, num_updates: int) -> Any:
         """A warm-up over 100 updates, or a tenth of them, and a decay to 0."""
@@ -276,11 +297,11 @@ class DiffusionModel(ProbabilityFlow):
         gradients = tape.gradient(scaled_loss, self.network.trainable_variables)
         norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
         self.optimizer.apply(gradients, self.network.trainable_variables)
+        if self.guide_steps:
+            self._train_guide(images, noise, self.times_of(t_normal), labels, sample_weight, count)
         self.steps_trained.assign_add(1)
         if self.ema:
             update_ema(self.ema_network, self.network, self.ema, self.steps_trained)
-        if self.guide_steps:
-            self._update_guide()
         values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses), "gradient_norm": norm}
         self.track(values, count)
         self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
@@ -379,16 +400,33 @@ class DiffusionModel(ProbabilityFlow):
     ) -> tf.Tensor:
         return self.losses_at(images, noise, t, labels)[1]
 
-    def _update_guide(self) -> None:
-        """Keeps the weights after `guide_steps`. Until then, guidance does not move away from anything."""
-        step = tf.convert_to_tensor(self.steps_trained)
+    def _train_guide(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t: tf.Tensor,
+        labels: tf.Tensor | None,
+        sample_weight: tf.Tensor | None,
+        count: tf.Tensor,
+    ) -> None:
+        """Updates the guide; after `guide_steps`, its gradients and its learning rate are 0."""
+        variables = self.guide_network.trainable_variables
+        # Replicas cannot wait for each other within a condition, as for this scale and in `apply`.
+        scale = self.scale_loss(tf.ones(()), count, self.guide_optimizer)
 
-        def keep(network: keras.Model) -> None:
-            for kept, weight in zip(self.guide_network.weights, network.weights, strict=True):
-                kept.assign(weight)
+        def gradients() -> list[tf.Tensor]:
+            inputs = self.network_inputs(add_noise(self.schedule, images, noise, t), t, hidden(labels))
+            with tf.GradientTape() as tape:
+                output = self.guide_network(inputs, training=True)
+                losses, _ = self.losses_of(output, images, noise, t)
+                loss = scale * mean_over_batch(losses, sample_weight)
+            return tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-        tf.cond(step < self.guide_steps, lambda: keep(self.ema_network), lambda: None)
-        tf.cond(tf.equal(step, self.guide_steps), lambda: keep(self.network), lambda: None)
+        def zeros() -> list[tf.Tensor]:
+            return [tf.zeros_like(variable) for variable in variables]
+
+        is_trained = tf.convert_to_tensor(self.steps_trained) < self.guide_steps
+        self.guide_optimizer.apply(tf.cond(is_trained, gradients, zeros), variables)
 
     def times_of(self, normal: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers (n, 1, 1, 2) -> times (n, 1, 1, 1) of the distribution to train with."""
@@ -458,8 +496,7 @@ class DiffusionModel(ProbabilityFlow):
         guidance = tf.where(is_guided, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
 
         def guided() -> tf.Tensor:
-            hidden = tf.zeros_like(labels) if self.hides_labels else labels
-            other = predicted(self.guide_network, hidden)
+            other = predicted(self.guide_network, hidden(labels))
             return tf.where(guidance == 1.0, velocity, other + guidance * (velocity - other))
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
@@ -476,7 +513,7 @@ class DiffusionModel(ProbabilityFlow):
 
     @property
     def unused_options(self) -> tuple[str, ...]:
-        return () if self.hides_labels or self.guide_steps else ("guidance",)
+        return () if self.guide_steps or self.hides_labels else ("guidance",)
 
     @property
     def missing_verbs(self) -> dict[str, str]:
@@ -489,3 +526,8 @@ class DiffusionModel(ProbabilityFlow):
     def hides_labels(self) -> bool:
         """Whether the network has learned what it predicts without a label."""
         return self.conditional and self.class_dropout > 0
+
+
+def hidden(labels: tf.Tensor | None) -> tf.Tensor | None:
+    """What networks get in place of labels that they are not to see."""
+    return None if labels is None else tf.zeros_like(labels)

@@ -14,6 +14,7 @@ from keras_gen.models import DiffusionModel
 from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.schedules import SCHEDULES
+from keras_gen.optimizers import Muon
 
 SHAPE = (4, 4, 1)
 MEAN, STD = -0.2, 0.3  # of every pixel, in [-1, 1]
@@ -34,8 +35,9 @@ def perfect(schedule: str, prediction: str, num_classes: int | None = None) -> D
     image_rate, other_rate = SCHEDULES[schedule].velocity_rates(ops.reshape(t, (-1, 1, 1, 1)))
     outputs = {"image": image, "noise": noise, "velocity": image_rate * image + other_rate * noise}
     network = keras.Model([x, t, *labels], outputs[prediction])
+    options = {"class_dropout": 0.1} if labels else {}
     return DiffusionModel(
-        SHAPE, num_classes, schedule, prediction, ema=0.0, network=network, guide_steps=0, seed=0
+        SHAPE, num_classes, schedule, prediction, ema=0.0, network=network, guide_steps=0, seed=0, **options
     )
 
 
@@ -181,51 +183,66 @@ def velocity_inputs():
     return x, tf.fill((2, 1, 1, 1), 0.5), tf.one_hot([2, 2], 3)
 
 
-def test_guidance_moves_away_from_the_weights_of_an_early_step(garments):
-    images = garments[0][:128, 2:26:3, 2:26:3]
+def test_guidance_moves_away_from_a_smaller_network_that_is_trained_for_a_few_steps(garments):
+    images = garments[0][:96, 2:26:3, 2:26:3]
     model = DiffusionModel(**SMALL, guide_steps=6)
+    assert 0.2 < model.guide_network.count_params() / model.network.count_params() < 0.6
     model.compile()
-    x, t = (
-        tf.random.stateless_normal((3, 8, 8, 1), (0, 0)),
-        tf.constant([0.2, 0.5, 0.9])[:, None, None, None],
-    )
-    threefold = tf.fill((3,), 3.0)
-
-    def guide() -> list[np.ndarray]:
-        return [weight.numpy() for weight in model.guide_network.weights]
-
-    model.fit(
-        images[:96], batch_size=32, epochs=1, verbose=0
-    )  # 3 steps: there is nothing to move away from
-    np.testing.assert_allclose(model.velocity(x, t, guidance=threefold), model.velocity(x, t), atol=1e-6)
-    model.fit(images[:96], batch_size=32, epochs=1, verbose=0)  # 6 steps
-    early = guide()
-    for kept, weight in zip(early, model.network.weights, strict=True):
-        np.testing.assert_array_equal(kept, weight)
-    model.compile()  # whose optimizer begins to count anew
+    initial = model.guide_network.get_weights()
+    model.fit(images[:64], batch_size=32, epochs=1, verbose=0)  # 2 steps
+    early = model.guide_network.get_weights()
+    model.compile()  # whose optimizer begins anew, but not the guide's
+    model.fit(images, batch_size=32, epochs=2, verbose=0)  # 8 steps
+    guide = model.guide_network.get_weights()
+    for before, after in ((initial, early), (early, guide)):
+        assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 1e-4
     model.fit(images, batch_size=32, epochs=2, verbose=0)
-    for kept, before in zip(guide(), early, strict=True):
+    for kept, before in zip(model.guide_network.get_weights(), guide, strict=True):
         np.testing.assert_array_equal(kept, before)
-    good, guided = model.velocity(x, t), model.velocity(x, t, guidance=threefold)
+    assert model.guide_optimizer.iterations == 14
+
+    t = tf.constant([0.2, 0.5, 0.9])[:, None, None, None]
+    x = tf.random.stateless_normal((3, 8, 8, 1), (0, 0))
+    good, guided = model.velocity(x, t), model.velocity(x, t, guidance=tf.fill((3,), 3.0))
     bad = model.guide_network([x, t[:, :, 0, 0]])
     np.testing.assert_allclose(guided[:2], (bad + 3 * (good - bad))[:2], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(guided[2], good[2])  # not in the first steps
 
 
-def test_labels_that_were_never_hidden_are_not_hidden_from_the_guide():
-    model = DiffusionModel(**SMALL, num_classes=3, class_dropout=0.0, guide_steps=0)
+def test_the_guide_is_trained_as_a_model_of_its_own_would_be(garments):
+    """The same network, optimizer, noise and times, without labels."""
+    images, labels = garments[0][:32, 2:26:3, 2:26:3], np.arange(32) % 3
+    model = DiffusionModel(**SMALL, num_classes=3, guide_steps=3, dtype="float32")
+    model.compile(keras.optimizers.SGD(0.0))
+    alone = DiffusionModel((8, 8, 1), widths=(2, 4), num_blocks=1, guide_steps=0, seed=0)
+    (of_labels,) = [w for w in model.guide_network.weights if w.ndim == 2 and w.shape[0] == 3]
+    initial = of_labels.numpy()
+
+    def others() -> list[np.ndarray]:
+        return [weight.numpy() for weight in model.guide_network.weights if weight is not of_labels]
+
+    alone.network.set_weights(others())
+    decay = keras.optimizers.schedules.CosineDecay(0.02, 3)
+    alone.compile(Muon(decay, global_clipnorm=1.0))
+    model.fit(images, labels, batch_size=32, shuffle=False, epochs=3, verbose=0)
+    alone.fit(images, batch_size=32, shuffle=False, epochs=3, verbose=0)
+    for found, wanted in zip(others(), alone.network.get_weights(), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_array_equal(of_labels, initial)
+
+
+def test_what_guidance_moves_away_from_without_a_guide():
+    model = DiffusionModel(**SMALL, num_classes=3, guide_steps=0)
     assert "guidance" not in model.generate.options
-    model = DiffusionModel(**SMALL, num_classes=3, class_dropout=0.0)
-    model.network.set_weights([w + 0.1 for w in model.network.get_weights()])
-    model.ema_network.set_weights(model.network.get_weights())
-    x, t, labels = (
-        tf.random.stateless_normal((2, 8, 8, 1), (0, 0)),
-        tf.fill((2, 1, 1, 1), 0.5),
-        tf.one_hot([0, 1], 3),
-    )
-    good, bad = model.velocity(x, t, labels), model.guide_network([x, t[:, :, 0, 0], labels])
+    model = DiffusionModel(**SMALL, num_classes=3, class_dropout=0.1, guide_steps=0)
+    random = np.random.default_rng(0)
+    model.ema_network.set_weights([random.normal(0, 0.2, w.shape) for w in model.ema_network.get_weights()])
+    x, t = tf.random.stateless_normal((2, 8, 8, 1), (0, 0)), tf.fill((2, 1, 1, 1), 0.5)
+    labels = tf.one_hot([0, 1], 3)
+    good, other = (model.velocity(x, t, y) for y in (labels, tf.zeros_like(labels)))
+    assert np.abs(good - other).max() > 1e-3
     guided = model.velocity(x, t, labels, tf.fill((2,), 2.0))
-    np.testing.assert_allclose(guided, 2 * good - bad, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(guided, 2 * good - other, rtol=1e-4, atol=1e-4)
 
 
 def test_a_gradient_that_overflows_float16_is_left_out_of_the_norm(garments):
