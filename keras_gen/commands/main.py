@@ -2,7 +2,8 @@
 
 import sys
 
-from keras_gen.commands import evaluate, export, information, run_commands
+from keras_gen.commands import evaluate as evaluate_command
+from keras_gen.commands import export, information, run_commands
 from keras_gen.commands import sample as sample_command
 from keras_gen.commands.errors import guarded
 from keras_gen.commands.parsing import Parser
@@ -20,7 +21,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 # These have options that depend on the model.
-MODEL_COMMANDS = {"train": run_commands.train, "sample": sample_command.sample}
+MODEL_COMMANDS = {
+    "train": run_commands.train,
+    "sample": sample_command.sample,
+    "evaluate": evaluate_command.evaluate,
+}
 
 
 def run(argv: list[str]) -> int | None:
@@ -43,7 +48,7 @@ def build_parser() -> Parser:
         run_commands.add_train,
         run_commands.add_resume,
         sample_command.add_sample,
-        evaluate.add_evaluate,
+        evaluate_command.add_evaluate,
         export.add_export,
         information.add_list,
         information.add_hardware,

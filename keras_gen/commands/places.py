@@ -1,11 +1,34 @@
 """Checks of paths on command lines, before anything is computed."""
 
+import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from keras_gen.commands.parsing import Option, Parser
 from keras_gen.utils.suggestions import did_you_mean
 
 SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
+
+
+def source_and_options(argv: Sequence[str], general: Parser) -> tuple[str, list[str]]:
+    """SOURCE, which comes first, and the rest of a command line, whose options depend on the model.
+
+    Prints the help of `general` and exits where that is asked for.
+    """
+    if not argv:
+        general.error("SOURCE must be given")
+    if argv[0] in ("-h", "--help"):
+        general.print_help()
+        general.exit()
+    source, *options = argv
+    if source.startswith("-"):
+        general.error(f"SOURCE must come first, and options after it. Received: {source}")
+    try:
+        Option("str")(source)
+    except argparse.ArgumentTypeError as error:
+        general.error(f"SOURCE {error}")
+    return source, options
 
 
 def check_source(source: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_gen.commands import tensorflow_import
 from keras_gen.commands.parsing import Option, Parser
-from keras_gen.commands.places import SOURCE, check_place, check_source
+from keras_gen.commands.places import SOURCE, check_place, check_source, source_and_options
 
 if TYPE_CHECKING:
     from keras_gen.models import ImageGenerator, TextGenerator
@@ -30,18 +30,7 @@ def sample(argv: Sequence[str]) -> None:
     What the command alone can refuse is refused before TensorFlow is imported.
     """
     general = sample_parser("SOURCE", f"{SUMMARY}. SOURCE is a {SOURCE}. {MODEL_HELP}")
-    if not argv:
-        general.error("SOURCE must be given")
-    if argv[0] in ("-h", "--help"):
-        general.print_help()
-        return
-    source, *options = argv
-    if source.startswith("-"):
-        general.error(f"SOURCE must come first, and options after it. Received: {source}")
-    try:
-        Option("str")(source)
-    except argparse.ArgumentTypeError as error:
-        general.error(f"SOURCE {error}")
+    source, options = source_and_options(argv, general)
     early, _ = sample_parser(source, SUMMARY, add_help=False).parse_some(options)
     if early.out is not None:
         check_place("--out", early.out)

@@ -41,6 +41,7 @@ def measure(
     num: Count | None = None,
     extractor: Any = None,
     seed: Seed = 0,
+    generate_options: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measures everything that a model can do: generate, compute likelihoods, reconstruct, classify.
@@ -55,6 +56,8 @@ def measure(
             test images, at most 10,000.
         extractor: See `load_extractor`; by default the one for the data.
         seed: Integer that determines the generated images.
+        generate_options: Further arguments of the model's `generate`, such as `{"num_steps": 20}`; the
+            report states them.
         progress: Called with (stage, done, total) as the evaluation proceeds.
 
     Returns:
@@ -62,7 +65,7 @@ def measure(
 
     Raises:
         ValueError: There are too few images for the number of features, the model does not fit the data,
-            or what it computes is not finite.
+            its `generate` has no such option, or what it computes is not finite.
 
     Example:
 
@@ -74,6 +77,7 @@ def measure(
     """
     progress = progress or (lambda stage, done, total: None)
     check_fit(model, data)
+    options = options_of_generate(model, generate_options or {})
     if isinstance(data, TextDataset):
         if num is not None or extractor is not None:
             raise ValueError(
@@ -93,7 +97,7 @@ def measure(
     results: list[Result] = []
     neighbours = None
     if hasattr(model, "generate"):
-        measured, neighbours = compare(model, data, x, y, wanted, extractor, seed, progress)
+        measured, neighbours = compare(model, data, x, y, wanted, extractor, seed, options, progress)
         results += measured
     results += test_results(model, x, y, labels, progress)
     return Report(
@@ -102,6 +106,7 @@ def measure(
         seed,
         time.monotonic() - start,
         neighbours,
+        options=options,
     )
 
 
@@ -132,6 +137,18 @@ def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
         )
 
 
+def options_of_generate(model: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that a model of images generates with, by default or as given."""
+    known = {}
+    if hasattr(model, "generate") and not hasattr(model, "token_log_probs"):
+        known = {name: option.default for name, option in getattr(model.generate, "options", {}).items()}
+    for name in given:
+        if name not in known:
+            some = f"one of {', '.join(known)}" if known else "left out: this model has none"
+            raise ValueError(f"Options to generate with must be {some}. Received: {received(name)}")
+    return known | given
+
+
 def finite_values(what: str, values: np.ndarray) -> np.ndarray:
     """Raises a ValueError if a model computes NaN or infinity."""
     bad = int(np.count_nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
@@ -154,12 +171,13 @@ def compare(
     num: int,
     extractor: Any,
     seed: int,
+    options: dict[str, Any],
     progress: Progress,
 ) -> tuple[list[Result], np.ndarray]:
     """Set metrics and originality of generated images, and the picture of nearest neighbours."""
     metrics = SetMetrics(default_extractor(data.name) if extractor is None else extractor, x)
     metrics.check_count(num)
-    generated, labels = generate(model, num, y, seed, progress)
+    generated, labels = generate(model, num, y, seed, options, progress)
     features, probabilities = metrics.extractor(generated)
     few = slice(0, NUM_ORIGINALITY)
     originality = Originality(generated[few], features[few], x[few], metrics.real_features[few])
@@ -213,7 +231,7 @@ def training_pass(
 
 
 def generate(
-    model: Any, num: int, y: Any, seed: int, progress: Progress
+    model: Any, num: int, y: Any, seed: int, options: dict[str, Any], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """`num` generated images; for a conditional model, with the labels of the test images."""
     labels = None
@@ -225,7 +243,7 @@ def generate(
         some = None if labels is None else labels[rows]
         # Each part is drawn with a seed of its own.
         part_seed = (seed * 100_003 + number) % (2**31 - 1)
-        images = model.generate(rows.stop - rows.start, seed=part_seed, labels=some)
+        images = model.generate(rows.stop - rows.start, seed=part_seed, labels=some, **options)
         parts.append(finite_values("What the model generates", images))
         progress("generating", rows.stop, num)
     return np.concatenate(parts), labels

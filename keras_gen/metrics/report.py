@@ -58,6 +58,7 @@ class Report:
         seconds: How long it took.
         neighbours: Generated images above their nearest training images, uint8 (height, width, 3), or None.
         unit: `"images"` or `"tokens"`.
+        options: What the images were generated with, by the names of the arguments of `generate`.
 
     Raises:
         ValueError: An argument is of another type, or there are no results.
@@ -69,6 +70,7 @@ class Report:
     seconds: NonNegative
     neighbours: np.ndarray | None = dataclasses.field(default=None, repr=False)
     unit: str = "images"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -86,6 +88,7 @@ class Report:
         return {
             "data": self.data,
             "seed": self.seed,
+            "options": self.options,
             "seconds": round(self.seconds, 1),
             "results": results,
         }
@@ -116,10 +119,12 @@ class Report:
         return "\n".join([*self._heading(), "", *lines])
 
     def _heading(self) -> Iterator[str]:
+        settings = {"seed": self.seed, **self.options}
+        shown_settings = ", ".join(f"{name} {value}" for name, value in settings.items())
         for result in self.results.values():
             if result.extractor is not None:
                 yield (
-                    f"{result.num_generated:,} generated images (seed {self.seed}) against "
+                    f"{result.num_generated:,} generated images ({shown_settings}) against "
                     f"{result.num_real:,} {result.split} images of {self.data}"
                 )
                 yield f"extractor {result.extractor}, SHA-256 {result.extractor_sha256}"

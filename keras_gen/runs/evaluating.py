@@ -39,6 +39,7 @@ def evaluate_source(
     num: Count | None = None,
     extractor: Any = None,
     seed: Seed = 0,
+    generate_options: dict[str, Any] | None = None,
     progress: Progress | None = None,
     **data_options: Any,
 ) -> Report:
@@ -52,6 +53,7 @@ def evaluate_source(
         num: Number of generated images; by default the number of test images, at most 10,000.
         extractor: See `keras_gen.metrics.load_extractor`; or the SOURCE of a classifier.
         seed: Integer that determines the generated images.
+        generate_options: See `keras_gen.metrics.measure`.
         progress: Called with the progress.
         **data_options: Further arguments of `load_dataset` or `load_text`, such as `data_dir` and
             `image_size`; by default those of training, if they apply to the data.
@@ -77,7 +79,15 @@ def evaluate_source(
     if num is not None and hasattr(model, "image_shape"):
         numbers = math.prod(model.image_shape) + MOST_FEATURES
         refuse_beyond_memory(2 * 4 * num * numbers, f"num={num}", "Measure fewer images.")
-    report = measure(model, loaded, num=num, extractor=extractor, seed=seed, progress=progress)
+    report = measure(
+        model,
+        loaded,
+        num=num,
+        extractor=extractor,
+        seed=seed,
+        generate_options=generate_options,
+        progress=progress,
+    )
     if run is not None:
         keep(report, *run)
     return report

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import keras_gen as kg
 from keras_gen.commands import evaluate as evaluate_command
 from keras_gen.commands import main
 from keras_gen.runs.evaluating import evaluate_source
@@ -49,6 +50,39 @@ def test_a_run_keeps_its_numbers(runs, capsys):
     (event,) = logs.Tensors("metrics/FD")
     assert tf.make_ndarray(event.tensor_proto) == pytest.approx(report["results"]["fd"]["value"])
     assert event.step == 1  # the epoch
+
+
+def test_images_are_measured_as_the_options_of_the_command_generate_them(runs, capsys):
+    model = kg.DiffusionModel(widths=(4, 8), num_blocks=1, guide_steps=0, seed=0)
+    model.save(file := runs / "diffusion.keras")
+    data = runs / "small.npz"
+    common = [file, "--data", data, "--num", 150, "--extractor", "fashion_mnist", "--seed", 3]
+    report = json.loads(evaluate(capsys, *common, "--num-steps", 1, "--sampler", "euler", "--json"))
+    options = {"num_steps": 1, "sampler": "euler"}
+    assert report["options"] == options  # and no guidance, which has no effect on this model
+    images = model.generate(150, seed=3 * 100_003, **options)
+    real = kg.load_dataset(str(data)).test_images(150)[0]
+    extractor = kg.metrics.load_extractor("fashion_mnist")
+    distance = kg.metrics.frechet_distance(extractor(real)[0], extractor(images)[0])
+    assert report["results"]["fd"]["value"] == pytest.approx(distance, rel=1e-4)
+    table = evaluate(capsys, *common)
+    assert "150 generated images (seed 3, num_steps 10, sampler dpm_solver_2m) against" in table
+    with pytest.raises(SystemExit):
+        main.main(["evaluate", str(file), "--data", str(data), "--num-steps", "0"])
+    assert "--num-steps must be an integer from 1 to 1000" in capsys.readouterr().err
+
+
+def test_options_of_other_models_are_refused(runs, capsys):
+    with pytest.raises(SystemExit) as left:
+        main.main(["evaluate", str(runs / "cvae"), "--num-steps", "3"])
+    assert left.value.code == 2 and "no such option" in capsys.readouterr().err
+    data = kg.load_dataset(str(runs / "small.npz"))
+    for name, wanted in (("cvae", "left out: this model has none"), ("cnn", "left out")):
+        with pytest.raises(ValueError, match=f"Options to generate with must be {wanted}.* 'num_steps'"):
+            kg.metrics.measure(kg.load_model(runs / name), data, generate_options={"num_steps": 3})
+    model = kg.DiffusionModel(widths=(4,), num_blocks=1)
+    with pytest.raises(ValueError, match="one of num_steps, sampler, guidance. Received: 'steps'"):
+        kg.metrics.measure(model, data, generate_options={"steps": 3})
 
 
 def test_a_run_that_cannot_keep_its_numbers_is_seen_before_they_are_measured(runs, tmp_path, monkeypatch):
