@@ -79,8 +79,10 @@ def add_options(parser: Parser, options: Options, **more_of: dict[str, Any]) -> 
             dest=name,
             type=option,
             metavar=metavar(name, option.hint),
-            help=f"{options.docs.get(name, '')} ".replace("%", "%%") + details,
-            **more_of.get(name, {}),
+            **{
+                "help": f"{options.docs.get(name, '')} ".replace("%", "%%") + details,
+                **more_of.get(name, {}),
+            },
         )
 
 

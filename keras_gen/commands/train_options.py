@@ -111,9 +111,12 @@ def train_parser(recipe: str, groups: Sequence[Options]) -> Parser:
         type=Option(str),
         help="read options from a run's config.json",
     )
+    # A string would be read as an option's text, and refused if it is empty.
+    more_of: dict[str, Any] = {"mlflow": {"nargs": "?", "const": OWN_DEFAULT}}
+    if "discriminator_optimizer" not in inspect.signature(building.model_class(recipe).compile).parameters:
+        more_of["discriminator_learning_rate"] = {"help": argparse.SUPPRESS}  # and refused where given
     for group in groups:
-        # A string would be read as an option's text, and refused if it is empty.
-        add_options(parser, group, mlflow={"nargs": "?", "const": OWN_DEFAULT})
+        add_options(parser, group, **more_of)
     for name, words in trained_models(recipe).items():
         parser.add_argument(
             f"--{name}", type=Option(str), metavar="SOURCE", help=f"{words} (a {SOURCE})".replace("%", "%%")

@@ -69,6 +69,13 @@ def test_train_prints_the_run_last_and_repeats_from_its_config(runs, tmp_path, c
     assert first.read_text() == again.read_text()
 
 
+@pytest.mark.parametrize(("recipe", "has_one"), (("cgan", True), ("cdiffusion", False)))
+def test_a_rate_of_the_discriminator_is_offered_where_there_is_one(recipe, has_one, capsys):
+    with pytest.raises(SystemExit):
+        main.main(["train", recipe, "--help"])
+    assert ("--discriminator-learning-rate" in capsys.readouterr().out) == has_one
+
+
 def test_every_constructor_argument_is_an_option(capsys):
     import inspect
 

@@ -96,9 +96,9 @@ class ProbabilityFlow(LatentGenerator):
                 but the last, the others once.
             sampler: `"euler"`, `"heun"`, `"dpm_solver_2m"`, or `"sde"`, which adds new noise in each step:
                 see `keras_gen.models.diffusion.samplers`.
-            guidance: How far each step moves away from what a weaker network predicts without a label [3, 4]:
-                1 is the model as it has learned; more gives images of better quality and then of less
-                variety, and takes longer.
+            guidance: How far each step moves away from what a weaker network predicts without a label
+                [3, 4]: 1 is the model as it has learned; more gives images of better quality and then of
+                less variety, and takes longer.
             seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
                 gives different images.
 
