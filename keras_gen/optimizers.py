@@ -178,13 +178,7 @@ class Muon(Adam):
         mean.assign(self.momentum * mean + gradient)
         ahead = tf.reshape(gradient + self.momentum * mean, (-1, columns))
         scale = max(1.0, columns / rows) ** 0.5
-        # Most of the time goes into this, and a schedule may have come to 0.
-        direction = tf.cond(
-            learning_rate > 0.0,
-            lambda: tf.cast(self.orthogonalized(ahead), ahead.dtype),
-            lambda: tf.zeros_like(ahead),
-        )
-        update = scale * tf.cast(direction, variable.dtype)
+        update = scale * tf.cast(self.orthogonalized(ahead), variable.dtype)
         variable.assign_sub(tf.cast(learning_rate, variable.dtype) * tf.reshape(update, variable.shape))
 
     def orthogonalized(self, matrix: tf.Tensor) -> tf.Tensor:

@@ -150,7 +150,7 @@ RECIPES = {
     ),
     "cdiffusion": Recipe(
         model="DiffusionModel",
-        summary="a diffusion model that draws the class you ask for (Ho & Salimans 2022)",
+        summary="a diffusion model that draws the class you ask for (Karras et al. 2024)",
         uses_labels=True,
         epochs=None,
         images=1_200_000,

@@ -40,6 +40,8 @@ def build(recipe_name: str, **arguments) -> models.BaseModel:
 
 
 def compiled(name: str, **arguments) -> models.BaseModel:
+    # TensorFlow sorts what it adds by name: layers named 9 and 10 give other last bits than 19 and 20.
+    keras.utils.clear_session()
     model = build(name, **arguments)
     model.compile(keras.optimizers.Adam(3e-3), steps_per_execution=2, jit_compile=False)
     return model

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SUMMARY = "measure a trained model: distances, recall, likelihood, perplexity"
-MODEL_HELP = "keras-gen evaluate SOURCE --help lists the options that its images are generated with, too."
+MODEL_HELP = "keras-gen evaluate SOURCE --help also lists the options of the model's generate."
 # Options of the data's loader; spelt out here, since the loader's signature comes with TensorFlow.
 DATA_OPTIONS = {
     "data_dir": ("str", "FOLDER", "the original files of a named data set"),
@@ -68,7 +68,8 @@ def model_options(source: str, argv: Sequence[str]) -> dict[str, Any]:
     from keras_gen.commands.options import add_options, verb_options
     from keras_gen.runs import loading
 
-    model: Any = loading.load_model(source)
+    with contextlib.redirect_stdout(sys.stderr):
+        model: Any = loading.load_model(source)
     parser = evaluate_parser(source, f"{SUMMARY}: {source}, a {type(model).__name__}")
     known: dict[str, Any] = {}
     if model.learns_from == "images" and hasattr(model, "generate"):

@@ -19,7 +19,7 @@ from keras_gen.metrics.originality import Originality
 from keras_gen.metrics.report import Better, Report, Result
 from keras_gen.metrics.set_metrics import SET_METRICS, SetMetrics, set_label
 from keras_gen.metrics.text_measurement import measure_text
-from keras_gen.utils.arguments import Count, Seed, checked, received
+from keras_gen.utils.arguments import Count, Seed, check, checked, received
 from keras_gen.utils.memory import refuse_beyond_memory
 
 MOST_IMAGES = 10_000  # of each kind, by default
@@ -65,7 +65,7 @@ def measure(
 
     Raises:
         ValueError: There are too few images for the number of features, the model does not fit the data,
-            its `generate` has no such option, or what it computes is not finite.
+            its `generate` has no such option or value, or what it computes is not finite.
 
     Example:
 
@@ -139,14 +139,17 @@ def check_fit(model: Any, data: ImageDataset | TextDataset) -> None:
 
 def options_of_generate(model: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The options that a model of images generates with, by default or as given."""
-    known = {}
+    known: dict[str, Any] = {}
     if hasattr(model, "generate") and not hasattr(model, "token_log_probs"):
-        known = {name: option.default for name, option in getattr(model.generate, "options", {}).items()}
+        known = getattr(model.generate, "options", {})
     for name in given:
         if name not in known:
-            some = f"one of {', '.join(known)}" if known else "left out: this model has none"
-            raise ValueError(f"Options to generate with must be {some}. Received: {received(name)}")
-    return known | given
+            some = (
+                f"among {', '.join(known)}" if known else "left out: this model generates no images by any"
+            )
+            raise ValueError(f"generate_options must be {some}. Received: {received(name)}")
+    checked_values = {name: check(name, value, known[name].annotation) for name, value in given.items()}
+    return {name: option.default for name, option in known.items()} | checked_values
 
 
 def finite_values(what: str, values: np.ndarray) -> np.ndarray:

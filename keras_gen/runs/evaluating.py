@@ -53,7 +53,8 @@ def evaluate_source(
         num: Number of generated images; by default the number of test images, at most 10,000.
         extractor: See `keras_gen.metrics.load_extractor`; or the SOURCE of a classifier.
         seed: Integer that determines the generated images.
-        generate_options: See `keras_gen.metrics.measure`.
+        generate_options: See `keras_gen.metrics.measure`. With any, the results are not stored: a run's
+            are those of the defaults, so that runs can be compared.
         progress: Called with the progress.
         **data_options: Further arguments of `load_dataset` or `load_text`, such as `data_dir` and
             `image_size`; by default those of training, if they apply to the data.
@@ -68,7 +69,7 @@ def evaluate_source(
         raise ValueError(f"data must be a data set, a file or a folder. Received: {data!r}")
     check_extractor(extractor)
     model = load_model(source)
-    run = run_to_keep_in(source)
+    run = None if generate_options else run_to_keep_in(source)
     given = {name: value for name, value in data_options.items() if value is not None}
     options = {**options_for(data, data_of(source, model.loader)), **given}
     if "data" not in options:

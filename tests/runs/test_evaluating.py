@@ -77,12 +77,24 @@ def test_options_of_other_models_are_refused(runs, capsys):
         main.main(["evaluate", str(runs / "cvae"), "--num-steps", "3"])
     assert left.value.code == 2 and "no such option" in capsys.readouterr().err
     data = kg.load_dataset(str(runs / "small.npz"))
-    for name, wanted in (("cvae", "left out: this model has none"), ("cnn", "left out")):
-        with pytest.raises(ValueError, match=f"Options to generate with must be {wanted}.* 'num_steps'"):
+    for name in ("cvae", "cnn"):
+        with pytest.raises(ValueError, match="generate_options must be left out: .*Received: 'num_steps'"):
             kg.metrics.measure(kg.load_model(runs / name), data, generate_options={"num_steps": 3})
     model = kg.DiffusionModel(widths=(4,), num_blocks=1)
-    with pytest.raises(ValueError, match="one of num_steps, sampler, guidance. Received: 'steps'"):
+    with pytest.raises(ValueError, match="among num_steps, sampler, guidance. Received: 'steps'"):
         kg.metrics.measure(model, data, generate_options={"steps": 3})
+    with pytest.raises(ValueError, match="num_steps must be an integer from 1 to 1000. Received: 0"):
+        kg.metrics.measure(model, data, generate_options={"num_steps": np.int64(0)})
+
+
+def test_a_run_keeps_the_numbers_of_the_defaults_alone(runs, capsys, monkeypatch):
+    run = runs / "cvae"
+    kept = (run / "evaluation.json").read_bytes()
+    seen = {}
+    monkeypatch.setattr("keras_gen.runs.evaluating.measure", lambda *_, **options: seen.update(options))
+    evaluate_source(run, generate_options={"temperature": 0.5})
+    assert seen["generate_options"] == {"temperature": 0.5}
+    assert (run / "evaluation.json").read_bytes() == kept
 
 
 def test_a_run_that_cannot_keep_its_numbers_is_seen_before_they_are_measured(runs, tmp_path, monkeypatch):

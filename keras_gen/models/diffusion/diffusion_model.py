@@ -8,7 +8,7 @@ predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]
 hardest, and are drawn most often; a tenth are at little noise, which images hardly depend on but their
 likelihood does. Differences from the papers: networks that are small enough for a CPU; images are drawn by
 an exponential moving average of the weights; guidance moves away from a smaller network, the guide, that is
-trained for a few steps and sees no labels [7, 9].
+trained for a few steps, without a moving average, and sees no labels [7, 9].
 
 References:
     1. Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv 2210.02747.
@@ -105,13 +105,13 @@ class DiffusionModel(ProbabilityFlow):
         attention: Whether the U-Net has attention after each block at the smallest size.
         class_dropout: Fraction of the labels that are hidden in training, from 0 to 1. Only with
             `num_classes`. Without a guide, `guidance` moves away from what is predicted without a label
-            [7], for which 0.1 is usual.
+            [7], for which 0.1 is usual; with one, it does not depend on this.
         guide_steps: Training steps of the guide, a network of half the width that does not see labels and
-            that `guidance` moves away from [9]; 0 for none.
+            that `guidance` moves away from [9], 1,500 by default; 0 for none.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
         network: Your own network in place of the default ones: images (height, width, channels), times
             (1,) and with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction
-            (height, width, channels). Its guide is a copy of it.
+            (height, width, channels). The guide begins as a copy of it.
         seed: Integer that determines the initial weights and all noise; random by default.
 
     Raises:
@@ -210,14 +210,22 @@ class DiffusionModel(ProbabilityFlow):
         )
 
     def _make_guide(self) -> None:
-        """A network with an optimizer of its own, both in float32."""
+        """A network in float32, with an optimizer of its own."""
         if self._own_networks["network"] is None:
             build = Builder(child_seed(self.seed, "guide"), "float32")
             self.guide_network = self._default_network(build, divisor=2)
         else:
             self.guide_network = float32_copy(self.network)
+        self._num_guide_variables = 0  # that its optimizer has
+        self._make_guide_optimizer()
+
+    def _make_guide_optimizer(self) -> None:
         decay = keras.optimizers.schedules.CosineDecay(GUIDE_RATE, self.guide_steps)
-        self.guide_optimizer = Muon(decay, global_clipnorm=1.0)
+
+        def rate() -> tf.Tensor:  # by the model's count of steps: the optimizer's begins anew in a preset
+            return decay(tf.convert_to_tensor(self.steps_trained))
+
+        self.guide_optimizer = Muon(rate, global_clipnorm=1.0)
 
     def _default_network(self, build: Builder, divisor: int = 1) -> keras.Model:
         """A network whose widths are divided by `divisor`."""
@@ -235,7 +243,7 @@ class DiffusionModel(ProbabilityFlow):
             )
         if self.attention:
             raise ValueError("attention is for the U-Net: a Transformer always has it. Received: True")
-        return networks.build_dit(*shapes, *widths, self.num_blocks, build, self.has_durations)
+        return networks.build_dit(*shapes, widths[0], self.num_blocks, build, self.has_durations)
 
     def get_config(self) -> dict:
         return {
@@ -265,8 +273,13 @@ class DiffusionModel(ProbabilityFlow):
 
     def build_optimizers(self) -> None:
         super().build_optimizers()
-        if self.guide_steps and not self.guide_optimizer.built:  # the guide goes on, whatever is compiled
-            self.guide_optimizer.build(self.guide_network.trainable_variables)
+        if not self.guide_steps:
+            return
+        variables = self.guide_network.trainable_variables
+        if len(variables) != self._num_guide_variables:  # at first, and where layers were frozen
+            self._make_guide_optimizer()
+            self.guide_optimizer.build(variables)
+            self._num_guide_variables = len(variables)
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
@@ -409,24 +422,31 @@ class DiffusionModel(ProbabilityFlow):
         sample_weight: tf.Tensor | None,
         count: tf.Tensor,
     ) -> None:
-        """Updates the guide; after `guide_steps`, its gradients and its learning rate are 0."""
+        """Updates the guide, up to `guide_steps`."""
         variables = self.guide_network.trainable_variables
-        # Replicas cannot wait for each other within a condition, as for this scale and in `apply`.
         scale = self.scale_loss(tf.ones(()), count, self.guide_optimizer)
 
         def gradients() -> list[tf.Tensor]:
-            inputs = self.network_inputs(add_noise(self.schedule, images, noise, t), t, hidden(labels))
+            x = add_noise(self.schedule, images, noise, t)
+            inputs = self.network_inputs(x, t, without_labels(labels))
             with tf.GradientTape() as tape:
                 output = self.guide_network(inputs, training=True)
                 losses, _ = self.losses_of(output, images, noise, t)
-                loss = scale * mean_over_batch(losses, sample_weight)
+                loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.guide_network)
+                loss *= scale
             return tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         def zeros() -> list[tf.Tensor]:
             return [tf.zeros_like(variable) for variable in variables]
 
+        def update() -> None:
+            self.guide_optimizer.apply(gradients(), variables)
+
         is_trained = tf.convert_to_tensor(self.steps_trained) < self.guide_steps
-        self.guide_optimizer.apply(tf.cond(is_trained, gradients, zeros), variables)
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            tf.cond(is_trained, update, lambda: None)
+        else:  # replicas cannot synchronize within a condition; afterwards, the learning rate is 0, too
+            self.guide_optimizer.apply(tf.cond(is_trained, gradients, zeros), variables)
 
     def times_of(self, normal: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers (n, 1, 1, 2) -> times (n, 1, 1, 1) of the distribution to train with."""
@@ -496,7 +516,7 @@ class DiffusionModel(ProbabilityFlow):
         guidance = tf.where(is_guided, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
 
         def guided() -> tf.Tensor:
-            other = predicted(self.guide_network, hidden(labels))
+            other = predicted(self.guide_network, without_labels(labels))
             return tf.where(guidance == 1.0, velocity, other + guidance * (velocity - other))
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
@@ -528,6 +548,6 @@ class DiffusionModel(ProbabilityFlow):
         return self.conditional and self.class_dropout > 0
 
 
-def hidden(labels: tf.Tensor | None) -> tf.Tensor | None:
-    """What networks get in place of labels that they are not to see."""
+def without_labels(labels: tf.Tensor | None) -> tf.Tensor | None:
+    """All zeros, which stand for no label."""
     return None if labels is None else tf.zeros_like(labels)

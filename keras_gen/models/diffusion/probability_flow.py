@@ -108,7 +108,7 @@ class ProbabilityFlow(LatentGenerator):
         Raises:
             ValueError: A number is out of range or beyond memory, `num_samples` is not a multiple of the
                 number of labels; labels are out of range, or given to an unconditional model; or `guidance`
-                is given to a model without classes and without `guide_steps`.
+                is given to a model without a guide and without `class_dropout`.
         """
         labels = self.labels_or_random(labels, keys)
         path = self.path(labels, num_steps, guidance, 1.0, 0.0, keys)

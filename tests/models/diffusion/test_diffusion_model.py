@@ -185,7 +185,7 @@ def velocity_inputs():
 
 def test_guidance_moves_away_from_a_smaller_network_that_is_trained_for_a_few_steps(garments):
     images = garments[0][:96, 2:26:3, 2:26:3]
-    model = DiffusionModel(**SMALL, guide_steps=6)
+    model = DiffusionModel((8, 8, 1), widths=(32, 64), num_blocks=1, guide_steps=6, seed=0)
     assert 0.2 < model.guide_network.count_params() / model.network.count_params() < 0.6
     model.compile()
     initial = model.guide_network.get_weights()
@@ -199,7 +199,7 @@ def test_guidance_moves_away_from_a_smaller_network_that_is_trained_for_a_few_st
     model.fit(images, batch_size=32, epochs=2, verbose=0)
     for kept, before in zip(model.guide_network.get_weights(), guide, strict=True):
         np.testing.assert_array_equal(kept, before)
-    assert model.guide_optimizer.iterations == 14
+    assert model.guide_optimizer.iterations == 6
 
     t = tf.constant([0.2, 0.5, 0.9])[:, None, None, None]
     x = tf.random.stateless_normal((3, 8, 8, 1), (0, 0))
@@ -212,9 +212,10 @@ def test_guidance_moves_away_from_a_smaller_network_that_is_trained_for_a_few_st
 def test_the_guide_is_trained_as_a_model_of_its_own_would_be(garments):
     """The same network, optimizer, noise and times, without labels."""
     images, labels = garments[0][:32, 2:26:3, 2:26:3], np.arange(32) % 3
-    model = DiffusionModel(**SMALL, num_classes=3, guide_steps=3, dtype="float32")
+    options = {"image_shape": (8, 8, 1), "num_blocks": 1, "seed": 0}
+    model = DiffusionModel(num_classes=3, widths=(32, 64), guide_steps=3, **options)
     model.compile(keras.optimizers.SGD(0.0))
-    alone = DiffusionModel((8, 8, 1), widths=(2, 4), num_blocks=1, guide_steps=0, seed=0)
+    alone = DiffusionModel(widths=(16, 32), guide_steps=0, **options)  # wide enough for Muon
     (of_labels,) = [w for w in model.guide_network.weights if w.ndim == 2 and w.shape[0] == 3]
     initial = of_labels.numpy()
 
@@ -227,8 +228,33 @@ def test_the_guide_is_trained_as_a_model_of_its_own_would_be(garments):
     model.fit(images, labels, batch_size=32, shuffle=False, epochs=3, verbose=0)
     alone.fit(images, batch_size=32, shuffle=False, epochs=3, verbose=0)
     for found, wanted in zip(others(), alone.network.get_weights(), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        np.testing.assert_allclose(found, wanted, atol=2e-3)  # updates of 0.03, some in bfloat16
     np.testing.assert_array_equal(of_labels, initial)
+
+
+def test_a_preset_goes_on_with_the_guide_where_its_steps_end(garments):
+    images = garments[0][:96, 2:26:3, 2:26:3]
+    model = DiffusionModel((8, 8, 1), widths=(32, 64), num_blocks=1, guide_steps=6, seed=0)
+    model.compile()
+    model.fit(images, batch_size=32, verbose=0)  # 3 steps
+    copy = model.preset_copy()
+    copy.compile()
+    copy.fit(images, batch_size=32, verbose=0)  # 6 steps
+    guide = copy.guide_network.get_weights()
+    assert np.abs(guide[0] - model.guide_network.get_weights()[0]).max() > 0
+    copy.fit(images, batch_size=32, epochs=4, verbose=0)
+    for kept, before in zip(copy.guide_network.get_weights(), guide, strict=True):
+        np.testing.assert_array_equal(kept, before)
+
+
+def test_a_guide_whose_layers_were_frozen_is_compiled_anew(garments):
+    model = DiffusionModel(**SMALL)
+    for trainable in (False, True):
+        model.trainable = trainable
+        model.compile()
+    before = model.guide_network.get_weights()[0]
+    model.fit(garments[0][:64, 2:26:3, 2:26:3], verbose=0)
+    assert np.abs(model.guide_network.get_weights()[0] - before).max() > 0
 
 
 def test_what_guidance_moves_away_from_without_a_guide():
@@ -261,7 +287,7 @@ def test_noise_beyond_the_schedule_is_refused():
             model.denoise(np.zeros((1, 8, 8, 1)), noise_rate=noise_rate)
 
 
-def test_guidance_is_refused_without_classes():
+def test_guidance_is_refused_without_a_guide():
     model = DiffusionModel(**SMALL, guide_steps=0)
     with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
         model.generation_steps(1, guidance=3.0)
