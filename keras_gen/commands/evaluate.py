@@ -38,6 +38,8 @@ def evaluate(argv: Sequence[str]) -> None:
     """keras-gen evaluate SOURCE [OPTIONS]"""
     general = evaluate_parser("SOURCE", f"{SUMMARY}. SOURCE is a {SOURCE}. {MODEL_HELP}")
     source, options = source_and_options(argv, general)
+    if source is None:
+        return
     parser = evaluate_parser(source, f"{SUMMARY}: {source}", add_help=False)
     parsed, of_the_model = parser.parse_some(options)
     check_source(source)

@@ -11,16 +11,16 @@ from keras_gen.utils.suggestions import did_you_mean
 SOURCE = "run directory, .keras file, or preset: its name, folder or URL"
 
 
-def source_and_options(argv: Sequence[str], general: Parser) -> tuple[str, list[str]]:
+def source_and_options(argv: Sequence[str], general: Parser) -> tuple[str | None, list[str]]:
     """SOURCE, which comes first, and the rest of a command line, whose options depend on the model.
 
-    Prints the help of `general` and exits where that is asked for.
+    Where help is asked for in place of SOURCE, it prints that of `general`, and gives None for SOURCE.
     """
     if not argv:
         general.error("SOURCE must be given")
     if argv[0] in ("-h", "--help"):
         general.print_help()
-        general.exit()
+        return None, []
     source, *options = argv
     if source.startswith("-"):
         general.error(f"SOURCE must come first, and options after it. Received: {source}")

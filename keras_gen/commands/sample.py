@@ -31,6 +31,8 @@ def sample(argv: Sequence[str]) -> None:
     """
     general = sample_parser("SOURCE", f"{SUMMARY}. SOURCE is a {SOURCE}. {MODEL_HELP}")
     source, options = source_and_options(argv, general)
+    if source is None:
+        return
     early, _ = sample_parser(source, SUMMARY, add_help=False).parse_some(options)
     if early.out is not None:
         check_place("--out", early.out)

@@ -52,6 +52,7 @@ def test_a_run_keeps_its_numbers(runs, capsys):
     assert event.step == 1  # the epoch
 
 
+@pytest.mark.slow
 def test_images_are_measured_as_the_options_of_the_command_generate_them(runs, capsys):
     model = kg.DiffusionModel(widths=(4, 8), num_blocks=1, guide_steps=0, seed=0)
     model.save(file := runs / "diffusion.keras")

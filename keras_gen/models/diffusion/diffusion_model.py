@@ -179,7 +179,7 @@ class DiffusionModel(ProbabilityFlow):
 
     def _make_networks(self, network: keras.Model | None) -> None:
         if network is None:
-            network = self._default_network(Builder(self.seed, self.dtype_policy))
+            network = self._default_network(Builder(self.seed, self.dtype_policy), self.num_classes)
         else:
             labels = [] if self.num_classes is None else [(self.num_classes,)]
             durations = [(1,)] if self.has_durations else []
@@ -213,7 +213,7 @@ class DiffusionModel(ProbabilityFlow):
         """A network in float32, with an optimizer of its own."""
         if self._own_networks["network"] is None:
             build = Builder(child_seed(self.seed, "guide"), "float32")
-            self.guide_network = self._default_network(build, divisor=2)
+            self.guide_network = self._default_network(build, None, divisor=2)
         else:
             self.guide_network = float32_copy(self.network)
         self._num_guide_variables = 0  # that its optimizer has
@@ -227,9 +227,9 @@ class DiffusionModel(ProbabilityFlow):
 
         self.guide_optimizer = Muon(rate, global_clipnorm=1.0)
 
-    def _default_network(self, build: Builder, divisor: int = 1) -> keras.Model:
+    def _default_network(self, build: Builder, num_classes: int | None, divisor: int = 1) -> keras.Model:
         """A network whose widths are divided by `divisor`."""
-        shapes = (self.image_shape, self.num_classes, self.schedule)
+        shapes = (self.image_shape, num_classes, self.schedule)
         default_widths, default_blocks = {"unet": ((64, 128), 2), "dit": ((128,), 6)}[self.architecture]
         self.widths, self.num_blocks = self.widths or default_widths, self.num_blocks or default_blocks
         widths = [max(1, width // divisor) for width in self.widths]
@@ -428,7 +428,7 @@ class DiffusionModel(ProbabilityFlow):
 
         def gradients() -> list[tf.Tensor]:
             x = add_noise(self.schedule, images, noise, t)
-            inputs = self.network_inputs(x, t, without_labels(labels))
+            inputs = self.guide_inputs(x, t, labels)
             with tf.GradientTape() as tape:
                 output = self.guide_network(inputs, training=True)
                 losses, _ = self.losses_of(output, images, noise, t)
@@ -469,6 +469,11 @@ class DiffusionModel(ProbabilityFlow):
         """x_t (n, h, w, c), times (n, 1, 1, 1) and labels (n, num_classes) as the network takes them."""
         return [x, t[:, :, 0, 0], *([] if labels is None else [labels])]
 
+    def guide_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
+        """The same for the guide: zeros for the labels, or nothing where it has no input for them."""
+        sees_labels = len(self.guide_network.inputs) > 2
+        return self.network_inputs(x, t, tf.zeros_like(labels) if sees_labels else None)
+
     def losses_of(
         self, output: tf.Tensor, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -504,11 +509,11 @@ class DiffusionModel(ProbabilityFlow):
         labels: tf.Tensor | None = None,
         guidance: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        def predicted(network: keras.Model, labels: tf.Tensor | None) -> tf.Tensor:
-            output = network(self.network_inputs(x, t, labels), training=False)
+        def predicted(network: keras.Model, inputs: list[tf.Tensor]) -> tf.Tensor:
+            output = network(inputs, training=False)
             return self.velocity_from(tf.cast(output, tf.float32), x, t)
 
-        velocity = predicted(self.ema_network, labels)
+        velocity = predicted(self.ema_network, self.network_inputs(x, t, labels))
         if guidance is None or "guidance" in self.unused_options:
             return velocity
         # Not in the first steps, where it only makes images less varied [10].
@@ -516,7 +521,7 @@ class DiffusionModel(ProbabilityFlow):
         guidance = tf.where(is_guided, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
 
         def guided() -> tf.Tensor:
-            other = predicted(self.guide_network, without_labels(labels))
+            other = predicted(self.guide_network, self.guide_inputs(x, t, labels))
             return tf.where(guidance == 1.0, velocity, other + guidance * (velocity - other))
 
         return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
@@ -546,8 +551,3 @@ class DiffusionModel(ProbabilityFlow):
     def hides_labels(self) -> bool:
         """Whether the network has learned what it predicts without a label."""
         return self.conditional and self.class_dropout > 0
-
-
-def without_labels(labels: tf.Tensor | None) -> tf.Tensor | None:
-    """All zeros, which stand for no label."""
-    return None if labels is None else tf.zeros_like(labels)

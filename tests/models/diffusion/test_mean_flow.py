@@ -115,6 +115,7 @@ def test_every_network_starts_as_the_flow(options):
     )
 
 
+@pytest.mark.slow
 def test_it_starts_as_the_flow_and_learns_its_mean_velocity(garments):
     images = garments[0][:256, 2:26:3, 2:26:3]
     flow = DiffusionModel(**SMALL, guide_steps=0, ema=0.9, seed=0)
