@@ -32,11 +32,11 @@ from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import Keys, Labels, Latents, verb
 from keras_gen.models.diffusion.diffusion_model import NETWORK_DEFAULTS, DiffusionModel
 from keras_gen.models.diffusion.networks import DURATION_LAYER
-from keras_gen.models.diffusion.probability_flow import GUIDANCE, NumSteps
+from keras_gen.models.diffusion.probability_flow import GUIDANCE, Guidance, NumSteps
 from keras_gen.models.diffusion.samplers import Path
 from keras_gen.models.diffusion.schedules import add_noise, velocity_of
 from keras_gen.models.networks import plain_copy
-from keras_gen.utils.arguments import Count, ImageShape, NonNegative, Seed, checked, received
+from keras_gen.utils.arguments import Count, ImageShape, Seed, checked, received
 
 # The fraction of examples with a duration; the others learn the velocity itself.
 INTERVALS, LOWER_QUARTILE = 0.25, -0.6744898
@@ -62,8 +62,8 @@ class MeanFlow(DiffusionModel):
         flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes,
             whose velocity the network learns. A default network begins with the flow's weights. Without
             it, the network learns from the data alone.
-        guidance: Guidance of the flow's velocity, 1.5 by default: see `DiffusionModel.generate`. Only with
-            `flow`.
+        guidance: Guidance of the flow's velocity, from 0 to 100, 1.5 by default: see
+            `DiffusionModel.generate`. Only with `flow`.
         **kwargs: `architecture`, `widths`, `num_blocks` and `attention`, which are those of the flow if
             there is one; `network`, with an input of durations (1,) after the others; `ema`, `seed`,
             `class_names`, `name` and `dtype`; as for `DiffusionModel`.
@@ -104,7 +104,7 @@ class MeanFlow(DiffusionModel):
         image_shape: ImageShape = (28, 28, 1),
         num_classes: NumClasses | None = None,
         flow: DiffusionModel | None = None,
-        guidance: NonNegative | None = None,
+        guidance: Guidance | None = None,
         **kwargs: Any,
     ):
         if guidance is not None and (flow is None or "guidance" in flow.unused_options):

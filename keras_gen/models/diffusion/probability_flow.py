@@ -38,13 +38,14 @@ from keras_gen.models.base.verbs import (
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
-from keras_gen.utils.arguments import Count, NonNegative, Seed, checked
+from keras_gen.utils.arguments import Count, Seed, checked
 
 GUIDANCE = 1.5  # by default
 ODE_STEPS = 50  # of `encode` and `decode`
 MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
+Guidance = Annotated[float, Interval(ge=0, le=100)]
 LikelihoodSteps = Annotated[int, Interval(ge=32, le=1000)]
 Sampler = Literal["euler", "heun", "dpm_solver_2m", "sde"]
 
@@ -83,7 +84,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: Labels = None,
         num_steps: NumSteps = 10,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = GUIDANCE,
+        guidance: Guidance = GUIDANCE,
     ) -> tf.Tensor:
         """Draws new images, from noise at time 1 to time 0.
 
@@ -97,8 +98,8 @@ class ProbabilityFlow(LatentGenerator):
             sampler: `"euler"`, `"heun"`, `"dpm_solver_2m"`, or `"sde"`, which adds new noise in each step:
                 see `keras_gen.models.diffusion.samplers`.
             guidance: How far each step moves away from what a weaker network predicts without a label
-                [3, 4]: 1 is the model as it has learned; more gives images of better quality and then of
-                less variety, and takes longer.
+                [3, 4], from 0 to 100: 1 is the model as it has learned; more gives images of better quality
+                and then of less variety, and takes longer.
             seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
                 gives different images.
 
@@ -158,7 +159,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: ArrayLike | None = None,
         num_steps: NumSteps = 10,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = GUIDANCE,
+        guidance: Guidance = GUIDANCE,
         seed: Seed | None = None,
     ) -> np.ndarray:
         """The images between noise and what `generate` draws with the same arguments.
@@ -222,7 +223,7 @@ class ProbabilityFlow(LatentGenerator):
         z: Latents,
         labels: Labels = None,
         num_steps: NumSteps = ODE_STEPS,
-        guidance: NonNegative = 1.0,
+        guidance: Guidance = 1.0,
     ) -> tf.Tensor:
         """Noise -> the images that it becomes, float32 in [0, 1], by the sampler `"heun"`.
 
@@ -243,7 +244,7 @@ class ProbabilityFlow(LatentGenerator):
         images: Images,
         labels: Labels = None,
         num_steps: NumSteps = ODE_STEPS,
-        guidance: NonNegative = 1.0,
+        guidance: Guidance = 1.0,
     ) -> tf.Tensor:
         """Images -> the noise that becomes them, (n, height, width, channels), float32 [2].
 
@@ -270,7 +271,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: LabelsOrRandom = None,
         num_steps: NumSteps = 20,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: NonNegative = GUIDANCE,
+        guidance: Guidance = GUIDANCE,
     ) -> tf.Tensor:
         """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [1].
 
