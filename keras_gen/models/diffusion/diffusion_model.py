@@ -210,14 +210,13 @@ class DiffusionModel(ProbabilityFlow):
         )
 
     def _make_guide(self) -> None:
-        """A network in float32, with an optimizer of its own."""
+        """A network in float32; `compile` makes an optimizer for it."""
         if self._own_networks["network"] is None:
             build = Builder(child_seed(self.seed, "guide"), "float32")
             self.guide_network = self._default_network(build, None, divisor=2)
         else:
             self.guide_network = float32_copy(self.network)
-        self._num_guide_variables = 0  # that its optimizer has
-        self._make_guide_optimizer()
+        self._num_guide_variables = -1  # that its optimizer has; there is none before `compile`
 
     def _make_guide_optimizer(self) -> None:
         decay = keras.optimizers.schedules.CosineDecay(GUIDE_RATE, self.guide_steps)
