@@ -201,6 +201,15 @@ def copy_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer
     return type(optimizer).from_config(optimizer.get_config())
 
 
+def scaled_like(
+    optimizer: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer, name: str
+) -> keras.optimizers.Optimizer:
+    """The optimizer, with loss scaling where another one has it; `name` is that of the scaling one."""
+    kind = keras.optimizers.LossScaleOptimizer
+    is_needed = isinstance(other, kind) and not isinstance(optimizer, kind)
+    return kind(optimizer, name=name) if is_needed else optimizer
+
+
 @checked
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer's learning rate follows a schedule."""

@@ -148,6 +148,15 @@ RECIPES = {
         dtype_policy="auto",
         smoke={"widths": (4, 8), "num_blocks": 1, "ema": 0.9},
     ),
+    "adversarial_mean_flow": Recipe(
+        model="AdversarialMeanFlow",
+        summary="a mean flow that has to fool a discriminator, for one and two steps (Kim et al. 2024)",
+        epochs=None,
+        images=300_000,
+        batch_size=32,
+        dtype_policy="auto",
+        smoke={"widths": (4, 8), "num_blocks": 1, "ema": 0.9, "adversarial_weight": 0.5},
+    ),
     "cdiffusion": Recipe(
         model="DiffusionModel",
         summary="a diffusion model that draws the class you ask for (Karras et al. 2024)",
@@ -156,7 +165,7 @@ RECIPES = {
         images=1_200_000,
         batch_size=32,
         dtype_policy="auto",
-        smoke={"widths": (4, 8), "num_blocks": 1, "class_dropout": 0.2, "ema": 0.9},
+        smoke={"widths": (4,), "num_blocks": 1, "class_dropout": 0.2, "ema": 0.9},
     ),
     "lstm": Recipe(
         model="LSTMTextGenerator",

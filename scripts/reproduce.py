@@ -5,8 +5,8 @@
 Each model is trained with its recipe's settings and seed 0, for as many steps as fit into the minutes; with
 --epochs, until these or the minutes are over. It is measured as by `keras-gen evaluate`. Rows go into
 `.readme/results.json`, strips of samples beside it, and both into README. A run that is there already is
-resumed, or measured again where it is finished. With --presets the trained models become the package's own
-presets.
+resumed, or measured again where it is finished. Mean flows start from the run of cdiffusion, whose minutes
+count in theirs. With --presets the trained models become the package's own presets.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from keras_gen.utils.files import atomic_write
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".readme" / "results.json"
 SEED = 0
+FLOW = "cdiffusion"  # what mean flows start from
 NUM_TIMED = 4000  # images, for samples per second
 NUM_SHOWN = 8  # images in a strip
 # What presets are made of; the smaller embedded set stands for all of Fashion-MNIST.
@@ -52,7 +53,11 @@ def main() -> None:
     unknown = set(arguments.models) - set(names)
     if unknown:
         parser.error(f"unknown models: expected some of {', '.join(names)}. Received: {sorted(unknown)}")
-    for name in arguments.models or names:
+    chosen = sorted(arguments.models or names, key=needs_flow)
+    for name in filter(needs_flow, chosen):
+        if FLOW not in chosen and not (arguments.runs / FLOW / "model.keras").exists():
+            parser.error(f"{name} starts from {FLOW}: name it, too, or finish its run in {arguments.runs}")
+    for name in chosen:
         run = train(name, arguments)
         row = measure(name, run)
         row["made_by"] = command(name, arguments)
@@ -84,6 +89,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
                 epochs=arguments.epochs,
                 **{"max_minutes" if arguments.epochs else "minutes": arguments.minutes},
                 seed=SEED,
+                hyperparameters={"flow": kg.load_model(arguments.runs / FLOW)} if needs_flow(name) else {},
                 out=str(run),
                 progress=progress,
             )
@@ -97,6 +103,10 @@ def full_name(name: str) -> str:
     return RECIPES[name].dataset.removesuffix("_12k")
 
 
+def needs_flow(name: str) -> bool:
+    return "flow" in getattr(kg.models, RECIPES[name].model).own_networks
+
+
 def of_text(name: str) -> bool:
     return issubclass(getattr(kg.models, RECIPES[name].model), kg.TextGenerator)
 
@@ -104,7 +114,8 @@ def of_text(name: str) -> bool:
 def command(name: str, arguments: argparse.Namespace) -> str:
     """What makes a row, and its preset."""
     epochs = f" --epochs {arguments.epochs}" if arguments.epochs else ""
-    return f"python scripts/reproduce.py {name} --minutes {arguments.minutes:g}{epochs} --presets"
+    after = f", after that of {FLOW}" if needs_flow(name) else ""
+    return f"python scripts/reproduce.py {name} --minutes {arguments.minutes:g}{epochs} --presets{after}"
 
 
 def seconds_of(run: Path) -> float:
@@ -128,9 +139,10 @@ def measure(name: str, run: Path) -> dict:
         }
     else:
         speed = {"epochs": round(rows / 60_000, 1), "images_per_second": round(rows / seconds)}
+    flow_seconds = seconds_of(run.parent / FLOW) if needs_flow(name) else 0.0
     row = {
         "parameters": model.count_params(),
-        "minutes": round(seconds / 60, 1),
+        "minutes": round((seconds + flow_seconds) / 60, 1),
         **speed,
         "hardware": hardware(config),
         "metrics": numbers(report),

@@ -11,6 +11,7 @@ from keras_gen.models.base.latent_generator import LatentGenerator as LatentGene
 from keras_gen.models.base.text_generator import TextGenerator as TextGenerator
 from keras_gen.models.classifiers.cnn_classifier import CNNClassifier as CNNClassifier
 from keras_gen.models.classifiers.mlp_classifier import MLPClassifier as MLPClassifier
+from keras_gen.models.diffusion.adversarial_mean_flow import AdversarialMeanFlow as AdversarialMeanFlow
 from keras_gen.models.diffusion.diffusion_model import DiffusionModel as DiffusionModel
 from keras_gen.models.diffusion.mean_flow import MeanFlow as MeanFlow
 from keras_gen.models.gans.cgan import CGAN as CGAN

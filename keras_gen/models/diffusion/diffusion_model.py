@@ -23,9 +23,7 @@ References:
     7. Ho & Salimans 2022, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
     8. Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv 2511.13720.
     9. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
-    10. Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval Improves Sample and Distribution
-        Quality in Diffusion Models, arXiv 2404.07724.
-    11. Peebles & Xie 2023, Scalable Diffusion Models with Transformers, arXiv 2212.09748.
+    10. Peebles & Xie 2023, Scalable Diffusion Models with Transformers, arXiv 2212.09748.
 """
 
 import math
@@ -46,7 +44,7 @@ from keras_gen.models.base.ema import update_ema
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood, networks
-from keras_gen.models.diffusion.probability_flow import ProbabilityFlow
+from keras_gen.models.diffusion.guidance import GuidedFlow
 from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
 from keras_gen.models.networks import Builder, float32_copy, frozen_copy, plain_copy, sum_of_losses
 from keras_gen.optimizers import Muon
@@ -69,8 +67,6 @@ SMALLEST_RATE = 0.05  # that is divided by
 LOG_RATIOS = {"linear": (0.0, 1.0), "cosine": (0.0, 1.0), "edm": (-0.5, 1.2)}
 # The fraction of times at which this logarithm is uniform, from the one that likelihoods begin with to 0.
 LOW_NOISE_SHARE, LOWEST_LOG_RATIO = 0.1, math.log(likelihood.FIRST_RATIO)
-GUIDED_BELOW = 5.7  # noise_rate / signal_rate
-GUIDE_RATE = 0.02  # at first; it falls to 0 at the last of `guide_steps`
 TIME_STREAM = 1  # of the noise that times are made of, in a test step
 NumBlocks = Annotated[int, Interval(ge=1, le=64)]
 LOGGED = ("loss", "relative_loss")
@@ -78,7 +74,7 @@ LOGGED_IN_TRAINING = ("gradient_norm",)
 
 
 @keras.saving.register_keras_serializable("keras_gen")
-class DiffusionModel(ProbabilityFlow):
+class DiffusionModel(GuidedFlow):
     """Diffusion model, conditional with `num_classes`.
 
     It logs `loss`, the mean squared error of the prediction; `relative_loss`, the same divided by that of
@@ -96,7 +92,7 @@ class DiffusionModel(ProbabilityFlow):
         times: Distribution of the times in training: `"logit_normal"`, where the logarithm of noise_rate /
             signal_rate is normal [5, 6], with a tenth of them at little noise, which the likelihood depends
             on; or `"uniform"`.
-        architecture: `"unet"`, or `"dit"`, a Transformer over patches [11]: see
+        architecture: `"unet"`, or `"dit"`, a Transformer over patches [10]: see
             `keras_gen.models.diffusion.networks`.
         widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size, (64, 128) by default; or one
             number, the width of the Transformer, (128,) by default.
@@ -120,7 +116,7 @@ class DiffusionModel(ProbabilityFlow):
     Example:
 
     >>> import numpy as np
-    >>> model = DiffusionModel(image_shape=(8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    >>> model = DiffusionModel(image_shape=(8, 8, 1), widths=(4,), num_blocks=1, seed=0)
     >>> model.compile()
     >>> history = model.fit(np.zeros((256, 8, 8), "uint8"), epochs=1, verbose=0)
     >>> sorted(history.history)
@@ -131,7 +127,7 @@ class DiffusionModel(ProbabilityFlow):
 
     own_networks: ClassVar[tuple[str, ...]] = ("network",)
     fixed_arguments: ClassVar[tuple[str, ...]] = ("latent_dim",)
-    logged_in_training = LOGGED_IN_TRAINING
+    logged_in_training: ClassVar[tuple[str, ...]] = LOGGED_IN_TRAINING
     default_learning_rate = 0.02
     time_numbers = 2  # standard normal numbers for each example that its time is made of
     has_durations = False  # whether the network has another input
@@ -198,7 +194,11 @@ class DiffusionModel(ProbabilityFlow):
             self.ema_network = frozen_copy(network)
         self.guide_network = self.ema_network
         if self.guide_steps:
-            self._make_guide()
+            build = Builder(child_seed(self.seed, "guide"), "float32")
+            is_default = self._own_networks["network"] is None
+            self._set_guide(
+                self._default_network(build, None, divisor=2) if is_default else float32_copy(network)
+            )
         # The model's own count: that of an optimizer begins anew with each `compile`.
         self.steps_trained = self.add_weight(
             shape=(),
@@ -208,23 +208,6 @@ class DiffusionModel(ProbabilityFlow):
             name="steps_trained",
             aggregation="only_first_replica",
         )
-
-    def _make_guide(self) -> None:
-        """A network in float32; `compile` makes an optimizer for it."""
-        if self._own_networks["network"] is None:
-            build = Builder(child_seed(self.seed, "guide"), "float32")
-            self.guide_network = self._default_network(build, None, divisor=2)
-        else:
-            self.guide_network = float32_copy(self.network)
-        self._num_guide_variables = -1  # that its optimizer has; there is none before `compile`
-
-    def _make_guide_optimizer(self) -> None:
-        decay = keras.optimizers.schedules.CosineDecay(GUIDE_RATE, self.guide_steps)
-
-        def rate() -> tf.Tensor:  # by the model's count of steps: the optimizer's begins anew in a preset
-            return decay(tf.convert_to_tensor(self.steps_trained))
-
-        self.guide_optimizer = Muon(rate, global_clipnorm=1.0)
 
     def _default_network(self, build: Builder, num_classes: int | None, divisor: int = 1) -> keras.Model:
         """A network whose widths are divided by `divisor`."""
@@ -270,16 +253,6 @@ class DiffusionModel(ProbabilityFlow):
         rate = self.default_learning_rate if learning_rate is None else learning_rate
         return Muon(rate, global_clipnorm=1.0)
 
-    def build_optimizers(self) -> None:
-        super().build_optimizers()
-        if not self.guide_steps:
-            return
-        variables = self.guide_network.trainable_variables
-        if len(variables) != self._num_guide_variables:  # at first, and where layers were frozen
-            self._make_guide_optimizer()
-            self.guide_optimizer.build(variables)
-            self._num_guide_variables = len(variables)
-
     @property
     def optimized_variables(self) -> list[keras.Variable]:
         return self.network.trainable_variables
@@ -302,22 +275,54 @@ class DiffusionModel(ProbabilityFlow):
             (tf.shape(images)[0], 1, 1, self.time_numbers), replica_seed(self.noise_seed)
         )
         labels = self.hide_labels(labels)
+        values, predicted = self.train_network(images, noise, t_normal, labels, sample_weight, count)
+        if self.guide_steps:
+            self.train_guide(images, noise, self.times_of(t_normal), labels, sample_weight, count)
+        self.steps_trained.assign_add(1)
+        if self.ema:
+            update_ema(self.ema_network, self.network, self.ema, self.steps_trained)
+        self.track(values, count)
+        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
+        return self.logs()
+
+    def train_network(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t_normal: tf.Tensor,
+        labels: tf.Tensor | None,
+        sample_weight: tf.Tensor | None,
+        count: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], Callable[[], tf.Tensor]]:
+        """Updates the network; returns its logged values, and what predicts the images."""
+        values, gradients, predicted = self.losses_and_gradients(
+            images, noise, t_normal, labels, sample_weight, count
+        )
+        return {**values, "gradient_norm": self.apply_to_network(gradients)}, predicted
+
+    def apply_to_network(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Updates the network; returns the norm of the gradients."""
+        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
+        self.optimizer.apply(gradients, self.network.trainable_variables)
+        return norm
+
+    def losses_and_gradients(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor,
+        t_normal: tf.Tensor,
+        labels: tf.Tensor | None,
+        sample_weight: tf.Tensor | None,
+        count: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor], Callable[[], tf.Tensor]]:
+        """The logged losses of a batch, the gradients of the network, and what predicts the images."""
         with tf.GradientTape() as tape:
             losses, relative_losses, predicted = self.losses(images, noise, t_normal, labels, training=True)
             loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
             scaled_loss = self.scale_loss(loss, count)
         gradients = tape.gradient(scaled_loss, self.network.trainable_variables)
-        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
-        self.optimizer.apply(gradients, self.network.trainable_variables)
-        if self.guide_steps:
-            self._train_guide(images, noise, self.times_of(t_normal), labels, sample_weight, count)
-        self.steps_trained.assign_add(1)
-        if self.ema:
-            update_ema(self.ema_network, self.network, self.ema, self.steps_trained)
-        values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses), "gradient_norm": norm}
-        self.track(values, count)
-        self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
-        return self.logs()
+        values = {"loss": loss, "relative_loss": mean_over_batch(relative_losses)}
+        return values, gradients, predicted
 
     def test_step(self, data: Any) -> dict:
         images, labels, sample_weight, count = self.prepare(data)
@@ -332,7 +337,7 @@ class DiffusionModel(ProbabilityFlow):
         self.track({"loss": loss, "relative_loss": mean_over_batch(relative_losses)}, count)
         self.update_metrics(0.5 * images + 0.5, lambda: self.to_pixels(predicted()), count, sample_weight)
         logs = self.logs()
-        return {name: logs[name] for name in logs if name not in LOGGED_IN_TRAINING}
+        return {name: logs[name] for name in logs if name not in self.logged_in_training}
 
     def losses(
         self,
@@ -412,41 +417,6 @@ class DiffusionModel(ProbabilityFlow):
     ) -> tf.Tensor:
         return self.losses_at(images, noise, t, labels)[1]
 
-    def _train_guide(
-        self,
-        images: tf.Tensor,
-        noise: tf.Tensor,
-        t: tf.Tensor,
-        labels: tf.Tensor | None,
-        sample_weight: tf.Tensor | None,
-        count: tf.Tensor,
-    ) -> None:
-        """Updates the guide, up to `guide_steps`."""
-        variables = self.guide_network.trainable_variables
-        scale = self.scale_loss(tf.ones(()), count, self.guide_optimizer)
-
-        def gradients() -> list[tf.Tensor]:
-            x = add_noise(self.schedule, images, noise, t)
-            inputs = self.guide_inputs(x, t, labels)
-            with tf.GradientTape() as tape:
-                output = self.guide_network(inputs, training=True)
-                losses, _ = self.losses_of(output, images, noise, t)
-                loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.guide_network)
-                loss *= scale
-            return tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-        def zeros() -> list[tf.Tensor]:
-            return [tf.zeros_like(variable) for variable in variables]
-
-        def update() -> None:
-            self.guide_optimizer.apply(gradients(), variables)
-
-        is_trained = tf.convert_to_tensor(self.steps_trained) < self.guide_steps
-        if self.distribute_strategy.num_replicas_in_sync == 1:
-            tf.cond(is_trained, update, lambda: None)
-        else:  # replicas cannot synchronize within a condition; afterwards, the learning rate is 0, too
-            self.guide_optimizer.apply(tf.cond(is_trained, gradients, zeros), variables)
-
     def times_of(self, normal: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers (n, 1, 1, 2) -> times (n, 1, 1, 1) of the distribution to train with."""
         uniform = 0.5 + 0.5 * tf.math.erf(normal[..., 1:] * 2**-0.5)
@@ -464,19 +434,9 @@ class DiffusionModel(ProbabilityFlow):
         uniform = tf.random.stateless_uniform((tf.shape(labels)[0], 1), replica_seed(self.noise_seed))
         return tf.where(uniform < self.class_dropout, 0.0, labels)
 
-    def network_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
-        """x_t (n, h, w, c), times (n, 1, 1, 1) and labels (n, num_classes) as the network takes them."""
-        return [x, t[:, :, 0, 0], *([] if labels is None else [labels])]
-
-    def guide_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
-        """The same for the guide: zeros for the labels, or nothing where it has no input for them."""
-        sees_labels = len(self.guide_network.inputs) > 2
-        return self.network_inputs(x, t, tf.zeros_like(labels) if sees_labels else None)
-
     def losses_of(
         self, output: tf.Tensor, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The squared error of a prediction, (n,), and the same relative to that of predicting 0."""
         target = {"velocity": velocity_of(self.schedule, images, noise, t), "noise": noise, "image": images}
         wanted = target[self.prediction]
 
@@ -489,7 +449,6 @@ class DiffusionModel(ProbabilityFlow):
         return losses, tf.math.divide_no_nan(losses, mean_square(wanted))
 
     def velocity_from(self, output: tf.Tensor, x: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
-        """The velocity of x_t, by the network's prediction."""
         signal_rate, noise_rate = self.schedule.rates(t)
         if self.prediction == "velocity":
             return output
@@ -508,22 +467,10 @@ class DiffusionModel(ProbabilityFlow):
         labels: tf.Tensor | None = None,
         guidance: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        def predicted(network: keras.Model, inputs: list[tf.Tensor]) -> tf.Tensor:
-            output = network(inputs, training=False)
-            return self.velocity_from(tf.cast(output, tf.float32), x, t)
-
-        velocity = predicted(self.ema_network, self.network_inputs(x, t, labels))
+        velocity = self.predicted_velocity(self.ema_network, self.network_inputs(x, t, labels), x, t)
         if guidance is None or "guidance" in self.unused_options:
             return velocity
-        # Not in the first steps, where it only makes images less varied [10].
-        is_guided = t < self.schedule.time_of(tf.constant(GUIDED_BELOW))
-        guidance = tf.where(is_guided, tf.reshape(guidance, (-1, 1, 1, 1)), 1.0)
-
-        def guided() -> tf.Tensor:
-            other = predicted(self.guide_network, self.guide_inputs(x, t, labels))
-            return tf.where(guidance == 1.0, velocity, other + guidance * (velocity - other))
-
-        return tf.cond(tf.reduce_any(guidance != 1.0), guided, lambda: velocity)
+        return self.guided(velocity, x, t, labels, guidance)
 
     def preset_copy(self) -> "DiffusionModel":
         """The average stands for the trained weights, too, so that the file holds both once."""
@@ -536,17 +483,8 @@ class DiffusionModel(ProbabilityFlow):
         return plain_copy(self.ema_network)
 
     @property
-    def unused_options(self) -> tuple[str, ...]:
-        return () if self.guide_steps or self.hides_labels else ("guidance",)
-
-    @property
     def missing_verbs(self) -> dict[str, str]:
         if self.prediction != "image":
             return {}
         reason = "a predicted image does not say what the noise within a level of 8-bit pixels is"
         return {"log_prob": f"{reason}. Use prediction='velocity' or 'noise'"}
-
-    @property
-    def hides_labels(self) -> bool:
-        """Whether the network has learned what it predicts without a label."""
-        return self.conditional and self.class_dropout > 0

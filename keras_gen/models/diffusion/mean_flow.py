@@ -76,7 +76,7 @@ class MeanFlow(DiffusionModel):
 
     >>> import numpy as np
     >>> images = np.zeros((256, 8, 8), "uint8")
-    >>> flow = DiffusionModel(image_shape=(8, 8, 1), widths=(4, 8), num_blocks=1, seed=0)
+    >>> flow = DiffusionModel(image_shape=(8, 8, 1), widths=(4,), num_blocks=1, seed=0)
     >>> flow.compile()
     >>> history = flow.fit(images, verbose=0)
     >>> model = MeanFlow(image_shape=(8, 8, 1), flow=flow, seed=0)

@@ -41,7 +41,7 @@ from keras_gen.models.gans.networks import (
 )
 from keras_gen.models.gans.objective import Objective
 from keras_gen.models.networks import Builder, frozen_copy, join, plain_copy, sum_of_losses
-from keras_gen.optimizers import copy_of, has_schedule
+from keras_gen.optimizers import copy_of, has_schedule, scaled_like
 from keras_gen.utils.arguments import (
     Count,
     Fraction,
@@ -323,10 +323,7 @@ class GAN(LatentGenerator):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        if scaled and not isinstance(second, keras.optimizers.LossScaleOptimizer):
-            second = keras.optimizers.LossScaleOptimizer(second, name="discriminator_loss_scale")
-        self.discriminator_optimizer: Any = second
+        self.discriminator_optimizer: Any = scaled_like(second, self.optimizer, "discriminator_loss_scale")
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     @property
