@@ -197,7 +197,10 @@ class CheckedModel(keras.Model):
             return {}
         metrics = {"metrics": self._user_metrics, "weighted_metrics": self._weighted_metrics}
         return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            **{
+                name: keras.saving.serialize_keras_object(getattr(self, name))
+                for name in self.updates_per_step()
+            },
             "run_eagerly": self.run_eagerly,
             **self._chosen,
             "auto_scale_loss": isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),

@@ -28,7 +28,7 @@ import tensorflow as tf
 from annotated_types import Interval
 
 from keras_gen.layers import child_seed, replica_seed
-from keras_gen.losses import mean_over_batch, non_saturating, r1_penalty
+from keras_gen.losses import mean_over_batch, r1_penalty
 from keras_gen.models.base import validation
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.diffusion.diffusion_model import DiffusionModel
@@ -36,13 +36,15 @@ from keras_gen.models.diffusion.mean_flow import MeanFlow
 from keras_gen.models.diffusion.probability_flow import Guidance
 from keras_gen.models.diffusion.schedules import add_noise
 from keras_gen.models.gans.networks import build_discriminator, default_discriminator_widths
+from keras_gen.models.gans.objective import Objective
 from keras_gen.models.networks import Builder, join, sum_of_losses
-from keras_gen.optimizers import Adam, scaled_like
+from keras_gen.optimizers import scaled_like
 from keras_gen.utils.arguments import ImageShape, checked
 
 DISCRIMINATOR_LEARNING_RATE = 1.5e-3
 LARGEST_RATIO = 10.0  # of the norms of both gradients: one that vanishes is noise [1]
-R1_WEIGHT, R1_SHARE = 0.1, 0.25  # of the penalty [3], and the fraction of a batch that it is estimated from
+OBJECTIVE = Objective("non_saturating", penalty_weight=0.1)  # of a discriminator, as in the GANs' recipes
+R1_SHARE = 0.25  # of a batch that the penalty [3] is estimated from
 AdversarialWeight = Annotated[float, Interval(ge=0, le=100)]
 LOGGED_IN_TRAINING = ("generator_loss", "discriminator_loss", "real_accuracy", "generated_accuracy")
 
@@ -141,16 +143,9 @@ class AdversarialMeanFlow(MeanFlow):
                 "weights. Received: the same for both"
             )
         super().compile(optimizer, **kwargs)
-        second = second or default_discriminator_optimizer(DISCRIMINATOR_LEARNING_RATE)
+        second = second or OBJECTIVE.optimizer(DISCRIMINATOR_LEARNING_RATE)
         self.discriminator_optimizer: Any = scaled_like(second, self.optimizer, "discriminator_loss_scale")
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-
-    def get_compile_config(self) -> dict:
-        config = super().get_compile_config()
-        if config:
-            second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-            config["discriminator_optimizer"] = second
-        return config
 
     def updates_per_step(self) -> dict[str, int]:
         return {"optimizer": 1, "discriminator_optimizer": 1}
@@ -163,7 +158,7 @@ class AdversarialMeanFlow(MeanFlow):
         rate: Any = learning_rates.get("discriminator_optimizer") or DISCRIMINATOR_LEARNING_RATE
         if decay_steps is not None:
             rate = self.learning_rate_schedule(rate, decay_steps)
-        return {**found, "discriminator_optimizer": default_discriminator_optimizer(rate)}
+        return {**found, "discriminator_optimizer": OBJECTIVE.optimizer(rate)}
 
     def train_network(
         self,
@@ -181,7 +176,7 @@ class AdversarialMeanFlow(MeanFlow):
         with tf.GradientTape() as tape:
             generated_images = self.jump(images, labels)
             logits = self.logits(generated_images, labels)
-            values["generator_loss"] = mean_over_batch(non_saturating(logits).generator, sample_weight)
+            values["generator_loss"] = mean_over_batch(OBJECTIVE.losses(logits).generator, sample_weight)
             scaled_loss = self.scale_loss(values["generator_loss"], count)
         adversarial = tape.gradient(scaled_loss, self.network.trainable_variables)
         values["gradient_norm"] = self.apply_to_network(self.weighted_sum(gradients, adversarial))
@@ -231,16 +226,19 @@ class AdversarialMeanFlow(MeanFlow):
             own_losses = sum_of_losses(self.discriminator)
             generated_logits = self.logits(generated_images, labels)
             own_losses = 0.5 * (own_losses + sum_of_losses(self.discriminator))
-            losses = non_saturating(real_logits).real + non_saturating(generated_logits).generated
+            losses = OBJECTIVE.losses(real_logits).real + OBJECTIVE.losses(generated_logits).generated
             loss = mean_over_batch(losses, sample_weight) + own_losses
-            penalty = R1_WEIGHT * self.penalty(images, labels, sample_weight)
+            penalty = OBJECTIVE.penalty_weight * self.penalty(images, labels, sample_weight)
             scaled_loss = self.scale_loss(loss + penalty, count, self.discriminator_optimizer)
         variables = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        real_called_real, generated_called_real = OBJECTIVE.classified_as_real(
+            real_logits, generated_logits
+        )
         return {
             "discriminator_loss": loss,
-            "real_accuracy": mean_over_batch(tf.cast(real_logits > 0.0, tf.float32)),
-            "generated_accuracy": mean_over_batch(tf.cast(generated_logits < 0.0, tf.float32)),
+            "real_accuracy": mean_over_batch(tf.cast(real_called_real, tf.float32)),
+            "generated_accuracy": mean_over_batch(1.0 - tf.cast(generated_called_real, tf.float32)),
         }
 
     def penalty(
@@ -257,8 +255,3 @@ class AdversarialMeanFlow(MeanFlow):
         copy: Any = super().preset_copy()
         copy.discriminator.set_weights(self.discriminator.get_weights())
         return copy
-
-
-def default_discriminator_optimizer(learning_rate: Any) -> keras.optimizers.Optimizer:
-    """Adam, with the momentum of DCGAN (arXiv 1511.06434)."""
-    return Adam(learning_rate, beta_1=0.5)

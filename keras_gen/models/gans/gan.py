@@ -343,13 +343,6 @@ class GAN(LatentGenerator):
     def optimized_variables(self) -> list[keras.Variable]:
         return self.generator.trainable_variables
 
-    def get_compile_config(self) -> dict:
-        config = super().get_compile_config()
-        if config:
-            second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-            config["discriminator_optimizer"] = second
-        return config
-
     def train_step(self, data: Any) -> dict:
         images, labels, _, count = self.prepare(data)
         real_images = 2.0 * images - 1.0

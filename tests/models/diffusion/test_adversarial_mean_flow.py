@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gen.models import AdversarialMeanFlow, DiffusionModel
-from keras_gen.models.diffusion.adversarial_mean_flow import default_discriminator_optimizer
+from keras_gen.models.diffusion.adversarial_mean_flow import OBJECTIVE
 
 SMALL = {"image_shape": (8, 8, 1), "widths": (4,), "num_blocks": 1, "seed": 0}
 COUNT = tf.constant(16)
@@ -75,7 +75,7 @@ def test_the_discriminator_learns_by_its_own_optimizer():
     nothing = tf.zeros(16)
     model.train_discriminator(images, -images, None, nothing, COUNT)  # of weight 0
     assert max(moved()) == 0.0
-    model.discriminator_optimizer = default_discriminator_optimizer(1.5e-3)
+    model.discriminator_optimizer = OBJECTIVE.optimizer(1.5e-3)
     model.train_discriminator(images, -images, None, None, COUNT)
     assert moved()[0] == pytest.approx(1.5e-3, rel=1e-3)  # Adam's first step
     rates = AdversarialMeanFlow(**SMALL).optimizers({"optimizer": 0.01}, None)
