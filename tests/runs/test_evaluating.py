@@ -67,7 +67,7 @@ def test_images_are_measured_as_the_options_of_the_command_generate_them(runs, c
     distance = kg.metrics.frechet_distance(extractor(real)[0], extractor(images)[0])
     assert report["results"]["fd"]["value"] == pytest.approx(distance, rel=1e-4)
     table = evaluate(capsys, *common)
-    assert "150 generated images (seed 3, num_steps 10, sampler dpm_solver_2m) against" in table
+    assert "150 generated images (seed 3, num_steps 20, sampler dpm_solver_2m) against" in table
     with pytest.raises(SystemExit):
         main.main(["evaluate", str(file), "--data", str(data), "--num-steps", "0"])
     assert "--num-steps must be an integer from 1 to 1000" in capsys.readouterr().err

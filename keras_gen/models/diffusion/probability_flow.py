@@ -41,6 +41,7 @@ from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_
 from keras_gen.utils.arguments import Count, Seed, checked
 
 GUIDANCE = 1.5  # by default
+NUM_STEPS = 20  # of `generate` and `inpaint`, by default
 ODE_STEPS = 50  # of `encode` and `decode`
 MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
@@ -82,7 +83,7 @@ class ProbabilityFlow(LatentGenerator):
         self,
         keys: Keys,
         labels: Labels = None,
-        num_steps: NumSteps = 10,
+        num_steps: NumSteps = NUM_STEPS,
         sampler: Sampler = "dpm_solver_2m",
         guidance: Guidance = GUIDANCE,
     ) -> tf.Tensor:
@@ -157,7 +158,7 @@ class ProbabilityFlow(LatentGenerator):
         num_samples: Count | None = None,
         *,
         labels: ArrayLike | None = None,
-        num_steps: NumSteps = 10,
+        num_steps: NumSteps = NUM_STEPS,
         sampler: Sampler = "dpm_solver_2m",
         guidance: Guidance = GUIDANCE,
         seed: Seed | None = None,
@@ -269,7 +270,7 @@ class ProbabilityFlow(LatentGenerator):
         mask: Masks,
         keys: Keys,
         labels: LabelsOrRandom = None,
-        num_steps: NumSteps = 20,
+        num_steps: NumSteps = NUM_STEPS,
         sampler: Sampler = "dpm_solver_2m",
         guidance: Guidance = GUIDANCE,
     ) -> tf.Tensor:
