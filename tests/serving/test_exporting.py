@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gen.models import CGAN, VAE, CNNClassifier, LSTMTextGenerator
+from keras_gen.models import CGAN, VAE, CNNClassifier, LSTMTextGenerator, MeanFlow
 from keras_gen.serving import exporting
 from keras_gen.tokenizers import CharacterTokenizer
 
@@ -245,7 +245,7 @@ def test_saved_model_cli(model, tmp_path):
     )
 
 
-@pytest.fixture(params=("unconditional", "conditional", "classifier", "gan", "text"))
+@pytest.fixture(params=("unconditional", "conditional", "classifier", "gan", "mean_flow", "text"))
 def case(request, model, conditional, garments):
     """A model, and inputs and outputs of its portable network."""
     if request.param == "classifier":
@@ -254,6 +254,8 @@ def case(request, model, conditional, garments):
         return classifier, {"images": x}, classifier.classify(x)
     if request.param == "text":
         return text_case()
+    if request.param == "mean_flow":
+        return mean_flow_case()
     z = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     if request.param == "unconditional":
         return model, {"z": z}, model.decode(z)
@@ -264,6 +266,16 @@ def case(request, model, conditional, garments):
         gan = CGAN(**sizes, dtype="mixed_bfloat16", seed=0)
         return gan, {"z": z, "labels": one_hot}, gan.decode(z, labels)
     return conditional, {"z": z, "labels": one_hot}, conditional.decode(z, labels)
+
+
+def mean_flow_case():
+    """Images in one step, from a network whose last layer is not that of zeros which it begins with."""
+    flow = MeanFlow(image_shape=(12, 12, 1), num_classes=3, widths=(8, 16), attention=True, seed=0)
+    flow.ema_network.set_weights([w + 0.02 for w in flow.ema_network.get_weights()])
+    z = np.random.default_rng(0).normal(size=(5, 12, 12, 1)).astype("float32")
+    labels = np.array([0, 2, 1, 1, 0])
+    one_hot = np.eye(3, dtype="float32")[labels]
+    return flow, {"z": z, "labels": one_hot}, flow.decode(z, labels, num_steps=1)
 
 
 def text_case():

@@ -362,12 +362,11 @@ class MeanFlow(DiffusionModel):
 
     def portable_network(self) -> keras.Model:
         """Noise (and one-hot labels) -> images in [0, 1] in one step, as one plain Keras network."""
-        network = plain_copy(self.ema_network)
-        z, _, *others = network.inputs
-        *labels, _ = others
+        z = keras.Input(self.image_shape, name="z")
+        labels = [keras.Input((self.num_classes,), name="labels")] if self.conditional else []
         ones = ops.ones_like(z[:, 0, 0, :1])
-        images = 0.5 * (z - network([z, ones, *labels, ones])) + 0.5
-        return keras.Model([z, *labels], ops.clip(images, 0.0, 1.0))
+        mean_velocity = plain_copy(self.ema_network)([z, ones, *labels, ones])
+        return keras.Model([z, *labels], ops.clip(0.5 * (z - mean_velocity) + 0.5, 0.0, 1.0))
 
 
 def network_options(flow: DiffusionModel, given: dict[str, Any]) -> dict[str, Any]:
