@@ -137,17 +137,19 @@ class BaseModel(CheckedModel):
     # === Verbs on arrays: see keras_gen.models.base.verbs ===
 
     @property
-    def unused_options(self) -> tuple[str, ...]:
-        """Options of the class's verbs that have no effect on this model, and are refused."""
-        return ()
+    def unused_options(self) -> dict[str, Any]:
+        """Options of the class's verbs that have no effect on this model, and the value that each has here:
+        others are refused.
+        """
+        return {}
 
-    def refuse_unused(self, options: dict[str, Any], defaults: dict[str, Any]) -> None:
-        """Raises a ValueError if options without effect on this model are not left at their defaults."""
-        for name in self.unused_options:
-            if name in defaults and options[name] != defaults[name]:
+    def refuse_unused(self, given: dict[str, Any]) -> None:
+        """Raises a ValueError if an option without effect on this model was given."""
+        for name, value in self.unused_options.items():
+            if given.get(name, value) != value:
                 raise ValueError(
                     f"{name} has no effect on this {type(self).__name__}: leave it out. "
-                    f"Received: {name}={received(options[name])}"
+                    f"Received: {name}={received(given[name])}"
                 )
 
     @property

@@ -249,6 +249,7 @@ class Verb:
 
         def method(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs)
+            given.arguments["self"].refuse_unused(given.arguments)
             given.apply_defaults()
             arguments = dict(given.arguments)
             return self._compute(arguments.pop("self"), arguments)
@@ -285,7 +286,6 @@ class Verb:
         return [*found, *keyword_only(self.finish).values()]
 
     def _compute(self, model: Any, arguments: dict[str, Any]) -> Any:
-        model.refuse_unused(arguments, {name: option.default for name, option in self.options.items()})
         rows, count = self._checked_rows(model, arguments)
         numbers = {name: arguments[name] for name in self.numbers}
         statics = {name: arguments[name] for name in self.statics}
@@ -332,8 +332,7 @@ class Verb:
             chunk = slice(start, start + at_once)
             with explain_divergence():
                 output = compiled(*[tf.convert_to_tensor(x[chunk]) for x in present.values()]).numpy()
-            if output.dtype.kind == "f" and np.isnan(output).any():
-                raise ValueError(f"{DIVERGED}. {REMEDY}. Received: NaN")
+            refuse_nan(output)
             result = np.empty((count, *output.shape[1:]), output.dtype) if result is None else result
             result[chunk] = output
         return result
@@ -417,6 +416,12 @@ def explain_divergence() -> Iterator[None]:
         if DIVERGED not in str(error):
             raise
         raise ValueError(f"{DIVERGED}. {REMEDY}. Received: NaN or infinity") from None
+
+
+def refuse_nan(output: np.ndarray) -> None:
+    """Raises a ValueError if a model computed NaN."""
+    if output.dtype.kind == "f" and np.isnan(output).any():
+        raise ValueError(f"{DIVERGED}. {REMEDY}. Received: NaN")
 
 
 def rows_of(annotation: Any) -> Rows | None:

@@ -45,7 +45,7 @@ from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import keys_of
 from keras_gen.models.diffusion import likelihood, networks
 from keras_gen.models.diffusion.guidance import GuidedFlow
-from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, image_and_noise, velocity_of
+from keras_gen.models.diffusion.schedules import SCHEDULES, add_noise, velocity_of
 from keras_gen.models.networks import Builder, float32_copy, frozen_copy, plain_copy, sum_of_losses
 from keras_gen.optimizers import Muon
 from keras_gen.utils.arguments import (
@@ -371,7 +371,7 @@ class DiffusionModel(GuidedFlow):
         output = tf.cast(self.network(self.network_inputs(x, t, labels), training=training), tf.float32)
 
         def predicted() -> tf.Tensor:
-            return image_and_noise(self.schedule, x, self.velocity_from(output, x, t), t)[0]
+            return self.image_and_noise(x, self.velocity_from(output, x, t), t)[0]
 
         return *self.losses_of(output, images, noise, t), predicted
 
@@ -457,6 +457,23 @@ class DiffusionModel(GuidedFlow):
             return velocity_of(self.schedule, images, output, t)
         noise = (x - signal_rate * output) / tf.maximum(noise_rate, SMALLEST_RATE)
         return velocity_of(self.schedule, output, noise, t)
+
+    def image_and_noise(self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.prediction != "image":
+            return super().image_and_noise(x, velocity, t)
+        # What the network predicted, also where `velocity_from` divides by more than the noise rate.
+        (signal_rate, noise_rate), coefficients = self.schedule.rates(t), self.schedule.velocity_rates(t)
+        divisor = tf.maximum(noise_rate, SMALLEST_RATE)
+        image = coefficients[1] * x - divisor * velocity
+        image /= coefficients[1] * signal_rate - coefficients[0] * divisor
+        return image, (x - signal_rate * image) / divisor
+
+    @property
+    def noise_rates(self) -> tuple[float, float]:
+        least, most = super().noise_rates
+        if self.prediction == "noise":  # with more, an error of it is many times as large in the image
+            most = min(most, math.sqrt(1.0 - SMALLEST_RATE**2) / SMALLEST_RATE)
+        return least, most
 
     # === What the samplers follow ===
 

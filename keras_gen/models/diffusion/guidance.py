@@ -147,5 +147,5 @@ class GuidedFlow(ProbabilityFlow):
         return self.conditional and self.class_dropout > 0
 
     @property
-    def unused_options(self) -> tuple[str, ...]:
-        return () if self.guide_steps or self.hides_labels else ("guidance",)
+    def unused_options(self) -> dict[str, float]:
+        return {} if self.guide_steps or self.hides_labels else {"guidance": 1.0}

@@ -358,6 +358,7 @@ class MeanFlow(DiffusionModel):
         copy = type(self).from_config(config)
         for network in dict.fromkeys((copy.network, copy.ema_network)):
             network.set_weights(self.ema_network.get_weights())
+        copy.steps_trained.assign(self.steps_trained)
         return copy
 
     def portable_network(self) -> keras.Model:

@@ -33,17 +33,20 @@ from keras_gen.models.base.verbs import (
     NoisyImages,
     Static,
     keys_of,
+    refuse_nan,
     verb,
 )
 from keras_gen.models.diffusion import likelihood
 from keras_gen.models.diffusion.samplers import SAMPLERS, Path, heun
 from keras_gen.models.diffusion.schedules import Schedule, add_noise, image_and_noise
+from keras_gen.serving.assertions import asserted
 from keras_gen.utils.arguments import Count, Seed, checked
 
 GUIDANCE = 1.5  # by default
 NUM_STEPS = 20  # of `generate` and `inpaint`, by default
 ODE_STEPS = 50  # of `encode` and `decode`
 MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
+PIXELS_WITH_NOISE = "Images must be in [0, 1], plus noise of noise_rate"
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
 Guidance = Annotated[float, Interval(ge=0, le=100)]
@@ -77,6 +80,15 @@ class ProbabilityFlow(LatentGenerator):
             guidance: See `generate`; float32 (n,), or None for none.
         """
         raise NotImplementedError
+
+    def image_and_noise(self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The image and the noise that x_t consists of, given its velocity."""
+        return image_and_noise(self.schedule, x, velocity, t)
+
+    @property
+    def noise_rates(self) -> tuple[float, float]:
+        """The least and the largest noise_rate / signal_rate that `denoise` is for."""
+        return self.schedule.smallest, self.schedule.largest
 
     @verb("images")
     def generate(
@@ -142,7 +154,7 @@ class ProbabilityFlow(LatentGenerator):
 
         def denoise(x: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             t = tf.broadcast_to(t, (tf.shape(x)[0], 1, 1, 1))
-            return image_and_noise(self.schedule, x, self.velocity(x, t, labels, guidance), t)
+            return self.image_and_noise(x, self.velocity(x, t, labels, guidance), t)
 
         return Path(
             self.schedule,
@@ -160,7 +172,7 @@ class ProbabilityFlow(LatentGenerator):
         labels: ArrayLike | None = None,
         num_steps: NumSteps = NUM_STEPS,
         sampler: Sampler = "dpm_solver_2m",
-        guidance: Guidance = GUIDANCE,
+        guidance: Guidance | None = None,
         seed: Seed | None = None,
     ) -> np.ndarray:
         """The images between noise and what `generate` draws with the same arguments.
@@ -170,7 +182,7 @@ class ProbabilityFlow(LatentGenerator):
             labels: As for `generate`.
             num_steps: As for `generate`.
             sampler: As for `generate`.
-            guidance: As for `generate`.
+            guidance: As for `generate`; None for its default.
             seed: As for `generate`.
 
         Returns:
@@ -179,10 +191,12 @@ class ProbabilityFlow(LatentGenerator):
         Raises:
             ValueError: As for `generate`.
         """
-        self.refuse_unused({"guidance": guidance}, {"guidance": GUIDANCE})
+        if guidance is not None:
+            self.refuse_unused({"guidance": guidance})
+        guidances = GUIDANCE if guidance is None else guidance
 
         def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
-            path = self.path(labels, num_steps, tf.fill((len(keys),), guidance), 1.0, 0.0, keys)
+            path = self.path(labels, num_steps, tf.fill((len(keys),), guidances), 1.0, 0.0, keys)
             SAMPLERS[sampler](dataclasses.replace(path, observe=observe), z)
 
         return self._observed(num_samples, labels, num_steps, seed, follow)
@@ -216,6 +230,7 @@ class ProbabilityFlow(LatentGenerator):
             seen = [self.latents(own_keys)]
             follow(own_keys, self.labels_or_random(own_labels, own_keys), seen[0], seen.append)
             images[chunk] = np.stack([self.to_pixels(x) for x in seen], axis=1)
+            refuse_nan(images[chunk])
         return images
 
     @verb("images")
@@ -318,11 +333,23 @@ class ProbabilityFlow(LatentGenerator):
 
         Raises:
             ValueError: Images or labels do not fit; `noise_rate` is out of range, or out of the range of
-                the model's schedule, or too small for pixels as far from [0, 1] as these.
+                the model's schedule or, at much noise, of its prediction; or too small for pixels as far
+                from [0, 1] as these.
         """
+        least, most = self.noise_rates
+        in_range = (2.0 * noise_rate >= least) & (2.0 * noise_rate <= most)
+        noise_rate = asserted(self._range_of_noise_rates, tf.reduce_all(in_range), noise_rate)
+        beyond = MOST_DEVIATIONS * tf.reshape(noise_rate, (-1, 1, 1, 1))
+        is_near = (images >= -beyond) & (images <= 1.0 + beyond)
+        images = asserted(PIXELS_WITH_NOISE, tf.reduce_all(is_near), images)
         t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
         x = self.schedule.rates(t)[0] * (2.0 * images - 1.0)
-        return self.to_pixels(image_and_noise(self.schedule, x, self.velocity(x, t, labels), t)[0])
+        return self.to_pixels(self.image_and_noise(x, self.velocity(x, t, labels), t)[0])
+
+    @property
+    def _range_of_noise_rates(self) -> str:
+        least, most = (0.5 * rate for rate in self.noise_rates)
+        return f"noise_rate must be from {least:.4g} to {most:.4g} for this model's schedule and prediction"
 
     @verb("log_prob")
     def log_prob(
@@ -364,18 +391,15 @@ class ProbabilityFlow(LatentGenerator):
 
     def rows_per_call(self, verb: str, rows: dict[str, Any], options: dict[str, Any]) -> int:
         if verb == "denoise":
-            least, most = 0.5 * self.schedule.smallest, 0.5 * self.schedule.largest
-            if not least <= options["noise_rate"] <= most:
-                raise ValueError(
-                    f"noise_rate must be from {least:g} to {most:g} for this model's schedule. "
-                    f"Received: {options['noise_rate']:g}"
-                )
+            least, most = self.noise_rates
+            if not least <= 2.0 * options["noise_rate"] <= most:
+                raise ValueError(f"{self._range_of_noise_rates}. Received: {options['noise_rate']:g}")
             beyond = MOST_DEVIATIONS * options["noise_rate"]
             low, high = rows["images"].min(), rows["images"].max()
             if low < -beyond or high > 1.0 + beyond:
                 raise ValueError(
-                    f"Images must be in [0, 1], plus noise of noise_rate={options['noise_rate']:g}. "
-                    f"Received: from {low:g} to {high:g}. Pixels from 0 to 255 must be divided by 255."
+                    f"{PIXELS_WITH_NOISE}. Received: from {low:g} to {high:g}, and "
+                    f"noise_rate={options['noise_rate']:g}. Pixels from 0 to 255 must be divided by 255."
                 )
         return super().rows_per_call(verb, rows, options)
 
@@ -386,6 +410,8 @@ class ProbabilityFlow(LatentGenerator):
 
     def check_inputs(self, x: Any) -> None:
         z, labels = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
+        if labels is not None and not self.conditional:
+            raise ValueError("labels are for models with num_classes. Received: predict([noise, labels])")
         z = validation.latents("Noise", z, self.latent_shape)
         if self.conditional:
             validation.labels(labels, self.num_classes, len(z), "as predict([noise, labels])")

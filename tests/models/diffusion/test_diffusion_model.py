@@ -104,10 +104,13 @@ def test_the_likelihood_is_that_of_the_distribution(schedule, prediction):
 def test_a_known_noise_is_removed_as_well_as_it_can_be(schedule, prediction):
     """The mean of a normal distribution's posterior, in closed form."""
     model = perfect(schedule, prediction)
-    noisy = np.random.default_rng(0).normal(0.4, 0.3, (50, *SHAPE)).astype("float32")
     mean, variance = 0.5 * MEAN + 0.5, (0.5 * STD) ** 2  # of pixels in [0, 1]
-    wanted = mean + variance / (variance + 0.2**2) * (noisy - mean)
-    np.testing.assert_allclose(model.denoise(noisy, noise_rate=0.2), np.clip(wanted, 0, 1), atol=1e-4)
+    for noise_rate in (0.004, 0.02, 0.2, 8.0):
+        std = np.sqrt(variance + noise_rate**2)
+        noisy = np.random.default_rng(0).normal(mean, std, (50, *SHAPE)).clip(0, 1).astype("float32")
+        wanted = np.clip(mean + variance / std**2 * (noisy - mean), 0, 1)
+        found = model.denoise(noisy, noise_rate=noise_rate)
+        np.testing.assert_allclose(found, wanted, atol=max(2e-4, 1e-5 * noise_rate))
 
 
 def test_noisy_images_may_be_uint8_but_not_in_0_to_255():
@@ -116,7 +119,7 @@ def test_noisy_images_may_be_uint8_but_not_in_0_to_255():
     found = model.denoise(noisy, noise_rate=0.1)
     np.testing.assert_allclose(found, model.denoise(noisy / 255.0, noise_rate=0.1), atol=1e-6)
     np.testing.assert_array_equal(found, model.denoise(noisy[..., 0], noise_rate=0.1))
-    with pytest.raises(ValueError, match="plus noise of noise_rate=0.1. Received: from 0 to 255"):
+    with pytest.raises(ValueError, match="plus noise of noise_rate. Received: from 0 to 255, and noise_rate=0.1. Pixels"):
         model.denoise(np.array([0.0, 255.0] * 8).reshape(1, *SHAPE), noise_rate=0.1)
     with pytest.raises(ValueError, match="must be uint8 in .0, 255. or floating point .* Received: int64"):
         model.denoise(noisy.astype("int64"), noise_rate=0.1)
@@ -280,6 +283,42 @@ def test_noise_beyond_the_schedule_is_refused():
             ValueError, match="noise_rate must be from 0.001 to 40 for this model's schedule"
         ):
             model.denoise(np.zeros((1, 8, 8, 1)), noise_rate=noise_rate)
+    with pytest.raises(ValueError, match="noise_rate must be from 0 to 9.987 for .* and prediction. Received: 20"):
+        perfect("linear", "noise").denoise(np.zeros((1, *SHAPE)), noise_rate=20.0)
+
+
+@pytest.mark.parametrize(
+    ("noise_rate", "pixels", "message"),
+    (
+        (50.0, 0.0, "noise_rate must be from 0.001 to 40 for this model"),
+        (1e-4, 0.0, "noise_rate must be from 0.001 to 40 for this model"),
+        (0.1, 255.0, r"Images must be in \[0, 1\], plus noise of noise_rate"),
+    ),
+)
+def test_a_saved_model_refuses_the_same_noise(noise_rate, pixels, message):
+    model = DiffusionModel(**SMALL, schedule="edm", guide_steps=0)
+    serve, _ = model.signatures()["denoise"]
+    images = np.full((2, 8, 8, 1), 0.5, "float32")
+    np.testing.assert_allclose(
+        tf.function(serve)(tf.constant(images), tf.fill((2,), 0.1))["images"],
+        model.denoise(images, noise_rate=0.1),
+        atol=1e-6,
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.function(serve)(tf.fill((2, 8, 8, 1), pixels), tf.constant([0.1, noise_rate]))
+
+
+def test_damaged_weights_are_named_at_each_step_of_generation():
+    model = DiffusionModel(**SMALL)
+    model.ema_network.set_weights([np.full_like(w, np.nan) for w in model.ema_network.get_weights()])
+    with pytest.raises(ValueError, match="computes NaN or infinity.* Received: NaN"):
+        model.generation_steps(2, num_steps=2)
+
+
+def test_labels_are_refused_without_classes():
+    model = DiffusionModel(**SMALL)
+    with pytest.raises(ValueError, match="labels are for models with num_classes. Received: predict"):
+        model.predict([np.zeros((2, 8, 8, 1), "float32"), np.zeros(2, int)], verbose=0)
 
 
 def test_guidance_is_refused_without_a_guide():
@@ -288,6 +327,12 @@ def test_guidance_is_refused_without_a_guide():
         model.generation_steps(1, guidance=3.0)
     with pytest.raises(ValueError, match="guidance has no effect on this DiffusionModel: leave it out"):
         model.generate(1, guidance=3.0)
+    with pytest.raises(ValueError, match="leave it out. Received: guidance=1.5"):
+        model.generate(1, guidance=1.5)
+    images = model.generate(1, num_steps=2, seed=0)
+    np.testing.assert_array_equal(model.generate(1, num_steps=2, guidance=1.0, seed=0), images)  # none
+    steps = model.generation_steps(1, num_steps=2, guidance=1.0, seed=0)
+    np.testing.assert_allclose(steps[:, -1], images, atol=1e-6)
     assert "guidance" not in model.generate.options
     assert set(model.signatures()["serving_default"][1]) == {"seeds", "num_steps"}
 
