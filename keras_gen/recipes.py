@@ -150,7 +150,7 @@ RECIPES = {
     ),
     "adversarial_mean_flow": Recipe(
         model="AdversarialMeanFlow",
-        summary="a mean flow that has to fool a discriminator, for one and two steps (Kim et al. 2024)",
+        summary="a mean flow that has to fool a discriminator, for one to four steps (Kim et al. 2024)",
         epochs=None,
         images=300_000,
         batch_size=32,

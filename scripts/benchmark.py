@@ -297,6 +297,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="for each comparison")
     parser.add_argument("--callbacks", action="store_true", help="also what callbacks cost (slow)")
     arguments = parser.parse_args()
+    if arguments.callbacks and arguments.model in ("diffusion", "lstm"):
+        parser.error(f"--callbacks is for vae, gan and wgan_gp. Received: --model {arguments.model}")
     if arguments.model == "lstm":
         benchmark_text.main(arguments.seconds)
         return

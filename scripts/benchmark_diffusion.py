@@ -3,7 +3,7 @@
 import keras_gen as kg
 from keras_gen.utils.devices import resolve_dtype
 from keras_io_diffusion import BATCH_SIZE as TUTORIAL_BATCH_SIZE
-from keras_io_diffusion import TutorialDiffusion, build_network
+from keras_io_diffusion import LEARNING_RATE, WEIGHT_DECAY, TutorialDiffusion, build_network
 from timing import matrix_product_rate, multiplications, seconds_of, take_turns
 
 import keras
@@ -34,7 +34,7 @@ def main(seconds: float, dtype_policy: str | None) -> None:
         ("our network in a plain Keras loop", same, BATCH_SIZE),
         ("keras.io's network in its loop", tutorial, TUTORIAL_BATCH_SIZE),
     ):
-        plain.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4))
+        plain.compile(keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY))
 
         def theirs(plain: keras.Model = plain, batch_size: int = batch_size) -> None:
             plain.fit(images, batch_size=batch_size, verbose=0)
@@ -48,7 +48,7 @@ def main(seconds: float, dtype_policy: str | None) -> None:
     work, rate = 6 * multiplications(model.network), matrix_product_rate(model.compute_dtype)  # of a step
     print(f"a training step reaches {work * NUM_IMAGES / our_time / rate:.0%} of a large matrix product's")
     print(f"{rate / 1e9:,.0f} GFLOP/s ({work / 1e6:.0f} MFLOP/image)")
-    for num_steps, guidance in ((10, 2.0), (20, 1.0)):
+    for num_steps, guidance in ((20, 1.5), (20, 1.0)):
         options = {"num_steps": num_steps, "guidance": guidance, "seed": 0}
         model.generate(2, **options)
         taken = min(

@@ -127,7 +127,7 @@ def build_network(image_shape: tuple[int, int, int]) -> keras.Model:
 
 def compiled() -> TutorialDiffusion:
     model = TutorialDiffusion(build_network(IMAGE_SHAPE))
-    model.measure_pixels(kg.load_dataset().test_images()[0] / np.float32(255))
+    model.measure_pixels(next(kg.load_dataset().training_chunks(10_000))[0] / np.float32(255))
     model.compile(keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY))
     return model
 

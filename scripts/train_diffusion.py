@@ -1,4 +1,4 @@
-"""Trains a conditional diffusion model on the embedded garments, and uses it in all the ways it offers.
+"""Trains a conditional diffusion model on the embedded garments, and calls what it offers.
 
     python scripts/train_diffusion.py [FOLDER]
 
@@ -34,6 +34,8 @@ model.fit(
     callbacks=[
         kg.callbacks.TrainingCurves(logs),
         kg.callbacks.SampleGrid(logs),
+        kg.callbacks.GenerationSteps(logs),
+        kg.callbacks.LossByTime(logs, *data.test_images(200)),
         kg.callbacks.FiniteGuard(),
     ],
 )
@@ -54,6 +56,7 @@ z = model.encode(images, labels=classes)
 path = model.interpolate(z[:4], z[4:8], labels=classes[:4], num_steps=8)
 write_png(folder / "interpolated.png", grid(path.reshape(-1, *data.image_shape), columns=8))
 
+print("log p of test images, nats:", model.log_prob(images[:4], labels=classes[:4]))
 print(kg.metrics.measure(model, data).table())
 model.save(folder / "diffusion.keras")
 model.export(folder / "serving" / "1")  # for TensorFlow Serving, needs no keras_gen

@@ -10,7 +10,7 @@ import tensorflow as tf
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
-from keras_gen.callbacks.sample_callback import require
+from keras_gen.callbacks.sample_callback import is_trained, require
 from keras_gen.utils import arrays, tensorboard
 from keras_gen.utils.arguments import Count, checked
 from keras_gen.utils.files import make_folder, writable_folder
@@ -28,7 +28,7 @@ class LossByTime(keras.callbacks.Callback):
         x: Images, (n, height, width, channels), uint8 or floating point in [0, 1].
         labels: Their labels, (n,) or one-hot (n, num_classes), for a conditional model.
         num_times: Number of times, from 1 to 50.
-        every: Measure every so many epochs, 1 or more.
+        every: Measure every so many epochs, 1 or more, and after the last one.
 
     Raises:
         ValueError: The images are of another type or out of range, or `log_dir` is a file or may not be
@@ -57,6 +57,7 @@ class LossByTime(keras.callbacks.Callback):
         self.num_times = num_times
         self.every = every
         self._writer: Any = None
+        self._epoch: int | None = None
 
     @classmethod
     def for_run(cls, model: Any, data: Any, logs: Path, every: int) -> "LossByTime | None":
@@ -72,8 +73,11 @@ class LossByTime(keras.callbacks.Callback):
         make_folder("log_dir", self.log_dir / tensorboard.VALIDATION)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if (epoch + 1) % self.every:
-            return
+        self._epoch = epoch
+        if (epoch + 1) % self.every == 0:
+            self._measure(epoch)
+
+    def _measure(self, epoch: int) -> None:
         times, losses = self.model.loss_by_time(self.x, self.labels, self.num_times)
         self._writer = self._writer or tensorboard.summary_writer(self.log_dir, tensorboard.VALIDATION)
         with self._writer.as_default():
@@ -82,4 +86,6 @@ class LossByTime(keras.callbacks.Callback):
         self._writer.flush()
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        if self._epoch is not None and (self._epoch + 1) % self.every and is_trained(self, self._epoch):
+            self._measure(self._epoch)
         self._writer = None

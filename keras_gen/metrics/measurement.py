@@ -56,7 +56,7 @@ def measure(
             test images, at most 10,000.
         extractor: See `load_extractor`; by default the one for the data.
         seed: Integer that determines the generated images.
-        generate_options: Further arguments of the model's `generate`, such as `{"num_steps": 20}`; the
+        generate_options: Further arguments of the model's `generate`, such as `{"num_steps": 50}`; the
             report states them.
         progress: Called with (stage, done, total) as the evaluation proceeds.
 

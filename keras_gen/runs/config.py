@@ -219,7 +219,7 @@ def refuse_own_networks(names: Sequence[str]) -> None:
     if names:
         raise ValueError(
             f"The model of this config.json had networks of its own ({', '.join(names)}), which are not in "
-            "the file: repeat the run from Python, with the same hyperparameters."
+            "the file: repeat the run, and give them again."
         )
 
 

@@ -66,7 +66,7 @@ def train(
         batch_size: Images, or rows of text, per training step, over all replicas; the recipe's by default.
         learning_rate: The optimizer's initial learning rate; the recipe's by default.
         discriminator_learning_rate: The discriminator's initial learning rate, for models that have one;
-            by default `learning_rate`, or 1.5e-3 for an adversarial mean flow.
+            by default `learning_rate`, or the model's own default.
         learning_rate_decay: Decay the learning rate to 0 along half a cosine.
         seed: Determines the initial weights, all noise and the order of the data.
         out: Run directory to create, runs/<model>-<time> by default; it must be empty or not exist.

@@ -85,6 +85,10 @@ def test_a_diffusion_model_shows_its_steps_and_where_it_is_bad(garments, tmp_pat
         values = written.Tensors(f"loss by time/{tag}")
         assert [value.step for value in values] == [1, 2]
         assert tf.make_ndarray(values[-1].tensor_proto) == pytest.approx(loss, rel=1e-5)
+    seldom = callbacks.LossByTime(tmp_path / "seldom", images, num_times=1, every=2)
+    model.fit(images, verbose=0, epochs=3, callbacks=[seldom])
+    values = events(tmp_path / "seldom" / "validation").Tensors("loss by time/0.50")
+    assert [value.step for value in values] == [2, 3]  # and after the last epoch
     with pytest.raises(ValueError, match="LossByTime is for diffusion models. Received: a VAE"):
         vae = VAE(latent_dim=3, widths=(4,), hidden_units=8)
         vae.compile()

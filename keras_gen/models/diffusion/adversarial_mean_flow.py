@@ -28,7 +28,7 @@ import tensorflow as tf
 from annotated_types import Interval
 
 from keras_gen.layers import child_seed, replica_seed
-from keras_gen.losses import mean_over_batch, r1_penalty
+from keras_gen.losses import mean_over_batch
 from keras_gen.models.base import validation
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.diffusion.diffusion_model import DiffusionModel
@@ -36,8 +36,8 @@ from keras_gen.models.diffusion.mean_flow import MeanFlow
 from keras_gen.models.diffusion.probability_flow import Guidance
 from keras_gen.models.diffusion.schedules import add_noise
 from keras_gen.models.gans.networks import build_discriminator, default_discriminator_widths
-from keras_gen.models.gans.objective import Objective
-from keras_gen.models.networks import Builder, join, sum_of_losses
+from keras_gen.models.gans.objective import Objective, first_share, logits_of
+from keras_gen.models.networks import Builder
 from keras_gen.optimizers import scaled_like
 from keras_gen.utils.arguments import ImageShape, checked
 
@@ -51,7 +51,7 @@ LOGGED_IN_TRAINING = ("generator_loss", "discriminator_loss", "real_accuracy", "
 
 @keras.saving.register_keras_serializable("keras_gen")
 class AdversarialMeanFlow(MeanFlow):
-    """Mean flow with a discriminator, for sharper images in one and two steps.
+    """Mean flow with a discriminator, for sharper images in one to four steps.
 
     In addition to what `MeanFlow` logs, it logs in training, as a GAN does: `generator_loss`,
     `discriminator_loss`, and `real_accuracy` and `generated_accuracy`, the fractions of real and of
@@ -118,6 +118,10 @@ class AdversarialMeanFlow(MeanFlow):
     def get_config(self) -> dict:
         return {**super().get_config(), "adversarial_weight": self.adversarial_weight}
 
+    def count_params(self) -> int:
+        """Number of weights of both networks, without the moving average and the flow."""
+        return super().count_params() + self.discriminator.count_params()
+
     # === Training ===
 
     @checked
@@ -175,7 +179,7 @@ class AdversarialMeanFlow(MeanFlow):
         )
         with tf.GradientTape() as tape:
             generated_images = self.jump(images, labels)
-            logits = self.logits(generated_images, labels)
+            logits = logits_of(self.discriminator, generated_images, labels, training=True)
             values["generator_loss"] = mean_over_batch(OBJECTIVE.losses(logits).generator, sample_weight)
             scaled_loss = self.scale_loss(values["generator_loss"], count)
         adversarial = tape.gradient(scaled_loss, self.network.trainable_variables)
@@ -206,11 +210,6 @@ class AdversarialMeanFlow(MeanFlow):
         x = add_noise(self.schedule, images, noise, t)
         return x - t * self._predicted(self.network, x, t, labels, t, training=True)
 
-    def logits(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-        """The discriminator's logits in training, float32 (n,), for images in [-1, 1]."""
-        logits = self.discriminator(join(images, labels), training=True)
-        return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
-
     def train_discriminator(
         self,
         images: tf.Tensor,
@@ -221,35 +220,31 @@ class AdversarialMeanFlow(MeanFlow):
     ) -> dict[str, tf.Tensor]:
         """Updates the discriminator; returns its logged values for images in [-1, 1]."""
         with tf.GradientTape() as tape:
-            # Each kind by itself: with batch normalization, the discriminator must not see them mixed.
-            real_logits = self.logits(images, labels)
-            own_losses = sum_of_losses(self.discriminator)
-            generated_logits = self.logits(generated_images, labels)
-            own_losses = 0.5 * (own_losses + sum_of_losses(self.discriminator))
-            losses = OBJECTIVE.losses(real_logits).real + OBJECTIVE.losses(generated_logits).generated
-            loss = mean_over_batch(losses, sample_weight) + own_losses
-            penalty = OBJECTIVE.penalty_weight * self.penalty(images, labels, sample_weight)
-            scaled_loss = self.scale_loss(loss + penalty, count, self.discriminator_optimizer)
+            values, loss = OBJECTIVE.discriminator_loss(
+                self.discriminator, images, generated_images, labels, True, sample_weight=sample_weight
+            )
+            loss += OBJECTIVE.penalty_weight * self.penalty(images, generated_images, labels, sample_weight)
+            scaled_loss = self.scale_loss(loss, count, self.discriminator_optimizer)
         variables = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(scaled_loss, variables), variables)
-        real_called_real, generated_called_real = OBJECTIVE.classified_as_real(
-            real_logits, generated_logits
-        )
-        return {
-            "discriminator_loss": loss,
-            "real_accuracy": mean_over_batch(tf.cast(real_called_real, tf.float32)),
-            "generated_accuracy": mean_over_batch(1.0 - tf.cast(generated_called_real, tf.float32)),
-        }
+        return values
 
     def penalty(
-        self, images: tf.Tensor, labels: tf.Tensor | None, sample_weight: tf.Tensor | None
+        self,
+        images: tf.Tensor,
+        generated_images: tf.Tensor,
+        labels: tf.Tensor | None,
+        sample_weight: tf.Tensor | None,
     ) -> tf.Tensor:
-        """R1, estimated from the first real images of the batch."""
-        n = tf.cast(tf.math.ceil(R1_SHARE * tf.cast(tf.shape(images)[0], tf.float32)), tf.int32)
-        images, labels, sample_weight = (
-            None if batch is None else batch[:n] for batch in (images, labels, sample_weight)
+        """The objective's penalty, estimated from the first images of the batch."""
+        images, generated_images, labels, sample_weight = first_share(
+            R1_SHARE, images, generated_images, labels, sample_weight
         )
-        return mean_over_batch(r1_penalty(lambda x: self.logits(x, labels), images), sample_weight)
+
+        def logits(images: tf.Tensor) -> tf.Tensor:
+            return logits_of(self.discriminator, images, labels, training=True)
+
+        return OBJECTIVE.penalty(logits, images, generated_images, self.noise_seed, sample_weight)
 
     def preset_copy(self) -> "MeanFlow":
         copy: Any = super().preset_copy()

@@ -4,10 +4,10 @@
     loss = E || network(x_t, t) - velocity ||^2,  for a linear schedule velocity = noise - image
 
 which is flow matching [1] with the straight paths of rectified flow [2], and with other schedules and
-predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]: those in the middle are
-hardest, and are drawn most often; a tenth are at little noise, which images hardly depend on but their
-likelihood does. Differences from the papers: networks that are small enough for a CPU; images are drawn by
-an exponential moving average of the weights; guidance moves away from a smaller network, the guide, that is
+predictions the diffusion models before it [3, 4, 5]. Times are logit-normal [6]: intermediate times are the
+hardest and are sampled most often; a tenth are at low noise, which barely affects samples but dominates the
+likelihood. Differences from the papers: networks that are small enough for a CPU; an exponential moving
+average of the weights generates the images; guidance moves away from a smaller network, the guide, that is
 trained for a few steps, without a moving average, and sees no labels [7, 9].
 
 References:
@@ -78,7 +78,8 @@ class DiffusionModel(GuidedFlow):
     """Diffusion model, conditional with `num_classes`.
 
     It logs `loss`, the mean squared error of the prediction; `relative_loss`, the same divided by that of
-    always predicting 0, so that 1 means nothing learned; and in training `gradient_norm`. For
+    always predicting 0, so that 1 means nothing learned; and in training `gradient_norm`, on several
+    replicas the mean over their parts of the batch. For
     `compile(metrics=...)`, `y_true` are the images and `y_pred` what the network makes of their noisy
     versions, both in [0, 1].
 
@@ -90,7 +91,7 @@ class DiffusionModel(GuidedFlow):
         prediction: What the network predicts: `"velocity"` [4]; `"noise"` [3]; or `"image"`, whose error is
             measured as that of the velocity [8].
         times: Distribution of the times in training: `"logit_normal"`, where the logarithm of noise_rate /
-            signal_rate is normal [5, 6], with a tenth of them at little noise, which the likelihood depends
+            signal_rate is normal [5, 6], with a tenth of them at low noise, which the likelihood depends
             on; or `"uniform"`.
         architecture: `"unet"`, or `"dit"`, a Transformer over patches [10]: see
             `keras_gen.models.diffusion.networks`.
@@ -103,7 +104,8 @@ class DiffusionModel(GuidedFlow):
             `num_classes`. Without a guide, `guidance` moves away from what is predicted without a label
             [7], for which 0.1 is usual; with one, it does not depend on this.
         guide_steps: Training steps of the guide, a network of half the width that does not see labels and
-            that `guidance` moves away from [9], 1,500 by default; 0 for none.
+            that `guidance` moves away from [9], 1,500 by default; 0 for none. It has an optimizer of its
+            own, Muon with a learning rate that decays from 0.02 to 0.
         ema: Momentum of the moving average of the weights, from 0 to less than 1.
         network: Your own network in place of the default ones: images (height, width, channels), times
             (1,) and with `num_classes` one-hot labels (num_classes,), all zeros if hidden -> a prediction
@@ -129,7 +131,7 @@ class DiffusionModel(GuidedFlow):
     fixed_arguments: ClassVar[tuple[str, ...]] = ("latent_dim",)
     logged_in_training: ClassVar[tuple[str, ...]] = LOGGED_IN_TRAINING
     default_learning_rate = 0.02
-    time_numbers = 2  # standard normal numbers for each example that its time is made of
+    num_time_normals = 2  # standard normal numbers for each example that its time is made of
     has_durations = False  # whether the network has another input
 
     @checked
@@ -196,9 +198,10 @@ class DiffusionModel(GuidedFlow):
         if self.guide_steps:
             build = Builder(child_seed(self.seed, "guide"), "float32")
             is_default = self._own_networks["network"] is None
-            self._set_guide(
-                self._default_network(build, None, divisor=2) if is_default else float32_copy(network)
-            )
+            if is_default:
+                self._set_guide(self._default_network(build, None, divisor=2), sees_labels=False)
+            else:
+                self._set_guide(float32_copy(network), sees_labels=self.conditional)
         # The model's own count: that of an optimizer begins anew with each `compile`.
         self.steps_trained = self.add_weight(
             shape=(),
@@ -272,7 +275,7 @@ class DiffusionModel(GuidedFlow):
         images = 2.0 * images - 1.0
         noise = tf.random.stateless_normal(tf.shape(images), replica_seed(self.noise_seed))
         t_normal = tf.random.stateless_normal(
-            (tf.shape(images)[0], 1, 1, self.time_numbers), replica_seed(self.noise_seed)
+            (tf.shape(images)[0], 1, 1, self.num_time_normals), replica_seed(self.noise_seed)
         )
         labels = self.hide_labels(labels)
         values, predicted = self.train_network(images, noise, t_normal, labels, sample_weight, count)
@@ -302,7 +305,7 @@ class DiffusionModel(GuidedFlow):
 
     def apply_to_network(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Updates the network; returns the norm of the gradients."""
-        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.ones(()))
+        norm = self.gradient_norm(gradients, self.optimizer)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         return norm
 
@@ -327,10 +330,10 @@ class DiffusionModel(GuidedFlow):
     def test_step(self, data: Any) -> dict:
         images, labels, sample_weight, count = self.prepare(data)
         images = 2.0 * images - 1.0
-        # Noise that only the place in the test set determines: evaluating twice gives one result.
+        # It depends only on an example's position in the test set: evaluating twice gives one result.
         places = tf.cast(self.trackers[0].count, tf.int32) + tf.range(tf.shape(images)[0])
         keys = tf.stack([tf.fill(tf.shape(places), replica_id()), places], axis=1)
-        t_normal = keyed_normal(keys, (1, 1, self.time_numbers), TIME_STREAM)
+        t_normal = keyed_normal(keys, (1, 1, self.num_time_normals), TIME_STREAM)
         noise = keyed_normal(keys, self.image_shape)
         losses, relative_losses, predicted = self.losses(images, noise, t_normal, labels)
         loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.network)
@@ -352,7 +355,7 @@ class DiffusionModel(GuidedFlow):
         Args:
             images: In [-1, 1], (n, h, w, c).
             noise: Standard normal, (n, h, w, c).
-            t_normal: What `times_of` makes times of, (n, 1, 1, `time_numbers`).
+            t_normal: What `times_of` makes times of, (n, 1, 1, `num_time_normals`).
             labels: One-hot (n, num_classes), where the model is conditional.
             training: Whether the network is being trained.
         """
@@ -373,7 +376,7 @@ class DiffusionModel(GuidedFlow):
         def predicted() -> tf.Tensor:
             return self.image_and_noise(x, self.velocity_from(output, x, t), t)[0]
 
-        return *self.losses_of(output, images, noise, t), predicted
+        return *self.prediction_losses(output, images, noise, t), predicted
 
     @checked
     def loss_by_time(
@@ -434,7 +437,7 @@ class DiffusionModel(GuidedFlow):
         uniform = tf.random.stateless_uniform((tf.shape(labels)[0], 1), replica_seed(self.noise_seed))
         return tf.where(uniform < self.class_dropout, 0.0, labels)
 
-    def losses_of(
+    def prediction_losses(
         self, output: tf.Tensor, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         target = {"velocity": velocity_of(self.schedule, images, noise, t), "noise": noise, "image": images}
@@ -458,11 +461,16 @@ class DiffusionModel(GuidedFlow):
         noise = (x - signal_rate * output) / tf.maximum(noise_rate, SMALLEST_RATE)
         return velocity_of(self.schedule, output, noise, t)
 
-    def image_and_noise(self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def image_and_noise(
+        self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.prediction != "image":
             return super().image_and_noise(x, velocity, t)
         # What the network predicted, also where `velocity_from` divides by more than the noise rate.
-        (signal_rate, noise_rate), coefficients = self.schedule.rates(t), self.schedule.velocity_rates(t)
+        (signal_rate, noise_rate), coefficients = (
+            self.schedule.rates(t),
+            self.schedule.velocity_coefficients(t),
+        )
         divisor = tf.maximum(noise_rate, SMALLEST_RATE)
         image = coefficients[1] * x - divisor * velocity
         image /= coefficients[1] * signal_rate - coefficients[0] * divisor

@@ -3,9 +3,9 @@
     guided velocity = guide's velocity + guidance * (velocity - guide's velocity)
 
 The guide is a network of half the width that is trained beside the model for its first steps, and sees no
-labels. What both have yet to learn, such as which images are likely, the difference exaggerates: a step
-leads to images that the model is sure of. Without a guide, a conditional model that was trained with hidden
-labels takes the guide's place itself, without the label: classifier-free guidance [2].
+labels. The difference between the two amplifies the errors that they share, so guidance steers samples
+towards images that the model is confident about. Without a guide, a conditional model that was trained with
+hidden labels takes the guide's place itself, without the label: classifier-free guidance [2].
 
 References:
     1. Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself, arXiv 2406.02507.
@@ -32,16 +32,17 @@ class GuidedFlow(ProbabilityFlow):
 
     A subclass sets `schedule`, `guide_steps`, `class_dropout`, `steps_trained` and, where it has no guide,
     `guide_network`; calls `_set_guide` when its networks are made and `train_guide` in `train_step`; and
-    writes `losses_of` and `velocity_from`.
+    writes `prediction_losses` and `velocity_from`.
     """
 
     guide_steps: int
+    guide_sees_labels = True  # zeros in their place
     class_dropout: float
     steps_trained: keras.Variable
 
-    def _set_guide(self, network: keras.Model) -> None:
+    def _set_guide(self, network: keras.Model, sees_labels: bool) -> None:
         """Sets the guide's network, which computes in float32; `compile` makes an optimizer for it."""
-        self.guide_network = network
+        self.guide_network, self.guide_sees_labels = network, sees_labels
         self._num_guide_variables = -1  # that its optimizer has; there is none before `compile`
 
     def build_optimizers(self) -> None:
@@ -80,7 +81,7 @@ class GuidedFlow(ProbabilityFlow):
             inputs = self.guide_inputs(x, t, labels)
             with tf.GradientTape() as tape:
                 output = self.guide_network(inputs, training=True)
-                losses, _ = self.losses_of(output, images, noise, t)
+                losses, _ = self.prediction_losses(output, images, noise, t)
                 loss = mean_over_batch(losses, sample_weight) + sum_of_losses(self.guide_network)
                 loss *= scale
             return tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -124,14 +125,14 @@ class GuidedFlow(ProbabilityFlow):
 
     def guide_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
         """As `network_inputs`: zeros for the labels, or nothing where the guide has no input for them."""
-        sees_labels = len(self.guide_network.inputs) > 2
-        return self.network_inputs(x, t, tf.zeros_like(labels) if sees_labels else None)
+        is_input = self.guide_sees_labels and labels is not None
+        return self.network_inputs(x, t, tf.zeros_like(labels) if is_input else None)
 
     def network_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
         """x_t (n, h, w, c), times (n, 1, 1, 1) and labels (n, num_classes) as a network takes them."""
         return [x, t[:, :, 0, 0], *([] if labels is None else [labels])]
 
-    def losses_of(
+    def prediction_losses(
         self, output: tf.Tensor, images: tf.Tensor, noise: tf.Tensor, t: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The squared error of a prediction, (n,), and the same relative to that of predicting 0."""

@@ -1,4 +1,4 @@
-"""Mean flow: a network learns the mean velocity over intervals of time, and draws in one to four steps.
+"""Mean flow: a network learns the mean velocity over intervals of time, and generates in one to four steps.
 
 A diffusion model's velocity v(x_t, t) is that of an instant, so that noise becomes an image in many small
 steps. The mean velocity over the time from t back to r, `duration` = t - r, is
@@ -20,7 +20,8 @@ References:
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from statistics import NormalDist
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -30,23 +31,23 @@ from numpy.typing import ArrayLike
 
 from keras_gen.models.base.image_model import NumClasses
 from keras_gen.models.base.verbs import Keys, Labels, Latents, verb
-from keras_gen.models.diffusion.diffusion_model import NETWORK_DEFAULTS, DiffusionModel
+from keras_gen.models.diffusion.diffusion_model import NETWORK_DEFAULTS, DiffusionModel, NumBlocks
 from keras_gen.models.diffusion.networks import DURATION_LAYER
 from keras_gen.models.diffusion.probability_flow import GUIDANCE, Guidance, NumSteps
 from keras_gen.models.diffusion.samplers import Path
 from keras_gen.models.diffusion.schedules import add_noise, velocity_of
 from keras_gen.models.networks import plain_copy
-from keras_gen.utils.arguments import Count, ImageShape, Seed, checked, received
+from keras_gen.utils.arguments import Count, ImageShape, Seed, Widths, checked, received
 
 # The fraction of examples with a duration; the others learn the velocity itself.
-INTERVALS, LOWER_QUARTILE = 0.25, -0.6744898
+INTERVALS = 0.25
 NUM_STEPS = 4  # by default
 STABILIZER = 1e-3  # of the weight of each example, 1 / its squared error
 
 
 @keras.saving.register_keras_serializable("keras_gen")
 class MeanFlow(DiffusionModel):
-    """Diffusion model that draws in one to four steps.
+    """Diffusion model that generates images in one to four steps.
 
     It has no `denoise` and no `log_prob`: its velocity may be a guided one. `encode` follows that velocity
     in many steps, `decode` takes few, so that `decode(encode(images))` is `images` only approximately.
@@ -60,13 +61,16 @@ class MeanFlow(DiffusionModel):
         num_classes: Number of classes to condition the network on; those of the flow if there is one;
             otherwise None, to ignore labels.
         flow: A trained `DiffusionModel` with the schedule `"linear"`, for the same images and classes,
-            whose velocity the network learns. A default network begins with the flow's weights. Without
-            it, the network learns from the data alone.
+            whose velocity the network learns. It computes in its own precision. A default network begins
+            with the flow's weights. Without it, the network learns from the data alone.
         guidance: Guidance of the flow's velocity, from 0 to 100, 1.5 by default: see
             `DiffusionModel.generate`. Only with `flow`.
-        **kwargs: `architecture`, `widths`, `num_blocks` and `attention`, which are those of the flow if
-            there is one; `network`, with an input of durations (1,) after the others; `ema`, `seed`,
-            `class_names`, `name` and `dtype`; as for `DiffusionModel`.
+        architecture: As for `DiffusionModel`; that of the flow if there is one.
+        widths: Likewise.
+        num_blocks: Likewise.
+        attention: Likewise.
+        **kwargs: `network`, with an input of durations (1,) after the others; `ema`, `seed`, `class_names`,
+            `name` and `dtype`; as for `DiffusionModel`.
 
     Raises:
         ValueError: A number is out of range, the shapes of your own network do not fit, or the flow is of
@@ -95,7 +99,7 @@ class MeanFlow(DiffusionModel):
         "class_dropout",
         "guide_steps",
     )
-    time_numbers = 4
+    num_time_normals = 4
     has_durations = True
 
     @checked
@@ -105,6 +109,10 @@ class MeanFlow(DiffusionModel):
         num_classes: NumClasses | None = None,
         flow: DiffusionModel | None = None,
         guidance: Guidance | None = None,
+        architecture: Literal["unet", "dit"] | None = None,
+        widths: Widths | None = None,
+        num_blocks: NumBlocks | None = None,
+        attention: bool | None = None,
         **kwargs: Any,
     ):
         if guidance is not None and (flow is None or "guidance" in flow.unused_options):
@@ -115,8 +123,8 @@ class MeanFlow(DiffusionModel):
             num_classes = flow.num_classes if num_classes is None else num_classes
             if num_classes == flow.num_classes:
                 kwargs.setdefault("class_names", flow.class_names)
-            if kwargs.get("network") is None:
-                kwargs |= network_options(flow, kwargs)
+        given = (architecture, widths, num_blocks, attention)
+        kwargs |= network_options(None if kwargs.get("network") else flow, *given)
         super().__init__(image_shape, num_classes, class_dropout=0.0, guide_steps=0, **kwargs)
         self.guidance = guidance
         self.flow = None
@@ -183,13 +191,13 @@ class MeanFlow(DiffusionModel):
         labels: tf.Tensor | None,
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, Callable[[], tf.Tensor]]:
-        n, chooser = tf.shape(images)[0], t_normal[:, 0, 0, 3]
+        n, interval_noise = tf.shape(images)[0], t_normal[:, 0, 0, 3]
         if training:  # exactly a quarter of the batch, so that its derivative is computed for no others
-            order = tf.argsort(chooser)
+            order = tf.argsort(interval_noise)
             num_intervals = tf.cast(tf.math.ceil(INTERVALS * tf.cast(n, tf.float32)), tf.int32)
             rows, is_interval = order[:num_intervals], tf.argsort(order) < num_intervals
         else:  # by each example's own number, whatever else is in the batch
-            is_interval = chooser < LOWER_QUARTILE
+            is_interval = interval_noise < NormalDist().inv_cdf(INTERVALS)
             rows = tf.range(n)
             if not self.jit_compile:  # XLA needs to know how many; a network needs one at least
                 rows = tf.cast(tf.where(is_interval | (rows == 0))[:, 0], tf.int32)
@@ -277,7 +285,7 @@ class MeanFlow(DiffusionModel):
         derivative = accumulator.jvp(u, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return tf.scatter_nd(rows[:, tf.newaxis], derivative, shape)
 
-    # === Drawing ===
+    # === Generation ===
 
     @verb("images")
     def generate(self, keys: Keys, labels: Labels = None, num_steps: NumSteps = NUM_STEPS) -> tf.Tensor:
@@ -303,7 +311,7 @@ class MeanFlow(DiffusionModel):
 
     @verb("images")
     def decode(self, z: Latents, labels: Labels = None, num_steps: NumSteps = NUM_STEPS) -> tf.Tensor:
-        """Noise -> the images that it becomes, float32 in [0, 1].
+        """Decodes noise to images, float32 in [0, 1].
 
         Args:
             z: Noise (n, height, width, channels), as `encode` returns it.
@@ -313,12 +321,12 @@ class MeanFlow(DiffusionModel):
         Raises:
             ValueError: `z` is of another shape, the labels do not fit, or a number is out of range.
         """
-        return self.to_pixels(self._follow(self._equal_steps(labels, num_steps), z, labels))
+        return self.to_pixels(self._integrate(self._equal_steps(labels, num_steps), z, labels))
 
     def _equal_steps(self, labels: tf.Tensor | None, num_steps: tf.Tensor | int) -> Path:
         return self.path(labels, num_steps, 1.0, 1.0, 0.0, spacing=1.0)
 
-    def _follow(self, path: Path, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+    def _integrate(self, path: Path, z: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
         def step(i: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             t = tf.broadcast_to(path.time_at(i), (tf.shape(x)[0], 1, 1, 1))
             duration = t - path.time_at(i + 1)
@@ -339,7 +347,7 @@ class MeanFlow(DiffusionModel):
 
         def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
             path = dataclasses.replace(self._equal_steps(labels, num_steps), observe=observe)
-            self._follow(path, z, labels)
+            self._integrate(path, z, labels)
 
         return self._observed(num_samples, labels, num_steps, seed, follow)
 
@@ -370,22 +378,27 @@ class MeanFlow(DiffusionModel):
         return keras.Model([z, *labels], ops.clip(0.5 * (z - mean_velocity) + 0.5, 0.0, 1.0))
 
 
-def network_options(flow: DiffusionModel, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a flow's network; a ValueError if other ones are given than these or the defaults."""
-    options = {name: getattr(flow, name) for name in NETWORK_DEFAULTS}
-    for name, default in NETWORK_DEFAULTS.items():
-        value = given.get(name, default)
-        value = tuple(value) if isinstance(value, list) else value
-        if value not in (default, options[name]):
+def network_options(flow: DiffusionModel | None, *given: Any) -> dict[str, Any]:
+    """The options of the network; a ValueError if one is given that is not the flow's."""
+    options: dict[str, Any] = dict(NETWORK_DEFAULTS)
+    if flow is not None:
+        options = {name: getattr(flow, name) for name in NETWORK_DEFAULTS}
+    for name, value in zip(NETWORK_DEFAULTS, given, strict=True):
+        if value is None:
+            continue
+        value = tuple(value) if name == "widths" else value
+        if flow is not None and value != options[name]:
             raise ValueError(
-                f"{name} must be that of the flow, {received(options[name])}, or be left out. "
+                f"{name} must match the flow's, {received(options[name])}, or be omitted. "
                 f"Received: {received(value)}"
             )
+        options[name] = value
     return options
 
 
 def copy_of(flow: DiffusionModel) -> DiffusionModel:
     """A copy that is not trained, and does not change when the original is."""
+    # Without an average, `network` draws: in mixed precision, if the flow has it, which is faster.
     # Keras leaves the networks of a model that is made as not trainable as they are.
     copy = type(flow).from_config({**flow.get_config(), "ema": 0.0, "trainable": True})
     copy.network.set_weights(flow.ema_network.get_weights())

@@ -1,9 +1,9 @@
 """The default networks of the diffusion models: from a noisy image and the time to a prediction.
 
 `build_unet` is a U-Net [1], `build_dit` a Transformer over patches [2]. What they share: the time and the
-class scale and shift the features of each block [2]; the last layer of each block begins with zeros; and
-beside the noisy image, the stem sees sines of it that repeat with each level of 8-bit pixels [3], since at
-little noise an image differs from its noisy version by less than a level.
+class scale and shift the features of each block [2]; the last layer of each block is initialized to zero;
+and the stem also takes Fourier features of the pixels, with periods of one and four 8-bit levels [3], since
+at low noise an image differs from its noisy version by less than a level.
 
 References:
     1. Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation,
@@ -77,11 +77,11 @@ def build_dit(
     build: Builder,
     has_durations: bool = False,
 ) -> keras.Model:
-    """Blocks of attention between patches, 4 or 8 pixels wide, and a two-layer network for each patch."""
+    """Blocks of attention between patches, 4 or 8 pixels wide, and an MLP applied to each patch."""
     inputs, condition = conditions(image_shape, num_classes, has_durations, 2 * width, build)
     patch_size = 4 if max(image_shape[:2]) <= LARGEST_WITH_SMALL_PATCHES else 8
     x = stem(inputs, condition, schedule, width, patch_size, build, has_durations)  # (h / 4, w / 4, 128)
-    x = x + positions(*x.shape[1:])
+    x = x + position_embedding(*x.shape[1:])
     for _ in range(num_blocks):
         x = attention(x, condition, build)
         found = build.dense(4 * width, activation="gelu")(normalized(x, condition, build))
@@ -101,7 +101,10 @@ def conditions(
     """The inputs of a network, and a vector of their times, durations and labels, (n, width)."""
     x, t = keras.Input(image_shape, name="images"), keras.Input((1,), name="times")
     # The fourth root tells small times apart, and leaves the features smooth in all others.
-    inputs, condition = [x, t], build.dense(width, dtype="float32")(sines(ops.sqrt(ops.sqrt(t))))
+    inputs, condition = (
+        [x, t],
+        build.dense(width, dtype="float32")(sinusoidal_embedding(ops.sqrt(ops.sqrt(t)))),
+    )
     if num_classes is not None:
         labels = keras.Input((num_classes,), name="labels")
         inputs.append(labels)
@@ -110,11 +113,11 @@ def conditions(
         duration = keras.Input((1,), name="durations")
         inputs.append(duration)
         options = {"use_bias": False, "kernel_initializer": "zeros", "dtype": "float32"}
-        condition += build.dense(width, name=DURATION_LAYER, **options)(sines(duration))
+        condition += build.dense(width, name=DURATION_LAYER, **options)(sinusoidal_embedding(duration))
     return inputs, build.dense(width, activation="silu", dtype="float32")(ops.silu(condition))
 
 
-def sines(t: Any) -> Any:
+def sinusoidal_embedding(t: Any) -> Any:
     """Times (n, 1) -> sines and cosines of them, from slow to fast, (n, 64)."""
     angles = t * FREQUENCIES
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
@@ -196,7 +199,7 @@ def normalized(x: Any, condition: Any, build: Builder) -> Any:
     return x * (1.0 + scale) + shift
 
 
-def positions(height: int, width: int, channels: int) -> np.ndarray:
+def position_embedding(height: int, width: int, channels: int) -> np.ndarray:
     """Sines and cosines of each row's and each column's number, float32 (height, width, channels)."""
     quarter = -(-channels // 4)
     frequencies = 1e-4 ** (np.arange(quarter) / quarter)

@@ -45,7 +45,7 @@ from keras_gen.utils.arguments import Count, Seed, checked
 GUIDANCE = 1.5  # by default
 NUM_STEPS = 20  # of `generate` and `inpaint`, by default
 ODE_STEPS = 50  # of `encode` and `decode`
-MOST_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
+MAX_DEVIATIONS = 10  # of normal noise, beyond which no sample lies
 PIXELS_WITH_NOISE = "Images must be in [0, 1], plus noise of noise_rate"
 NoiseRate = Annotated[float, Interval(gt=0, le=100)]
 NumSteps = Annotated[int, Interval(ge=1, le=1000)]
@@ -81,7 +81,9 @@ class ProbabilityFlow(LatentGenerator):
         """
         raise NotImplementedError
 
-    def image_and_noise(self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def image_and_noise(
+        self, x: tf.Tensor, velocity: tf.Tensor, t: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The image and the noise that x_t consists of, given its velocity."""
         return image_and_noise(self.schedule, x, velocity, t)
 
@@ -99,7 +101,7 @@ class ProbabilityFlow(LatentGenerator):
         sampler: Sampler = "dpm_solver_2m",
         guidance: Guidance = GUIDANCE,
     ) -> tf.Tensor:
-        """Draws new images, from noise at time 1 to time 0.
+        """Generates images, from noise at time 1 to time 0.
 
         Args:
             num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
@@ -110,9 +112,9 @@ class ProbabilityFlow(LatentGenerator):
                 but the last, the others once.
             sampler: `"euler"`, `"heun"`, `"dpm_solver_2m"`, or `"sde"`, which adds new noise in each step:
                 see `keras_gen.models.diffusion.samplers`.
-            guidance: How far each step moves away from what a weaker network predicts without a label
-                [3, 4], from 0 to 100: 1 is the model as it has learned; more gives images of better quality
-                and then of less variety, and takes longer.
+            guidance: Guidance scale, from 0 to 100: how far each step moves away from what a weaker network
+                predicts without a label [3, 4]. 1 turns guidance off; higher values improve quality at the
+                cost of variety, and take longer.
             seed: Integer. Image i depends on the weights, the seed and i alone; without a seed, each call
                 gives different images.
 
@@ -241,7 +243,7 @@ class ProbabilityFlow(LatentGenerator):
         num_steps: NumSteps = ODE_STEPS,
         guidance: Guidance = 1.0,
     ) -> tf.Tensor:
-        """Noise -> the images that it becomes, float32 in [0, 1], by the sampler `"heun"`.
+        """Decodes noise to images, float32 in [0, 1], by the sampler `"heun"`.
 
         Args:
             z: Noise (n, height, width, channels), as `encode` returns it.
@@ -262,7 +264,7 @@ class ProbabilityFlow(LatentGenerator):
         num_steps: NumSteps = ODE_STEPS,
         guidance: Guidance = 1.0,
     ) -> tf.Tensor:
-        """Images -> the noise that becomes them, (n, height, width, channels), float32 [2].
+        """Images -> the noise that decodes to them, (n, height, width, channels), float32 [2].
 
         It follows the same path as `decode`, from time 0 to time 1: with many steps,
         `decode(encode(images))` is `images`.
@@ -291,7 +293,7 @@ class ProbabilityFlow(LatentGenerator):
     ) -> tf.Tensor:
         """Fills in a part of images, float32 in [0, 1]; the rest stays as it is [1].
 
-        At each step, what is known of an image is set to its noisy version.
+        At each step, the known pixels are replaced by a noisy version of the originals.
 
         Args:
             images: (n, height, width, channels), uint8 or floating point in [0, 1]. What is under the mask
@@ -323,7 +325,7 @@ class ProbabilityFlow(LatentGenerator):
 
     @verb("images")
     def denoise(self, images: NoisyImages, noise_rate: NoiseRate, labels: Labels = None) -> tf.Tensor:
-        """Noisy images -> the mean of the images that they may come from, float32 in [0, 1].
+        """Noisy images -> the posterior mean of the clean images, float32 in [0, 1].
 
         Args:
             images: Images with normal noise added, (n, height, width, channels), uint8 or floating point:
@@ -339,7 +341,7 @@ class ProbabilityFlow(LatentGenerator):
         least, most = self.noise_rates
         in_range = (2.0 * noise_rate >= least) & (2.0 * noise_rate <= most)
         noise_rate = asserted(self._range_of_noise_rates, tf.reduce_all(in_range), noise_rate)
-        beyond = MOST_DEVIATIONS * tf.reshape(noise_rate, (-1, 1, 1, 1))
+        beyond = MAX_DEVIATIONS * tf.reshape(noise_rate, (-1, 1, 1, 1))
         is_near = (images >= -beyond) & (images <= 1.0 + beyond)
         images = asserted(PIXELS_WITH_NOISE, tf.reduce_all(is_near), images)
         t = self.schedule.time_of(tf.reshape(2.0 * noise_rate, (-1, 1, 1, 1)))
@@ -370,8 +372,8 @@ class ProbabilityFlow(LatentGenerator):
             labels: One for each, as for `generate`, where the model is conditional.
             num_steps: Steps of the integration, from 32 to 1,000: with fewer, its error exceeds the
                 differences between models.
-            divergence: `"hutchinson"`, an unbiased estimate; or `"exact"`, which takes as many times as
-                long as an image has numbers.
+            divergence: `"hutchinson"`, an unbiased estimate; or `"exact"`, which is slower by a factor of
+                height * width * channels.
             seed: Integer that determines the noise within half a level of each pixel, and of the estimate.
 
         Returns:
@@ -394,7 +396,7 @@ class ProbabilityFlow(LatentGenerator):
             least, most = self.noise_rates
             if not least <= 2.0 * options["noise_rate"] <= most:
                 raise ValueError(f"{self._range_of_noise_rates}. Received: {options['noise_rate']:g}")
-            beyond = MOST_DEVIATIONS * options["noise_rate"]
+            beyond = MAX_DEVIATIONS * options["noise_rate"]
             low, high = rows["images"].min(), rows["images"].max()
             if low < -beyond or high > 1.0 + beyond:
                 raise ValueError(

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from keras_gen.models.diffusion.schedules import Schedule, velocity_of
 
-SMALLEST_RATE = 1e-4  # in logarithms
+SMALLEST_LOG_RATE = 1e-4  # that a logarithm is taken of
 
 
 @dataclasses.dataclass
@@ -37,10 +37,10 @@ class Path:
     Args:
         schedule: The noise schedule.
         denoise: x_t (n, ...) and times -> the image and the noise in it, each (n, ...).
-        time_at: Number of a step -> times that broadcast with x. The last are repeated.
+        time_at: Step index -> times that broadcast with x. The last are repeated.
         num_steps: Number of steps, a scalar.
-        draw_noise: Number of a step -> standard normal noise (n, ...); only `sde` uses it.
-        observe: Is called with x after each step, where there is one; not in a graph.
+        draw_noise: Step index -> standard normal noise (n, ...); only `sde` uses it.
+        observe: Called with x after each step, if given; eager mode only.
     """
 
     schedule: Schedule
@@ -58,7 +58,7 @@ class Path:
             is_finished = self.time_at(i + 1) == self.time_at(i)
             return i + 1, tf.where(is_finished, x, moved), *carried
 
-        def goes_on(i: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+        def condition(i: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return i < self.num_steps
 
         if self.observe is not None:
@@ -68,7 +68,7 @@ class Path:
                 self.observe(x)
             return x
         shapes = (tf.TensorShape([]), *(tensor.shape for tensor in (x, *carried)))
-        return tf.while_loop(goes_on, body, (0, x, *carried), shape_invariants=shapes)[1]
+        return tf.while_loop(condition, body, (0, x, *carried), shape_invariants=shapes)[1]
 
 
 def euler(path: Path, x: tf.Tensor) -> tf.Tensor:
@@ -109,10 +109,10 @@ def dpm_solver_2m(path: Path, x: tf.Tensor) -> tf.Tensor:
     """Extrapolates the image linearly in log(signal_rate / noise_rate), from the last two steps."""
 
     def log_ratio(t: tf.Tensor) -> tf.Tensor:
-        rates = [tf.maximum(rate, SMALLEST_RATE) for rate in path.schedule.rates(t)]
+        rates = [tf.maximum(rate, SMALLEST_LOG_RATE) for rate in path.schedule.rates(t)]
         return tf.math.log(rates[0] / rates[1])
 
-    def step(i: tf.Tensor, x: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def step(i: tf.Tensor, x: tf.Tensor, previous_image: tf.Tensor) -> tuple[tf.Tensor, ...]:
         t, next_t = path.time_at(i), path.time_at(i + 1)
         image, _ = path.denoise(x, t)
         # The first step has none before it, and the last only removes the noise that is left.
@@ -120,10 +120,10 @@ def dpm_solver_2m(path: Path, x: tf.Tensor) -> tf.Tensor:
         earlier = log_ratio(path.time_at(tf.maximum(i - 1, 0))) - tf.cast(i == 0, x.dtype)
         # Beyond the smallest rate no ratio differs: a step is then of first order.
         share = tf.math.divide_no_nan(0.5 * (log_ratio(next_t) - log_ratio(t)), log_ratio(t) - earlier)
-        ahead = image + tf.where(is_inner, share, 0.0) * (image - before)
+        extrapolated = image + tf.where(is_inner, share, 0.0) * (image - previous_image)
         (signal_rate, noise_rate), (next_signal, next_noise) = map(path.schedule.rates, (t, next_t))
         kept = next_noise / noise_rate  # of x
-        return kept * x + (next_signal - kept * signal_rate) * ahead, image
+        return kept * x + (next_signal - kept * signal_rate) * extrapolated, image
 
     return path.follow(step, x, tf.zeros_like(x))
 

@@ -6,9 +6,9 @@
 without a division:
 
     dx_t / dt = speed(t) * velocity,  speed = signal_rate * noise_rate' - signal_rate' * noise_rate
-    velocity  = image_rate(t) * image + other_rate(t) * noise
-    image     = other_rate * x_t - noise_rate * velocity
-    noise     = signal_rate * velocity - image_rate * x_t
+    velocity  = image_coefficient(t) * image + noise_coefficient(t) * noise
+    image     = noise_coefficient * x_t - noise_rate * velocity
+    noise     = signal_rate * velocity - image_coefficient * x_t
 
 References:
     1. Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv 2210.02747.
@@ -38,7 +38,7 @@ class Linear:
         """signal_rate and noise_rate at times t, both of the shape of t."""
         return 1.0 - t, t
 
-    def velocity_rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def velocity_coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """How much of the image, and how much of the noise, the velocity is made of."""
         return -ops.ones_like(t), ops.ones_like(t)
 
@@ -52,7 +52,7 @@ class Linear:
 
 
 class Cosine:
-    """Circles: signal_rate**2 + noise_rate**2 = 1 [3], with the velocity of [4]."""
+    """Variance preserving: signal_rate**2 + noise_rate**2 = 1 [3], with the velocity of [4]."""
 
     smallest, largest = 0.0, math.inf
     spacing = 2.0
@@ -63,7 +63,7 @@ class Cosine:
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return ops.cos(self.angle(t)), ops.sin(self.angle(t))
 
-    def velocity_rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def velocity_coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         signal_rate, noise_rate = self.rates(t)
         return -noise_rate, signal_rate
 
@@ -75,10 +75,10 @@ class Cosine:
 
 
 class EDM(Cosine):
-    """The circle again, at the noise levels of [5]: the seventh root of noise_rate / signal_rate is linear.
+    """Variance preserving, at the noise levels of [5], whose seventh roots are linear in t.
 
-    A step of `euler` is thus one of [5], and the velocity is what its preconditioned network predicts, for
-    images with a standard deviation of 1. A little noise, 0.002 of it, is left at time 0.
+    A step of `euler` is thus one of [5], and the velocity is minus what its preconditioned network
+    predicts, for images with a standard deviation of 1. A little noise, 0.002 of it, is left at time 0.
     """
 
     power = 7.0
@@ -115,11 +115,14 @@ def add_noise(schedule: Schedule, images: Tensor, noise: Tensor, t: Tensor) -> T
 
 def velocity_of(schedule: Schedule, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """The velocity of x_t, given the image and the noise that it consists of."""
-    image_rate, other_rate = schedule.velocity_rates(t)
-    return image_rate * images + other_rate * noise
+    image_coefficient, noise_coefficient = schedule.velocity_coefficients(t)
+    return image_coefficient * images + noise_coefficient * noise
 
 
 def image_and_noise(schedule: Schedule, x: Tensor, velocity: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """The image and the noise that x_t consists of, given its velocity."""
-    (signal_rate, noise_rate), (image_rate, other_rate) = schedule.rates(t), schedule.velocity_rates(t)
-    return other_rate * x - noise_rate * velocity, signal_rate * velocity - image_rate * x
+    (signal_rate, noise_rate), (image_coefficient, noise_coefficient) = (
+        schedule.rates(t),
+        schedule.velocity_coefficients(t),
+    )
+    return noise_coefficient * x - noise_rate * velocity, signal_rate * velocity - image_coefficient * x

@@ -39,7 +39,7 @@ from keras_gen.models.gans.networks import (
     default_discriminator_widths,
     default_generator_widths,
 )
-from keras_gen.models.gans.objective import Objective
+from keras_gen.models.gans.objective import Objective, first_share, logits_of
 from keras_gen.models.networks import Builder, frozen_copy, join, plain_copy, sum_of_losses
 from keras_gen.optimizers import copy_of, has_schedule, scaled_like
 from keras_gen.utils.arguments import (
@@ -378,8 +378,8 @@ class GAN(LatentGenerator):
         augmented_real, augmented_generated = self.augment(real_images), self.augment(generated_images)
         targets = self.targets(tf.shape(real_images)[0])
         with tf.GradientTape() as tape:
-            values, loss = self.discriminator_loss(
-                augmented_real, augmented_generated, labels, targets, training=True
+            values, loss = self.objective.discriminator_loss(
+                self.discriminator, augmented_real, augmented_generated, labels, True, targets
             )
             if self.objective.penalty_weight:
                 penalized = self.penalized(augmented_real, augmented_generated, labels)
@@ -390,38 +390,6 @@ class GAN(LatentGenerator):
         norm = self.apply_gradients(tape, scaled_loss, self.discriminator, optimizer)
         return {**values, "discriminator_gradient_norm": norm}
 
-    def discriminator_loss(
-        self,
-        real_images: tf.Tensor,
-        generated_images: tf.Tensor,
-        labels: tf.Tensor | None,
-        targets: tuple[tf.Tensor, tf.Tensor],
-        training: bool,
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """The logged values of the discriminator, and its loss.
-
-        `targets` are those of the real and of the generated images, in [0, 1], where 1 is real.
-        """
-        # Each kind by itself: with batch normalization, the discriminator must not see them mixed [4].
-        real_logits = self.logits(real_images, labels, training)
-        own_losses = sum_of_losses(self.discriminator)
-        generated_logits = self.logits(generated_images, labels, training)
-        own_losses = 0.5 * (own_losses + sum_of_losses(self.discriminator))
-        real_losses = self.objective.losses(real_logits)
-        generated_losses = self.objective.losses(generated_logits)
-        loss = own_losses + mean_over_batch(
-            real_losses.discriminator(targets[0]) + generated_losses.discriminator(targets[1])
-        )
-        real_called_real, generated_called_real = self.objective.classified_as_real(
-            real_logits, generated_logits
-        )
-        values = {
-            "discriminator_loss": loss,
-            "real_accuracy": mean_over_batch(tf.cast(real_called_real, tf.float32)),
-            "generated_accuracy": mean_over_batch(1.0 - tf.cast(generated_called_real, tf.float32)),
-        }
-        return values, loss
-
     def test_step(self, data: Any) -> dict:
         images, labels, _, count = self.prepare(data)
         real_images = 2.0 * images - 1.0
@@ -430,8 +398,9 @@ class GAN(LatentGenerator):
         z = example_noise(replica_id(), places, (self.latent_dim,))
         generated_images = self.generator(join(z, labels), training=False)
         own_losses = sum_of_losses(self.generator)
-        targets = (tf.ones(()), tf.zeros(()))
-        values, _ = self.discriminator_loss(real_images, generated_images, labels, targets, training=False)
+        values, _ = self.objective.discriminator_loss(
+            self.discriminator, real_images, generated_images, labels, training=False
+        )
         logits = self.logits(generated_images, labels, training=False)
         values["generator_loss"] = mean_over_batch(self.objective.losses(logits).generator) + own_losses
         self._report(values, images, generated_images, count)
@@ -458,7 +427,7 @@ class GAN(LatentGenerator):
     ) -> tf.Tensor:
         """Updates a network; returns the norm of its gradient."""
         gradients = tape.gradient(scaled_loss, network.trainable_variables)
-        norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.ones(()))
+        norm = self.gradient_norm(gradients, optimizer)
         optimizer.apply(gradients, network.trainable_variables)
         return norm
 
@@ -466,8 +435,7 @@ class GAN(LatentGenerator):
 
     def logits(self, images: tf.Tensor, labels: tf.Tensor | None, training: bool = False) -> tf.Tensor:
         """The discriminator's logits, float32 (n,), for images in [-1, 1]."""
-        logits = self.discriminator(join(images, labels), training=training)
-        return tf.cast(tf.squeeze(logits, axis=1), tf.float32)
+        return logits_of(self.discriminator, images, labels, training)
 
     def augment(self, images: tf.Tensor) -> tf.Tensor:
         """The discriminator's view of images in [-1, 1]: augmented and with noise."""
@@ -501,8 +469,7 @@ class GAN(LatentGenerator):
 
     def penalized(self, *batches: tf.Tensor | None) -> list[tf.Tensor | None]:
         """The first images of a batch, a fraction `penalty_share` of it, at least one."""
-        n = tf.math.ceil(self.penalty_share * tf.cast(tf.shape(batches[0])[0], tf.float32))
-        return [None if batch is None else batch[: tf.cast(n, tf.int32)] for batch in batches]
+        return first_share(self.penalty_share, *batches)
 
     def penalty(
         self, real_images: tf.Tensor, generated_images: tf.Tensor, labels: tf.Tensor | None

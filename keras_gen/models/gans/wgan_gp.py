@@ -57,12 +57,13 @@ class WassersteinObjective(Objective):
         real_images: tf.Tensor,
         generated_images: tf.Tensor,
         seed_generator: keras.random.SeedGenerator,
+        sample_weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Squared deviation of the critic's slopes from 1, between real and generated images [2]."""
         shape = (tf.shape(real_images)[0], 1, 1, 1)
         fractions = tf.random.stateless_uniform(shape, replica_seed(seed_generator))
         slopes = gradient_penalty(discriminator, real_images, generated_images, fractions)
-        return mean_over_batch(slopes)
+        return mean_over_batch(slopes, sample_weight)
 
     def optimizer(self, learning_rate: Any) -> keras.optimizers.Optimizer:
         """Adam without momentum, as in the paper, where beta_2 is 0.9.

@@ -32,8 +32,14 @@ def perfect(schedule: str, prediction: str, num_classes: int | None = None) -> D
     gain = signal_rate * STD**2 / (signal_rate**2 * STD**2 + noise_rate**2)
     image = mean + gain * (x - signal_rate * mean)
     noise = noise_rate * (x - signal_rate * mean) / (signal_rate**2 * STD**2 + noise_rate**2)
-    image_rate, other_rate = SCHEDULES[schedule].velocity_rates(ops.reshape(t, (-1, 1, 1, 1)))
-    outputs = {"image": image, "noise": noise, "velocity": image_rate * image + other_rate * noise}
+    image_coefficient, noise_coefficient = SCHEDULES[schedule].velocity_coefficients(
+        ops.reshape(t, (-1, 1, 1, 1))
+    )
+    outputs = {
+        "image": image,
+        "noise": noise,
+        "velocity": image_coefficient * image + noise_coefficient * noise,
+    }
     network = keras.Model([x, t, *labels], outputs[prediction])
     options = {"class_dropout": 0.1} if labels else {}
     return DiffusionModel(
@@ -119,7 +125,9 @@ def test_noisy_images_may_be_uint8_but_not_in_0_to_255():
     found = model.denoise(noisy, noise_rate=0.1)
     np.testing.assert_allclose(found, model.denoise(noisy / 255.0, noise_rate=0.1), atol=1e-6)
     np.testing.assert_array_equal(found, model.denoise(noisy[..., 0], noise_rate=0.1))
-    with pytest.raises(ValueError, match="plus noise of noise_rate. Received: from 0 to 255, and noise_rate=0.1. Pixels"):
+    with pytest.raises(
+        ValueError, match="plus noise of noise_rate. Received: from 0 to 255, and noise_rate=0.1. Pixels"
+    ):
         model.denoise(np.array([0.0, 255.0] * 8).reshape(1, *SHAPE), noise_rate=0.1)
     with pytest.raises(ValueError, match="must be uint8 in .0, 255. or floating point .* Received: int64"):
         model.denoise(noisy.astype("int64"), noise_rate=0.1)
@@ -283,7 +291,9 @@ def test_noise_beyond_the_schedule_is_refused():
             ValueError, match="noise_rate must be from 0.001 to 40 for this model's schedule"
         ):
             model.denoise(np.zeros((1, 8, 8, 1)), noise_rate=noise_rate)
-    with pytest.raises(ValueError, match="noise_rate must be from 0 to 9.987 for .* and prediction. Received: 20"):
+    with pytest.raises(
+        ValueError, match="noise_rate must be from 0 to 9.987 for .* and prediction. Received: 20"
+    ):
         perfect("linear", "noise").denoise(np.zeros((1, *SHAPE)), noise_rate=20.0)
 
 
@@ -511,3 +521,15 @@ def test_a_network_of_ones_own(garments):
         ValueError, match=r"network must have inputs of shapes \[\(8, 8, 1\), \(1,\), \(3,\)\]"
     ):
         DiffusionModel((8, 8, 1), num_classes=3, network=network)
+
+
+def test_the_gradient_norm_on_replicas_is_not_that_of_their_shares(garments, two_replicas):
+    def norm(batch_size: int) -> float:
+        model = DiffusionModel(**SMALL, guide_steps=0, ema=0.0)
+        model.compile(keras.optimizers.SGD(0.0))
+        images = garments[0][:320, 2:26:3, 2:26:3]
+        return model.fit(images, batch_size=batch_size, verbose=0).history["gradient_norm"][0]
+
+    single = norm(8)
+    with two_replicas.scope():
+        assert norm(16) == pytest.approx(single, rel=0.15)  # of 8 images on each of two

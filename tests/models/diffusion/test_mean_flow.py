@@ -190,8 +190,11 @@ def test_a_flow_that_does_not_fit_is_refused():
         MeanFlow((8, 8, 1), flow=DiffusionModel(SHAPE, widths=(4,), num_blocks=1))
     with pytest.raises(ValueError, match="flow must have schedule='linear'. Received: 'edm'"):
         MeanFlow((8, 8, 1), flow=DiffusionModel(**SMALL, schedule="edm"))
-    with pytest.raises(ValueError, match=r"widths must be that of the flow, .4, 8., or be left out"):
+    with pytest.raises(ValueError, match=r"widths must match the flow's, .4, 8., or be omitted"):
         MeanFlow((8, 8, 1), flow=DiffusionModel(**SMALL), widths=(4, 4))
+    transformer = DiffusionModel((8, 8, 1), architecture="dit", widths=(32,), num_blocks=1)
+    with pytest.raises(ValueError, match="architecture must match the flow's, 'dit'.* Received: 'unet'"):
+        MeanFlow((8, 8, 1), flow=transformer, architecture="unet")
     with pytest.raises(ValueError, match="MeanFlow takes no schedule: mean velocities are of straight"):
         MeanFlow((8, 8, 1), schedule="edm")
     with pytest.raises(ValueError, match="guidance is that of a flow. Received: guidance=1.5 and no flow"):
