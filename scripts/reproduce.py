@@ -59,10 +59,13 @@ def main() -> None:
             parser.error(f"{name} starts from {FLOW}: name it, too, or finish its run in {arguments.runs}")
     for name in chosen:
         run = train(name, arguments)
-        row = measure(name, run)
+        row = facts(name, run)
         row["made_by"] = command(name, arguments)
-        if arguments.presets:  # its weights are rounded, so that the last digits differ from the run's
-            row["metrics"] = make_preset(name, run, row)
+        # A preset's weights are rounded, so that the last digits differ from the run's.
+        source = make_preset(name, run, row) if arguments.presets else run
+        row |= measure(name, source, data_dir=arguments.data_dir)
+        if arguments.presets:
+            add_metrics(source / "card.json", row["metrics"])
         write_results(name, row)
         print(f"{name}: {json.dumps(row)}", flush=True)
 
@@ -124,10 +127,9 @@ def seconds_of(run: Path) -> float:
     return json.loads(path.read_text())["training_seconds"] if path.exists() else 0.0
 
 
-def measure(name: str, run: Path) -> dict:
-    """A row of the table."""
+def facts(name: str, run: Path) -> dict:
+    """What a row says of the training."""
     config = json.loads((run / "config.json").read_text())
-    report = evaluating.evaluate_source(run)
     model = kg.load_model(run)
     seconds = seconds_of(run)
     rows = int(model.optimizer.iterations.numpy()) * config["train"]["batch_size"]
@@ -140,11 +142,19 @@ def measure(name: str, run: Path) -> dict:
     else:
         speed = {"epochs": round(rows / 60_000, 1), "images_per_second": round(rows / seconds)}
     flow_seconds = seconds_of(run.parent / FLOW) if needs_flow(name) else 0.0
-    row = {
+    return {
         "parameters": model.count_params(),
         "minutes": round((seconds + flow_seconds) / 60, 1),
         **speed,
         "hardware": hardware(config),
+    }
+
+
+def measure(name: str, source: Path, data_dir: str | None) -> dict:
+    """What a row says of the model of a run or of a preset."""
+    report = evaluating.evaluate_source(source, data_dir=data_dir)
+    model = kg.load_model(source)
+    row: dict = {
         "metrics": numbers(report),
         "extractor_sha256": next(
             (r.extractor_sha256 for r in report.results.values() if r.extractor), None
@@ -175,7 +185,7 @@ def hardware(config: dict) -> str:
 
 
 def samples_per_second(model: kg.ImageGenerator) -> float:
-    model.generate(NUM_TIMED, seed=0)  # traces
+    model.generate(1, seed=0)  # traces
     start = time.monotonic()
     model.generate(NUM_TIMED, seed=1)
     return NUM_TIMED / (time.monotonic() - start)
@@ -184,8 +194,8 @@ def samples_per_second(model: kg.ImageGenerator) -> float:
 # === Presets ===
 
 
-def make_preset(name: str, run: Path, row: dict) -> dict[str, float]:
-    """Makes the package's preset of a run, and returns the preset's own numbers, which are in its card."""
+def make_preset(name: str, run: Path, row: dict) -> Path:
+    """Makes the package's preset of a run, without metrics in its card; returns its folder."""
     folder = ASSETS / f"{name}_{full_name(name)}"
     if folder.exists():
         shutil.rmtree(folder)
@@ -204,12 +214,14 @@ def make_preset(name: str, run: Path, row: dict) -> dict[str, float]:
     model = kg.load_model(run)
     picture = None if hasattr(model, "generate") else final_picture(run)
     model.save_preset(folder, card, picture)
-    report = evaluating.evaluate_source(folder, data_dir=config.get("data_dir"))
-    path = folder / "card.json"
-    card = {**json.loads(path.read_text()), "metrics": numbers(report)}
+    return folder
+
+
+def add_metrics(path: Path, metrics: dict[str, float]) -> None:
+    """Puts a preset's numbers into its card."""
+    card = {**json.loads(path.read_text()), "metrics": metrics}
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(card, indent=2) + "\n")
-    return card["metrics"]
 
 
 def final_picture(run: Path):
