@@ -22,6 +22,7 @@ from keras_gen.serving.presets import downloads, find_preset, list_presets, read
 from keras_gen.serving.presets.folders import ASSETS
 
 every_preset = pytest.mark.parametrize("name", list_presets())
+SLOW = ("diffusion_fashion_mnist", "cdiffusion_fashion_mnist")  # forty calls of networks for each image
 of_garments = [name for name, card in list_presets().items() if card["data"] == "fashion_mnist"]
 
 
@@ -51,7 +52,9 @@ def test_packaged_preset_is_what_its_card_says(name):
         assert hashlib.sha256((ASSETS / name / file).read_bytes()).hexdigest() == known["sha256"]
 
 
-@pytest.mark.parametrize("name", of_garments)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in of_garments]
+)
 def test_packaged_numbers_hold_on_the_embedded_fifth_of_the_test_set(name):
     """Card's numbers are of 10,000 test images; 2,000 of them must come near."""
     card, model = list_presets()[name], kg.from_preset(name)
@@ -91,7 +94,8 @@ def bare(word: str) -> str:
 
 
 def test_there_is_one_of_each_kind():
-    kinds = ("vae", "autoencoder", "cnn_classifier", "gan", "wgan_gp", "cgan")
+    kinds = ["vae", "autoencoder", "cnn_classifier", "gan", "wgan_gp", "cgan", "diffusion", "cdiffusion"]
+    kinds += ["adversarial_mean_flow"]
     assert {f"{kind}_fashion_mnist" for kind in kinds} <= set(list_presets())
 
 
