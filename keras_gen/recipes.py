@@ -141,7 +141,7 @@ RECIPES = {
     ),
     "mean_flow": Recipe(
         model="MeanFlow",
-        summary="a diffusion model that draws in one to four steps (Geng et al. 2025)",
+        summary="a diffusion model that generates in one to four steps (Geng et al. 2025)",
         epochs=None,
         images=600_000,
         batch_size=32,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import docstring_parser
 
-from keras_gen.commands.parsing import Option, Parser
+from keras_gen.commands.parsing import Option, Parser, without_none
 
 
 @dataclasses.dataclass
@@ -88,6 +88,7 @@ def add_options(parser: Parser, options: Options, **more_of: dict[str, Any]) -> 
 
 def metavar(name: str, hint: Any) -> str:
     """What stands for an option's value in help."""
+    hint = without_none(hint)
     if hint is bool:
         return "{true,false}"
     if typing.get_origin(hint) is Literal:

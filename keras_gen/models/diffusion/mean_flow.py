@@ -65,10 +65,12 @@ class MeanFlow(DiffusionModel):
             with the flow's weights. Without it, the network learns from the data alone.
         guidance: Guidance of the flow's velocity, from 0 to 100, 1.5 by default: see
             `DiffusionModel.generate`. Only with `flow`.
-        architecture: As for `DiffusionModel`; that of the flow if there is one.
-        widths: Likewise.
-        num_blocks: Likewise.
-        attention: Likewise.
+        architecture: `"unet"`, the default, or `"dit"`, a Transformer over patches. This and the next three
+            are those of the flow if there is one: see `DiffusionModel`.
+        widths: Filters of the U-Net at 1/2, 1/4, ... of the image's size; or one number, the width of the
+            Transformer.
+        num_blocks: Residual blocks at each size, down and up; or of the Transformer.
+        attention: Whether the U-Net has attention after each block at the smallest size.
         **kwargs: `network`, with an input of durations (1,) after the others; `ema`, `seed`, `class_names`,
             `name` and `dtype`; as for `DiffusionModel`.
 
