@@ -245,7 +245,10 @@ def test_saved_model_cli(model, tmp_path):
     )
 
 
-@pytest.fixture(params=("unconditional", "conditional", "classifier", "gan", "mean_flow", "text"))
+SLOW_CASE = pytest.param("mean_flow", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=("unconditional", "conditional", "classifier", "gan", SLOW_CASE, "text"))
 def case(request, model, conditional, garments):
     """A model, and inputs and outputs of its portable network."""
     if request.param == "classifier":

@@ -22,7 +22,7 @@ from keras_gen.serving.presets import downloads, find_preset, list_presets, read
 from keras_gen.serving.presets.folders import ASSETS
 
 every_preset = pytest.mark.parametrize("name", list_presets())
-SLOW = ("diffusion_fashion_mnist", "cdiffusion_fashion_mnist")  # forty calls of networks for each image
+SLOW = {f"{name}_fashion_mnist" for name in ("diffusion", "cdiffusion", "adversarial_mean_flow")}
 of_garments = [name for name, card in list_presets().items() if card["data"] == "fashion_mnist"]
 
 
