@@ -42,7 +42,8 @@ def test_presets_of_0_1_compute_what_they_did_then():
     random = np.random.default_rng(0)  # one for all, in the order of their names
     found = {}
     for name, card in list_presets().items():
-        assert card["versions"]["keras_gen"] == "0.1.0"
+        if card["versions"]["keras_gen"] != "0.1.0":
+            continue
         model = kg.from_preset(name)
         is_text = model.learns_from == "text"
         outputs = outputs_of_text(model) if is_text else outputs_of_images(model, random)
