@@ -59,9 +59,11 @@ class AdversarialMeanFlow(MeanFlow):
 
     Args:
         image_shape: (height, width, channels); any size.
-        num_classes: As for `MeanFlow`.
-        flow: As for `MeanFlow`.
-        guidance: As for `MeanFlow`.
+        num_classes: Number of classes to condition the network on; those of the flow if there is one;
+            otherwise None, to ignore labels.
+        flow: A trained `DiffusionModel` that the network learns from and whose weights it begins with: see
+            `MeanFlow`. Without it, the network learns from the data alone.
+        guidance: Guidance of the flow's velocity, from 0 to 100, 1.5 by default. Only with `flow`.
         adversarial_weight: Norm of the gradient of `generator_loss`, relative to that of the mean flow's
             loss, from 0 to 100.
         discriminator: Your own network in place of the default: images (height, width, channels) in
