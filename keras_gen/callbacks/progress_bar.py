@@ -97,8 +97,8 @@ class ProgressBar(keras.callbacks.Callback):
         values = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items() if is_main(n))
         line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {shown}  "
-        tqdm.tqdm.write("", end="")  # clears the bar
-        self.say(f"{line}{rate:,.0f} {self.unit}/s")
+        with tqdm.tqdm.external_write_mode():  # without the bar, which is drawn again below the line
+            self.say(f"{line}{rate:,.0f} {self.unit}/s")
 
     def on_train_end(self, logs: dict | None = None) -> None:
         if self._bar is not None:

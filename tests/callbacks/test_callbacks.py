@@ -1,5 +1,7 @@
 """Each callback on a real `fit`."""
 
+import io
+
 import keras
 import numpy as np
 import PIL.Image
@@ -196,6 +198,39 @@ def test_time_budget(model, garments):
     budget = callbacks.TimeBudget(minutes=1e-9)
     model.fit(garments[0], batch_size=32, epochs=50, verbose=0, callbacks=[budget])
     assert int(model.optimizer.iterations) == 2  # one call of two steps
+
+
+class Terminal(io.StringIO):
+    """What a terminal shows of what is written to it: a carriage return goes back to the line's start."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        found = []
+        for line in self.getvalue().split("\n"):
+            shown = ""
+            for part in line.split("\r"):
+                shown = part + shown[len(part) :]
+            found.append(shown.rstrip())
+        return found
+
+
+def test_the_line_of_an_epoch_stands_alone_in_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    bar = callbacks.ProgressBar(4, 2, 64)
+    bar.on_train_begin()
+    for epoch in range(2):
+        bar.on_epoch_begin(epoch)
+        for step in range(2):
+            bar.on_train_batch_end(step)
+        bar.on_epoch_end(epoch, {"loss": 0.5})
+    bar.on_train_end()
+    said = [line for line in terminal.lines() if "images/s" in line and "%" not in line]
+    assert [line.split("  ")[:2] for line in said] == [["epoch 1/2", "loss 0.5"], ["epoch 2/2", "loss 0.5"]]
+    assert terminal.lines() == [*said, ""]
 
 
 def test_progress_bar_says_a_line_for_each_epoch(model, garments):
