@@ -105,7 +105,7 @@ def build_network(image_shape: tuple[int, int, int]) -> keras.Model:
     images, variances = keras.Input(image_shape), keras.Input((1, 1, 1))
     padded = layers.ZeroPadding2D(padding)(images)
     frequencies = np.exp(np.linspace(0, np.log(1000.0), WIDTHS[0] // 2)).astype("float32")
-    angles = 2 * np.pi * frequencies * variances
+    angles = variances * (2 * np.pi * frequencies)
     sines = keras.ops.concatenate([keras.ops.sin(angles), keras.ops.cos(angles)], axis=3)
     embedding = layers.UpSampling2D(tuple(padded.shape[1:3]))(sines)
     x = layers.Concatenate()([layers.Conv2D(WIDTHS[0], 1)(padded), embedding])

@@ -63,7 +63,7 @@ def main() -> None:
         row["made_by"] = command(name, arguments)
         # A preset's weights are rounded, so that the last digits differ from the run's.
         source = make_preset(name, run, row) if arguments.presets else run
-        row |= measure(name, source, data_dir=arguments.data_dir)
+        row |= measure(name, source, data_options(name, arguments))
         if arguments.presets:
             add_metrics(source / "card.json", row["metrics"])
         write_results(name, row)
@@ -88,7 +88,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
             training.train(
                 name,
                 data=full_name(name),
-                data_options={} if of_text(name) else {"data_dir": arguments.data_dir},
+                data_options=data_options(name, arguments),
                 epochs=arguments.epochs,
                 **{"max_minutes" if arguments.epochs else "minutes": arguments.minutes},
                 seed=SEED,
@@ -99,6 +99,10 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
     except StoppedEarly as stopped:
         print(f"{name}: {stopped}", flush=True)
     return run
+
+
+def data_options(name: str, arguments: argparse.Namespace) -> dict:
+    return {} if of_text(name) else {"data_dir": arguments.data_dir}
 
 
 def full_name(name: str) -> str:
@@ -150,9 +154,9 @@ def facts(name: str, run: Path) -> dict:
     }
 
 
-def measure(name: str, source: Path, data_dir: str | None) -> dict:
-    """What a row says of the model of a run or of a preset."""
-    report = evaluating.evaluate_source(source, data_dir=data_dir)
+def measure(name: str, source: Path, options: dict) -> dict:
+    """What a row says of the model of a run or of a preset; `options` are those of the data."""
+    report = evaluating.evaluate_source(source, **options)
     model = kg.load_model(source)
     row: dict = {
         "metrics": numbers(report),

@@ -1,5 +1,6 @@
 """What a newcomer types: README, setup.cfg and win_env.yml agree."""
 
+import argparse
 import configparser
 import importlib.util
 import json
@@ -105,11 +106,26 @@ def test_readme_names_options_and_files_that_exist():
         assert (ROOT / path).exists(), path
 
 
-def test_readmes_tables_are_those_of_the_results_file():
+def script(name: str, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module(name)
+
+
+def test_text_is_reproduced_without_options_of_images(monkeypatch):
+    reproduce = script("reproduce", monkeypatch)
+    arguments = argparse.Namespace(data_dir="here")
+    assert reproduce.data_options("lstm", arguments) == {}
+    assert reproduce.data_options("cdiffusion", arguments) == {"data_dir": "here"}
+
+
+def test_the_network_that_diffusion_models_are_compared_with_can_be_built(monkeypatch):
+    network = script("keras_io_diffusion", monkeypatch).build_network((28, 28, 1))
+    assert network.output_shape == (None, 28, 28, 1)
+
+
+def test_readmes_tables_are_those_of_the_results_file(monkeypatch):
     """What scripts/reproduce.py wrote, and nobody changed by hand."""
-    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "scripts" / "reproduce.py")
-    reproduce = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reproduce)
+    reproduce = script("reproduce", monkeypatch)
     rows = json.loads((ROOT / ".readme" / "results.json").read_text())
     shown = (ROOT / "README.md").read_text().split(reproduce.START)[1].split(reproduce.END)[0]
     assert shown.strip() == reproduce.tables(rows)

@@ -68,6 +68,7 @@ class LossByTime(keras.callbacks.Callback):
         return cls(logs, x, labels if model.conditional else None, every=every)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        self._epoch = None
         require(self, ("loss_by_time",), "diffusion models")
         self.model.loss_by_time(self.x, self.labels, 1)  # raises the errors of data that does not fit
         make_folder("log_dir", self.log_dir / tensorboard.VALIDATION)

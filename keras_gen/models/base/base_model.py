@@ -225,12 +225,14 @@ class BaseModel(CheckedModel):
             loss *= tf.math.divide_no_nan(count, total)  # Keras sums the gradients of replicas
         return (optimizer or self.optimizer).scale_loss(loss)
 
-    def gradient_norm(self, gradients: list[tf.Tensor], optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+    def gradient_norm(
+        self, gradients: list[tf.Tensor], count: tf.Tensor, optimizer: keras.optimizers.Optimizer
+    ) -> tf.Tensor:
         """The norm of gradients of a loss that `scale_loss` scaled; on several replicas, that of this one's
         part of the batch.
         """
-        norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.ones(()))
-        return norm * self.distribute_strategy.num_replicas_in_sync
+        scale = self.scale_loss(tf.ones(()), count, optimizer)
+        return tf.math.divide_no_nan(tf.linalg.global_norm(gradients), scale)
 
     def track(self, values: dict[str, tf.Tensor], count: tf.Tensor) -> None:
         """Adds the means of a batch to the trackers of the same names; `count` is the number of images or

@@ -185,7 +185,7 @@ class AdversarialMeanFlow(MeanFlow):
             values["generator_loss"] = mean_over_batch(OBJECTIVE.losses(logits).generator, sample_weight)
             scaled_loss = self.scale_loss(values["generator_loss"], count)
         adversarial = tape.gradient(scaled_loss, self.network.trainable_variables)
-        values["gradient_norm"] = self.apply_to_network(self.weighted_sum(gradients, adversarial))
+        values["gradient_norm"] = self.apply_to_network(self.weighted_sum(gradients, adversarial), count)
         values |= self.train_discriminator(images, generated_images, labels, sample_weight, count)
         return values, predicted
 

@@ -199,9 +199,9 @@ class DiffusionModel(GuidedFlow):
             build = Builder(child_seed(self.seed, "guide"), "float32")
             is_default = self._own_networks["network"] is None
             if is_default:
-                self._set_guide(self._default_network(build, None, divisor=2), sees_labels=False)
+                self._set_guide(self._default_network(build, None, divisor=2), has_label_input=False)
             else:
-                self._set_guide(float32_copy(network), sees_labels=self.conditional)
+                self._set_guide(float32_copy(network), has_label_input=self.conditional)
         # The model's own count: that of an optimizer begins anew with each `compile`.
         self.steps_trained = self.add_weight(
             shape=(),
@@ -301,11 +301,11 @@ class DiffusionModel(GuidedFlow):
         values, gradients, predicted = self.losses_and_gradients(
             images, noise, t_normal, labels, sample_weight, count
         )
-        return {**values, "gradient_norm": self.apply_to_network(gradients)}, predicted
+        return {**values, "gradient_norm": self.apply_to_network(gradients, count)}, predicted
 
-    def apply_to_network(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+    def apply_to_network(self, gradients: list[tf.Tensor], count: tf.Tensor) -> tf.Tensor:
         """Updates the network; returns the norm of the gradients."""
-        norm = self.gradient_norm(gradients, self.optimizer)
+        norm = self.gradient_norm(gradients, count, self.optimizer)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         return norm
 
@@ -480,7 +480,7 @@ class DiffusionModel(GuidedFlow):
     def noise_rates(self) -> tuple[float, float]:
         least, most = super().noise_rates
         if self.prediction == "noise":  # with more, an error of it is many times as large in the image
-            most = min(most, math.sqrt(1.0 - SMALLEST_RATE**2) / SMALLEST_RATE)
+            most = min(most, (1.0 - SMALLEST_RATE) / SMALLEST_RATE)  # above it, no signal rate is smaller
         return least, most
 
     # === What the samplers follow ===

@@ -3,8 +3,8 @@
     guided velocity = guide's velocity + guidance * (velocity - guide's velocity)
 
 The guide is a network of half the width that is trained beside the model for its first steps, and sees no
-labels. The difference between the two amplifies the errors that they share, so guidance steers samples
-towards images that the model is confident about. Without a guide, a conditional model that was trained with
+labels. Both make similar errors, the guide larger ones, so that moving away from the guide also moves away
+from the model's own errors. Without a guide, a conditional model that was trained with
 hidden labels takes the guide's place itself, without the label: classifier-free guidance [2].
 
 References:
@@ -36,13 +36,13 @@ class GuidedFlow(ProbabilityFlow):
     """
 
     guide_steps: int
-    guide_sees_labels = True  # zeros in their place
+    guide_has_label_input = True  # which is fed zeros
     class_dropout: float
     steps_trained: keras.Variable
 
-    def _set_guide(self, network: keras.Model, sees_labels: bool) -> None:
+    def _set_guide(self, network: keras.Model, has_label_input: bool) -> None:
         """Sets the guide's network, which computes in float32; `compile` makes an optimizer for it."""
-        self.guide_network, self.guide_sees_labels = network, sees_labels
+        self.guide_network, self.guide_has_label_input = network, has_label_input
         self._num_guide_variables = -1  # that its optimizer has; there is none before `compile`
 
     def build_optimizers(self) -> None:
@@ -125,7 +125,7 @@ class GuidedFlow(ProbabilityFlow):
 
     def guide_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:
         """As `network_inputs`: zeros for the labels, or nothing where the guide has no input for them."""
-        is_input = self.guide_sees_labels and labels is not None
+        is_input = self.guide_has_label_input and labels is not None
         return self.network_inputs(x, t, tf.zeros_like(labels) if is_input else None)
 
     def network_inputs(self, x: tf.Tensor, t: tf.Tensor, labels: tf.Tensor | None) -> list[tf.Tensor]:

@@ -291,7 +291,7 @@ class MeanFlow(DiffusionModel):
 
     @verb("images")
     def generate(self, keys: Keys, labels: Labels = None, num_steps: NumSteps = NUM_STEPS) -> tf.Tensor:
-        """Draws new images, from noise at time 1 to time 0.
+        """Generates images, from noise at time 1 to time 0.
 
         Args:
             num_samples: How many, 1 or more; by default the number of labels, or 1 where there are none.
@@ -400,7 +400,7 @@ def network_options(flow: DiffusionModel | None, *given: Any) -> dict[str, Any]:
 
 def copy_of(flow: DiffusionModel) -> DiffusionModel:
     """A copy that is not trained, and does not change when the original is."""
-    # Without an average, `network` draws: in mixed precision, if the flow has it, which is faster.
+    # With ema=0, `network` itself generates, in the flow's own precision, which may be faster.
     # Keras leaves the networks of a model that is made as not trainable as they are.
     copy = type(flow).from_config({**flow.get_config(), "ema": 0.0, "trainable": True})
     copy.network.set_weights(flow.ema_network.get_weights())

@@ -195,10 +195,10 @@ class ProbabilityFlow(LatentGenerator):
         """
         if guidance is not None:
             self.refuse_unused({"guidance": guidance})
-        guidances = GUIDANCE if guidance is None else guidance
+        scale = GUIDANCE if guidance is None else guidance
 
         def follow(keys: tf.Tensor, labels: tf.Tensor | None, z: tf.Tensor, observe: Callable) -> None:
-            path = self.path(labels, num_steps, tf.fill((len(keys),), guidances), 1.0, 0.0, keys)
+            path = self.path(labels, num_steps, tf.fill((len(keys),), scale), 1.0, 0.0, keys)
             SAMPLERS[sampler](dataclasses.replace(path, observe=observe), z)
 
         return self._observed(num_samples, labels, num_steps, seed, follow)

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from keras_gen.models.diffusion.schedules import Schedule, velocity_of
 
-SMALLEST_LOG_RATE = 1e-4  # that a logarithm is taken of
+SMALLEST_RATE_IN_LOG = 1e-4  # rates are clipped to this before taking logarithms
 
 
 @dataclasses.dataclass
@@ -109,7 +109,7 @@ def dpm_solver_2m(path: Path, x: tf.Tensor) -> tf.Tensor:
     """Extrapolates the image linearly in log(signal_rate / noise_rate), from the last two steps."""
 
     def log_ratio(t: tf.Tensor) -> tf.Tensor:
-        rates = [tf.maximum(rate, SMALLEST_LOG_RATE) for rate in path.schedule.rates(t)]
+        rates = [tf.maximum(rate, SMALLEST_RATE_IN_LOG) for rate in path.schedule.rates(t)]
         return tf.math.log(rates[0] / rates[1])
 
     def step(i: tf.Tensor, x: tf.Tensor, previous_image: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -73,9 +73,10 @@ class GAN(LatentGenerator):
     discriminator classifies correctly (0.5 is chance); `diversity`, the mean distance between two
     generated images over that between two real ones (1 is as varied, 0 is one image again and again); and
     in training, `discriminator_gradient_norm`, `generator_gradient_norm`, `discriminator_learning_rate` and
-    `generator_learning_rate`. Losses of layers of your own networks (`add_loss`, regularizers) are in the
-    losses of both. For `compile(metrics=...)`, `y_true` are the batch's real images and `y_pred` an equal
-    number of generated ones, both in [0, 1].
+    `generator_learning_rate`; on several replicas, norms are means over their parts of the batch. Losses of
+    layers of your own networks (`add_loss`, regularizers) are in the losses of both. For
+    `compile(metrics=...)`, `y_true` are the batch's real images and `y_pred` an equal number of generated
+    ones, both in [0, 1].
 
     Args:
         image_shape: (height, width, channels); any size.
@@ -357,7 +358,7 @@ class GAN(LatentGenerator):
             logits = self.logits(self.augment(generated_images), labels, training=True)
             loss = mean_over_batch(self.objective.losses(logits).generator) + own_losses
             scaled_loss = self.scale_loss(loss, count)
-        norm = self.apply_gradients(tape, scaled_loss, self.generator, self.optimizer)
+        norm = self.apply_gradients(tape, scaled_loss, self.generator, self.optimizer, count)
         if self.ema:
             update_ema(self.ema_generator, self.generator, self.ema, self.optimizer.iterations)
         values["generator_loss"], values["generator_gradient_norm"] = loss, norm
@@ -387,7 +388,7 @@ class GAN(LatentGenerator):
                 loss += self.objective.penalty_weight * values["penalty"]
             scaled_loss = self.scale_loss(loss, count, self.discriminator_optimizer)
         optimizer = self.discriminator_optimizer
-        norm = self.apply_gradients(tape, scaled_loss, self.discriminator, optimizer)
+        norm = self.apply_gradients(tape, scaled_loss, self.discriminator, optimizer, count)
         return {**values, "discriminator_gradient_norm": norm}
 
     def test_step(self, data: Any) -> dict:
@@ -424,10 +425,11 @@ class GAN(LatentGenerator):
         scaled_loss: tf.Tensor,
         network: keras.Model,
         optimizer: keras.optimizers.Optimizer,
+        count: tf.Tensor,
     ) -> tf.Tensor:
         """Updates a network; returns the norm of its gradient."""
         gradients = tape.gradient(scaled_loss, network.trainable_variables)
-        norm = self.gradient_norm(gradients, optimizer)
+        norm = self.gradient_norm(gradients, count, optimizer)
         optimizer.apply(gradients, network.trainable_variables)
         return norm
 

@@ -48,7 +48,7 @@ def test_both_losses_move_the_network():
     for weight in (0.0, 1.0):
         model = compiled(adversarial_weight=weight)
         gradients = []
-        model.apply_to_network = lambda found, kept=gradients: kept.extend(found)
+        model.apply_to_network = lambda found, count, kept=gradients: kept.extend(found)
         model.train_network(*batch(), None, None, COUNT)
         moved[weight] = gradients
     added = [both - alone for both, alone in zip(moved[1.0], moved[0.0], strict=True)]

@@ -111,12 +111,13 @@ def test_a_known_noise_is_removed_as_well_as_it_can_be(schedule, prediction):
     """The mean of a normal distribution's posterior, in closed form."""
     model = perfect(schedule, prediction)
     mean, variance = 0.5 * MEAN + 0.5, (0.5 * STD) ** 2  # of pixels in [0, 1]
-    for noise_rate in (0.004, 0.02, 0.2, 8.0):
+    for noise_rate in (0.004, 0.02, 0.2, 9.49):
         std = np.sqrt(variance + noise_rate**2)
-        noisy = np.random.default_rng(0).normal(mean, std, (50, *SHAPE)).clip(0, 1).astype("float32")
+        noisy = np.random.default_rng(0).normal(mean, std, (50, *SHAPE)).astype("float32")
+        noisy = noisy.clip(-9.0 * noise_rate, 1.0 + 9.0 * noise_rate)
         wanted = np.clip(mean + variance / std**2 * (noisy - mean), 0, 1)
         found = model.denoise(noisy, noise_rate=noise_rate)
-        np.testing.assert_allclose(found, wanted, atol=max(2e-4, 1e-5 * noise_rate))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_noisy_images_may_be_uint8_but_not_in_0_to_255():
@@ -292,7 +293,7 @@ def test_noise_beyond_the_schedule_is_refused():
         ):
             model.denoise(np.zeros((1, 8, 8, 1)), noise_rate=noise_rate)
     with pytest.raises(
-        ValueError, match="noise_rate must be from 0 to 9.987 for .* and prediction. Received: 20"
+        ValueError, match="noise_rate must be from 0 to 9.5 for .* and prediction. Received: 20"
     ):
         perfect("linear", "noise").denoise(np.zeros((1, *SHAPE)), noise_rate=20.0)
 
@@ -522,7 +523,7 @@ def test_the_gradient_norm_on_replicas_is_not_that_of_their_shares(garments, two
     def norm(batch_size: int) -> float:
         model = DiffusionModel(**SMALL, guide_steps=0, ema=0.0)
         model.compile(keras.optimizers.SGD(0.0))
-        images = garments[0][:320, 2:26:3, 2:26:3]
+        images = garments[0][:320, 2:26:3, 2:26:3]  # replicas of the last batch may have unequal parts
         return model.fit(images, batch_size=batch_size, verbose=0).history["gradient_norm"][0]
 
     single = norm(8)
